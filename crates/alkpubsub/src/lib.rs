@@ -1,1 +1,32 @@
 //! alkpubsub
+
+mod envelope;
+mod event;
+mod event_target;
+mod in_process;
+mod listeners;
+pub mod protocol;
+mod pubsub;
+mod queue;
+mod stats;
+mod subscription;
+mod topic;
+mod waiters;
+
+pub use crate::envelope::{DecodeError, EncodeError, EnvelopeError, EventEnvelope};
+pub use crate::event::{Event, IntoEvent};
+pub use crate::event_target::{
+    BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, LinkId, ListenError,
+    Listener, ListenerId, Notice, Order, Readiness, TargetError, on_notice,
+};
+pub use crate::in_process::InProcess;
+pub use crate::protocol::check::{Member, MessageLimits, Refusal};
+pub use crate::protocol::control::{Action, DenyReason, GapReason};
+pub use crate::pubsub::{PubSub, SubscribeError};
+pub use crate::queue::{Overflow, QueueLimits};
+pub use crate::stats::Stats;
+pub use crate::subscription::{End, Events, Item, Subscription, TypedEvent, Undecodable};
+pub use crate::topic::{BadTopic, Topic};
+#[cfg(feature = "derive")]
+#[doc(no_inline)]
+pub use alkpubsub_macros::Event;

@@ -1,0 +1,207 @@
+//! Topic to listeners: the one dispatch that every target uses.
+
+use crate::envelope::EventEnvelope;
+use crate::event_target::{CloseReason, ListenError, Listener, ListenerId, Notice, TargetError};
+use crate::topic;
+use hashbrown::HashMap;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// The listeners of one target.
+///
+/// **Invariant:** no lock is held while a listener runs, so that it may publish, add and remove on its own target.
+/// A dispatch works on the list as it stood when it began (a listener added meanwhile does not hear that event)
+/// and asks each entry before its call whether it was removed.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    table: RwLock<Table>,
+    delivered: AtomicU64,
+    panicked: AtomicU64,
+}
+
+#[derive(Default)]
+struct Table {
+    /// By topic, and by notice name: a name without `:` cannot be a topic.
+    by_name: HashMap<Arc<str>, List>,
+    names: HashMap<ListenerId, Arc<str>>,
+    next: u64,
+    closed: Option<CloseReason>,
+}
+
+/// Shared with the dispatches under way; a change copies it only then.
+type List = Arc<Vec<Arc<Entry>>>;
+
+struct Entry {
+    id: ListenerId,
+    removed: AtomicBool,
+    listener: Arc<dyn Listener>,
+}
+
+/// Whether a change touched the first or the last listener of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Edge,
+    Inner,
+}
+
+impl Listeners {
+    /// Adds a listener; [`Change::Edge`] if it is the first of its name.
+    pub(crate) fn add(&self, name: &str, listener: Arc<dyn Listener>) -> Result<(ListenerId, Change), ListenError> {
+        if !Notice::NAMES.contains(&name) {
+            topic::split(name)?;
+        }
+        let mut table = self.write();
+        if let Some(reason) = &table.closed {
+            return Err(ListenError::Closed(reason.clone()));
+        }
+        let id = ListenerId(table.next);
+        table.next += 1;
+        let name = match table.by_name.get_key_value(name) {
+            Some((name, _)) => name.clone(),
+            None => Arc::from(name),
+        };
+        let list = table.by_name.entry(name.clone()).or_default();
+        let change = if list.is_empty() { Change::Edge } else { Change::Inner };
+        Arc::make_mut(list).push(Arc::new(Entry { id, removed: AtomicBool::new(false), listener }));
+        table.names.insert(id, name);
+        Ok((id, change))
+    }
+
+    /// Removes a listener; gives its name, and [`Change::Edge`] if it was the last of it.
+    pub(crate) fn remove(&self, id: ListenerId) -> Option<(Arc<str>, Change)> {
+        let mut table = self.write();
+        let name = table.names.remove(&id)?;
+        let list = table.by_name.get_mut(&name)?;
+        let at = list.iter().position(|entry| entry.id == id)?;
+        list[at].removed.store(true, Relaxed);
+        let removed = Arc::make_mut(list).remove(at);
+        let change = if list.is_empty() { Change::Edge } else { Change::Inner };
+        if change == Change::Edge {
+            table.by_name.remove(&name);
+        }
+        // What the listener owns may lock again when it is dropped.
+        drop(table);
+        drop(removed);
+        Some((name, change))
+    }
+
+    pub(crate) fn is_heard(&self, topic: &str) -> bool {
+        self.read().by_name.contains_key(topic)
+    }
+
+    pub(crate) fn closed(&self) -> Option<CloseReason> {
+        self.read().closed.clone()
+    }
+
+    /// Calls all listeners of the event's topic; gives how many there were.
+    pub(crate) fn dispatch(&self, event: &EventEnvelope) -> usize {
+        let Some(list) = self.list(event.topic().as_str()) else {
+            return 0;
+        };
+        self.call(event.topic().as_str(), &list, |listener| listener.event(event));
+        list.len()
+    }
+
+    /// Tells those who listen to the notice by name, and the listeners of `topic` (`None`: of all topics).
+    pub(crate) fn notify(&self, topic: Option<&str>, notice: &Notice) {
+        let topics = match topic {
+            Some(topic) => self.list(topic).map(|list| (Arc::from(topic), list)).into_iter().collect(),
+            None => self.topics(),
+        };
+        for (name, list) in topics {
+            self.call(&name, &list, |listener| listener.notice(notice));
+        }
+        self.notify_named(notice);
+    }
+
+    /// Tells those who listen to the notice by name alone.
+    pub(crate) fn notify_named(&self, notice: &Notice) {
+        if let Some(list) = self.list(notice.name()) {
+            self.call(notice.name(), &list, |listener| listener.notice(notice));
+        }
+    }
+
+    /// Ends it: everyone gets the close notice, once, and nobody can be added any more. Gives whether this call
+    /// was the one that closed it.
+    pub(crate) fn close(&self, reason: CloseReason) -> bool {
+        {
+            let mut table = self.write();
+            if table.closed.is_some() {
+                return false;
+            }
+            table.closed = Some(reason.clone());
+        }
+        self.notify(None, &Notice::Close(reason));
+        // Dropped outside of the lock, for the same reason as in `remove`.
+        let (by_name, names) = {
+            let mut table = self.write();
+            (std::mem::take(&mut table.by_name), std::mem::take(&mut table.names))
+        };
+        for entry in by_name.values().flat_map(|list| list.iter()) {
+            entry.removed.store(true, Relaxed);
+        }
+        drop((by_name, names));
+        true
+    }
+
+    pub(crate) fn count(&self, stats: &mut crate::Stats) {
+        let table = self.read();
+        stats.listeners += table.names.len() as u64;
+        stats.topics += table.by_name.keys().filter(|name| name.contains(':')).count() as u64;
+        stats.delivered += self.delivered.load(Relaxed);
+        stats.panicked += self.panicked.load(Relaxed);
+    }
+
+    fn call(&self, name: &str, list: &[Arc<Entry>], call: impl Fn(&dyn Listener)) {
+        for entry in list {
+            if entry.removed.load(Relaxed) {
+                continue;
+            }
+            self.delivered.fetch_add(1, Relaxed);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call(&*entry.listener))) {
+                self.report(name, &*panic);
+            }
+        }
+    }
+
+    /// A panic of an `error` listener is counted and goes no further.
+    #[cold]
+    fn report(&self, name: &str, panic: &(dyn Any + Send)) {
+        self.panicked.fetch_add(1, Relaxed);
+        if name != "error" {
+            let error = TargetError::ListenerPanicked { name: name.into(), message: panic_message(panic).into() };
+            self.notify_named(&Notice::Error(error));
+        }
+    }
+
+    fn list(&self, name: &str) -> Option<List> {
+        self.read().by_name.get(name).cloned()
+    }
+
+    fn topics(&self) -> Vec<(Arc<str>, List)> {
+        let table = self.read();
+        let topics = table.by_name.iter().filter(|(name, _)| name.contains(':'));
+        topics.map(|(name, list)| (name.clone(), list.clone())).collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+}
+
+impl std::fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listeners").field("count", &self.read().names.len()).finish_non_exhaustive()
+    }
+}

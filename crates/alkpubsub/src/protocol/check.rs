@@ -1,0 +1,356 @@
+//! From bytes to parts: the check of a whole message at a trust boundary, before anything leaves.
+//!
+//! The second step, from parts to verdict, is [`control::read`](super::control::read). They are two because not
+//! every transport carries bytes: `postMessage` hands over an object whose parts are known already.
+
+use super::json::{JsonError, RawString, Scanner};
+use std::borrow::Cow;
+use std::fmt;
+
+/// What is checked of one message, before memory is taken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MessageLimits {
+    /// Bytes of the whole message; equal is allowed.
+    pub max_message: usize,
+    /// How deep objects and arrays may nest; the envelope itself is 1.
+    pub max_depth: usize,
+}
+
+impl MessageLimits {
+    /// 64 KiB a message, 64 deep.
+    pub const DEFAULT: Self = Self { max_message: 64 * 1024, max_depth: 64 };
+}
+
+impl Default for MessageLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The parts of a message that was checked. Everything borrows from the message unless an escape had to be
+/// undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts<'t> {
+    /// The whole message, white space and unknown members as they came.
+    pub text: &'t str,
+    /// The value of `type`, unescaped; not empty.
+    pub event_type: Cow<'t, str>,
+    /// The value of `id`, unescaped.
+    pub id: Cow<'t, str>,
+    /// The JSON text of `payload`, not re-encoded; `None` where it is missing.
+    pub payload: Option<&'t str>,
+}
+
+/// One of the three members an envelope is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Member {
+    /// `type`
+    Type,
+    /// `id`
+    Id,
+    /// `payload`
+    Payload,
+}
+
+impl Member {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Type => "type",
+            Self::Id => "id",
+            Self::Payload => "payload",
+        }
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a message was refused. Its text never holds any of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// More bytes than [`MessageLimits::max_message`].
+    #[error("the message is longer than the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// More nesting than [`MessageLimits::max_depth`].
+    #[error("the message nests deeper than the limit of {limit}")]
+    TooDeep {
+        /// The limit; the envelope itself is 1.
+        limit: usize,
+    },
+    /// Invalid UTF-8.
+    #[error("invalid UTF-8 at byte {at}")]
+    NotUtf8 {
+        /// The first byte that is no part of a character.
+        at: usize,
+    },
+    /// A byte order mark in front.
+    #[error("a byte order mark stands before the JSON; send the text without it")]
+    ByteOrderMark,
+    /// Not JSON as RFC 8259 has it.
+    #[error("not JSON at byte {at}")]
+    NotJson {
+        /// Where the reader could not go on.
+        at: usize,
+    },
+    /// Something stands after the envelope.
+    #[error("something stands after the envelope, at byte {at}; send one envelope a message")]
+    TrailingBytes {
+        /// Where it begins.
+        at: usize,
+    },
+    /// JSON, but no object.
+    #[error("not an object; an envelope is {{\"type\":…,\"id\":…,\"payload\":…}}")]
+    NotAnObject,
+    /// `type` or `id` is missing.
+    #[error("`{0}` is missing")]
+    Missing(Member),
+    /// `type` or `id` is not a string.
+    #[error("`{0}` is not a string")]
+    NotAString(Member),
+    /// `type`, `id` or `payload` is there more than once (names are compared after unescaping).
+    #[error("`{0}` is there more than once")]
+    Repeated(Member),
+    /// A lone surrogate, as in `"\ud800"`, in `type` or `id`.
+    #[error("`{0}` holds a lone surrogate")]
+    LoneSurrogate(Member),
+    /// `type` is the empty string.
+    #[error("`type` is empty")]
+    EmptyType,
+    /// A member whose name begins with `__`; they are kept for later versions of the protocol.
+    #[error("a member's name begins with `__`; these names are reserved")]
+    ReservedMember,
+    /// A control event whose payload is not what its type calls for.
+    #[error("the payload of this control event is not what its type calls for")]
+    BadControl,
+}
+
+impl Refusal {
+    /// A short name for counters and logs, the same for every message refused for this reason.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too_large",
+            Self::TooDeep { .. } => "too_deep",
+            Self::NotUtf8 { .. } => "not_utf8",
+            Self::ByteOrderMark => "byte_order_mark",
+            Self::NotJson { .. } => "not_json",
+            Self::TrailingBytes { .. } => "trailing_bytes",
+            Self::NotAnObject => "not_an_object",
+            Self::Missing(_) => "missing_member",
+            Self::NotAString(_) => "not_a_string",
+            Self::Repeated(_) => "repeated_member",
+            Self::LoneSurrogate(_) => "lone_surrogate",
+            Self::EmptyType => "empty_type",
+            Self::ReservedMember => "reserved_member",
+            Self::BadControl => "bad_control",
+        }
+    }
+}
+
+/// Checks one whole message and finds its parts.
+///
+/// # Errors
+/// [`Refusal`] names the first thing that is wrong.
+pub fn parts<'t>(bytes: &'t [u8], limits: &MessageLimits) -> Result<Parts<'t>, Refusal> {
+    if bytes.len() > limits.max_message {
+        return Err(Refusal::TooLarge { limit: limits.max_message });
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| Refusal::NotUtf8 { at: error.valid_up_to() })?;
+    if text.starts_with('\u{feff}') {
+        return Err(Refusal::ByteOrderMark);
+    }
+    let mut scanner = Scanner::new(text, limits.max_depth);
+    let refuse = |error| match error {
+        JsonError::Syntax(at) => Refusal::NotJson { at },
+        JsonError::TooDeep => Refusal::TooDeep { limit: limits.max_depth },
+    };
+    if scanner.peek() != Some(b'{') {
+        scanner.value(0).map_err(refuse)?;
+        return Err(Refusal::NotAnObject);
+    }
+    let mut found = Found::default();
+    found.members(&mut scanner).map_err(|stop| match stop {
+        Stop::Json(error) => refuse(error),
+        Stop::Refused(refusal) => refusal,
+    })?;
+    if scanner.peek().is_some() {
+        return Err(Refusal::TrailingBytes { at: scanner.at });
+    }
+    let event_type = found.event_type.ok_or(Refusal::Missing(Member::Type))?;
+    let id = found.id.ok_or(Refusal::Missing(Member::Id))?;
+    Ok(Parts { text, event_type, id, payload: found.payload })
+}
+
+enum Stop {
+    Json(JsonError),
+    Refused(Refusal),
+}
+
+impl From<JsonError> for Stop {
+    fn from(error: JsonError) -> Self {
+        Self::Json(error)
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+#[derive(Default)]
+struct Found<'t> {
+    event_type: Option<Cow<'t, str>>,
+    id: Option<Cow<'t, str>>,
+    payload: Option<&'t str>,
+}
+
+impl<'t> Found<'t> {
+    fn members(&mut self, scanner: &mut Scanner<'t>) -> Result<(), Stop> {
+        if scanner.max_depth == 0 {
+            return Err(Stop::Json(JsonError::TooDeep));
+        }
+        scanner.expect(b'{')?;
+        if scanner.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            if scanner.peek() != Some(b'"') {
+                return Ok(scanner.syntax()?);
+            }
+            let name = scanner.string()?;
+            scanner.expect(b':')?;
+            self.member(name, scanner)?;
+            if !scanner.take(b',') {
+                return Ok(scanner.expect(b'}')?);
+            }
+        }
+    }
+
+    fn member(&mut self, name: RawString<'t>, scanner: &mut Scanner<'t>) -> Result<(), Stop> {
+        // A name with a lone surrogate is none of the three.
+        let name = if name.escaped { unescape(name.text).unwrap_or_default() } else { Cow::Borrowed(name.text) };
+        match &*name {
+            "type" => {
+                let value = string_member(scanner, Member::Type, self.event_type.is_some())?;
+                if value.is_empty() {
+                    return Err(Refusal::EmptyType.into());
+                }
+                self.event_type = Some(value);
+            }
+            "id" => self.id = Some(string_member(scanner, Member::Id, self.id.is_some())?),
+            "payload" => {
+                if self.payload.is_some() {
+                    return Err(Refusal::Repeated(Member::Payload).into());
+                }
+                self.payload = Some(scanner.value(1)?);
+            }
+            reserved if reserved.starts_with("__") => return Err(Refusal::ReservedMember.into()),
+            _ => drop(scanner.value(1)?),
+        }
+        Ok(())
+    }
+}
+
+fn string_member<'t>(scanner: &mut Scanner<'t>, member: Member, again: bool) -> Result<Cow<'t, str>, Stop> {
+    if again {
+        return Err(Refusal::Repeated(member).into());
+    }
+    if scanner.peek() != Some(b'"') {
+        scanner.value(1)?;
+        return Err(Refusal::NotAString(member).into());
+    }
+    let raw = scanner.string()?;
+    if !raw.escaped {
+        return Ok(Cow::Borrowed(raw.text));
+    }
+    Ok(unescape(raw.text).ok_or(Refusal::LoneSurrogate(member))?)
+}
+
+/// Undoes the escapes of a string whose syntax was checked; `None` where it holds a lone surrogate.
+fn unescape(raw: &str) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<String>(&["\"", raw, "\""].concat()).ok().map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<Parts<'_>, Refusal> {
+        parts(text.as_bytes(), &MessageLimits::DEFAULT)
+    }
+
+    #[test]
+    fn the_parts_are_found_in_any_order_and_the_payload_is_left_as_it_lies() {
+        let text = r#" { "payload" : {"b":1e400,"a":[ 9007199254740993 ],"a":"\ud800"} , "x":[], "id":"i:d","type":"t" } "#;
+        let found = check(text).unwrap();
+        assert_eq!((&*found.event_type, &*found.id), ("t", "i:d"));
+        assert_eq!(found.payload, Some(r#"{"b":1e400,"a":[ 9007199254740993 ],"a":"\ud800"}"#));
+        assert_eq!(found.text, text);
+        assert_eq!(check(r#"{"type":"t","id":""}"#).unwrap().payload, None);
+        assert_eq!(check(r#"{"type":"t","id":"","payload":null}"#).unwrap().payload, Some("null"));
+    }
+
+    #[test]
+    fn names_and_strings_are_compared_after_unescaping() {
+        let found = check(r#"{"t\u0079pe":"call\u002eresponded","id":"\ud83d\ude00\n"}"#).unwrap();
+        assert_eq!((&*found.event_type, &*found.id), ("call.responded", "\u{1f600}\n"));
+        assert_eq!(check(r#"{"type":"a","t\u0079pe":"b","id":""}"#), Err(Refusal::Repeated(Member::Type)));
+        assert_eq!(check(r#"{"type":"a","id":"","\u005f\u005fhop":1}"#), Err(Refusal::ReservedMember));
+    }
+
+    #[test]
+    fn each_refusal_has_its_name() {
+        for (text, refusal) in [
+            ("", Refusal::NotJson { at: 0 }),
+            ("{", Refusal::NotJson { at: 1 }),
+            (r#"{"type":"a","id":"b"}x"#, Refusal::TrailingBytes { at: 21 }),
+            (r#"{"type":"a","id":"b"}{}"#, Refusal::TrailingBytes { at: 21 }),
+            (r#"{"type":"a","id":"b",}"#, Refusal::NotJson { at: 21 }),
+            ("[]", Refusal::NotAnObject),
+            ("7", Refusal::NotAnObject),
+            ("{}", Refusal::Missing(Member::Type)),
+            (r#"{"type":"a"}"#, Refusal::Missing(Member::Id)),
+            (r#"{"type":1,"id":""}"#, Refusal::NotAString(Member::Type)),
+            (r#"{"type":"a","id":null}"#, Refusal::NotAString(Member::Id)),
+            (r#"{"type":"a","id":"","id":""}"#, Refusal::Repeated(Member::Id)),
+            (r#"{"type":"a","id":"","payload":1,"payload":1}"#, Refusal::Repeated(Member::Payload)),
+            (r#"{"type":"","id":""}"#, Refusal::EmptyType),
+            (r#"{"type":"\ud800","id":""}"#, Refusal::LoneSurrogate(Member::Type)),
+            (r#"{"type":"a","id":"\udc00\ud800"}"#, Refusal::LoneSurrogate(Member::Id)),
+            (r#"{"type":"a","id":"","__x":0}"#, Refusal::ReservedMember),
+            ("\u{feff}{}", Refusal::ByteOrderMark),
+        ] {
+            assert_eq!(check(text), Err(refusal), "{text}");
+        }
+        assert_eq!(parts(b"{\"\xff\":1}", &MessageLimits::DEFAULT), Err(Refusal::NotUtf8 { at: 2 }));
+    }
+
+    #[test]
+    fn a_name_with_a_lone_surrogate_is_an_unknown_member() {
+        assert!(check(r#"{"type":"a","\ud800":1,"id":""}"#).is_ok());
+    }
+
+    #[test]
+    fn limits_are_kept_and_equal_is_allowed() {
+        let nested = |depth: usize| format!(r#"{{"type":"a","id":"","payload":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert!(check(&nested(63)).is_ok());
+        assert_eq!(check(&nested(64)), Err(Refusal::TooDeep { limit: 64 }));
+        let sized = |bytes: usize| {
+            let envelope = r#"{"type":"a","id":"","payload":""}"#;
+            envelope.replace("\"\"}", &format!("\"{}\"}}", "x".repeat(bytes - envelope.len())))
+        };
+        assert!(check(&sized(64 * 1024)).is_ok());
+        assert_eq!(check(&sized(64 * 1024 + 1)), Err(Refusal::TooLarge { limit: 64 * 1024 }));
+        assert_eq!(parts(b"{}", &MessageLimits { max_depth: 0, ..MessageLimits::DEFAULT }), Err(Refusal::TooDeep { limit: 0 }));
+    }
+}

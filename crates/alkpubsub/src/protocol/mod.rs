@@ -1,0 +1,8 @@
+//! What links and hubs decide: the wire's words, checks, subscriptions and queues.
+//!
+//! Sans-IO: nothing here reads a socket or a clock, starts a task or needs a runtime. Bytes, ids and the time go
+//! in as arguments; what is to be sent or told comes out as values. It builds for wasm32.
+
+pub mod check;
+pub mod control;
+mod json;

@@ -1,0 +1,379 @@
+//! A subscription: a topic read as a stream, through a bounded queue of its own.
+
+use crate::envelope::{DecodeError, EventEnvelope};
+use crate::event::Event;
+use crate::event_target::{CloseReason, EventTarget, Listener, ListenerId, Notice, Readiness};
+use crate::protocol::control::{Action, DenyReason, GapReason};
+use crate::queue::{Queue, QueueLimits, Queued};
+use crate::topic::Topic;
+use futures_core::Stream;
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// One item of a [`Subscription`]. Losses are items, in the place of the loss, so that a `while let` over events
+/// alone has to say that it does not care.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Item<T> {
+    /// An event.
+    Event(T),
+    /// So many events are missing here, exactly.
+    Lagged(u64),
+    /// Events may be missing here; how many is not known.
+    Gap(GapReason),
+    /// An event whose payload does not fit the type asked for.
+    Undecodable(Undecodable),
+}
+
+impl<T> Item<T> {
+    /// The event, if it is one.
+    pub fn event(self) -> Option<T> {
+        match self {
+            Self::Event(event) => Some(event),
+            _ => None,
+        }
+    }
+}
+
+/// An event whose payload does not fit the type asked for.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{envelope:?}: {error}")]
+#[non_exhaustive]
+pub struct Undecodable {
+    /// The event as it came.
+    pub envelope: EventEnvelope,
+    /// Why it does not fit.
+    pub error: DecodeError,
+}
+
+/// Why a subscription's stream ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum End {
+    /// Its target closed.
+    #[error("the target is {0}")]
+    Closed(CloseReason),
+    /// The far side denied the topic, or revoked it.
+    #[error("the topic was denied: {0}")]
+    Denied(DenyReason),
+    /// Its queue overflowed, under [`Overflow::Close`](crate::Overflow::Close).
+    #[error("the subscription's queue overflowed")]
+    Overflowed,
+}
+
+/// An event with its payload as a Rust type; dereferences to the payload.
+#[derive(Debug)]
+pub struct TypedEvent<E> {
+    envelope: EventEnvelope,
+    payload: Arc<E>,
+}
+
+impl<E> TypedEvent<E> {
+    /// The id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.envelope.id()
+    }
+
+    /// The payload: in-process the published value itself.
+    #[must_use]
+    pub fn payload(&self) -> &Arc<E> {
+        &self.payload
+    }
+
+    /// The untyped envelope.
+    #[must_use]
+    pub fn envelope(&self) -> &EventEnvelope {
+        &self.envelope
+    }
+}
+
+impl<E> Clone for TypedEvent<E> {
+    fn clone(&self) -> Self {
+        Self { envelope: self.envelope.clone(), payload: self.payload.clone() }
+    }
+}
+
+impl<E> Deref for TypedEvent<E> {
+    type Target = E;
+
+    fn deref(&self) -> &E {
+        &self.payload
+    }
+}
+
+/// A topic's events as a `Stream` of [`Item`]s, from the moment it was made until it is dropped.
+///
+/// # Slow readers
+/// What was not read yet waits in a queue of this subscription's own, bounded in events and bytes
+/// ([`QueueLimits`]; 1,024 and 8 MiB by default). Beyond the bound its [`Overflow`](crate::Overflow) policy
+/// decides: by default the oldest events make room and [`Item::Lagged`] stands where they stood. No other
+/// subscriber, and no publisher, waits for this one.
+///
+/// # The end
+/// The stream ends when its target closes or the topic is denied; what is queued is read first.
+/// [`end`](Self::end) then says why. Dropping the subscription removes its listener.
+///
+/// ```
+/// use alkpubsub::{Item, PubSub, QueueLimits};
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let pubsub = PubSub::in_process();
+/// let limits = QueueLimits::DEFAULT.max_events(2);
+/// let mut ticks = pubsub.subscribe_envelopes_within("tick", "", limits).await?;
+/// for n in 1..=5 {
+///     pubsub.publish_json("tick", "", &n).await?;
+/// }
+/// // Nobody read meanwhile: the first three are gone, and it is said.
+/// assert!(matches!(ticks.next().await, Some(Item::Lagged(3))));
+/// assert_eq!(ticks.next().await.unwrap().event().unwrap().payload_json()?, Some("4"));
+/// # Ok(())
+/// # }
+/// # let mut run = std::pin::pin!(example());
+/// # let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+/// # assert!(run.as_mut().poll(&mut context).is_ready());
+/// # use std::future::Future;
+/// ```
+#[must_use = "a subscription that is dropped hears nothing"]
+pub struct Subscription<T> {
+    mailbox: Arc<Mailbox>,
+    decode: fn(EventEnvelope) -> Item<T>,
+    target: Arc<dyn EventTarget>,
+    listener: ListenerId,
+    readiness: Readiness,
+}
+
+/// What stands between the dispatch and the reader.
+struct Mailbox {
+    /// Compared with an envelope's own: topics are equal when their texts are, and `a:b` + `c` is not `a` + `b:c`.
+    topic: Topic,
+    inbox: Mutex<Inbox>,
+}
+
+struct Inbox {
+    queue: Queue<EventEnvelope>,
+    end: Option<End>,
+    reader: Option<Waker>,
+}
+
+impl Mailbox {
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inbox)) {
+        let reader = {
+            let mut inbox = self.lock();
+            if inbox.end.is_some() {
+                return;
+            }
+            change(&mut inbox);
+            inbox.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+impl Listener for Mailbox {
+    fn event(&self, event: &EventEnvelope) {
+        if event.event_type() != self.topic.event_type() {
+            return;
+        }
+        self.change(|inbox| {
+            if inbox.queue.push(event.clone(), event.weight()).is_err() {
+                inbox.end = Some(End::Overflowed);
+            }
+        });
+    }
+
+    fn notice(&self, notice: &Notice) {
+        self.change(|inbox| match notice {
+            Notice::Close(reason) => inbox.end = Some(End::Closed(reason.clone())),
+            Notice::Denied { action: Action::Subscribe, reason, .. } => inbox.end = Some(End::Denied(*reason)),
+            Notice::Gap { missed: Some(missed), .. } => inbox.queue.push_lagged(*missed),
+            Notice::Gap { missed: None, reason, .. } => inbox.queue.push_gap(*reason),
+            _ => {}
+        });
+    }
+}
+
+impl<T> Subscription<T> {
+    /// Adds the listener; what is published from now on is heard, as far as this side goes.
+    pub(crate) fn new(
+        target: Arc<dyn EventTarget>,
+        topic: Topic,
+        limits: QueueLimits,
+        decode: fn(EventEnvelope) -> Item<T>,
+    ) -> Result<Self, crate::ListenError> {
+        let name = topic.clone();
+        let inbox = Mutex::new(Inbox { queue: Queue::new(limits), end: None, reader: None });
+        let mailbox = Arc::new(Mailbox { topic, inbox });
+        let listener = target.add_event_listener(name.as_str(), mailbox.clone())?;
+        Ok(Self { mailbox, decode, target, listener, readiness: Readiness::Unconfirmed })
+    }
+
+    /// Waits until it is known whether the subscription is in place.
+    pub(crate) async fn settle(&mut self) -> Readiness {
+        self.readiness = self.target.ready(self.mailbox.topic.as_str()).await;
+        self.readiness
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &Topic {
+        &self.mailbox.topic
+    }
+
+    /// What the far side said when the subscription was made: confirmed, or that it does not answer.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.readiness
+    }
+
+    /// The next item; `None` at the end, when [`end`](Self::end) says why. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Item<T>> {
+        std::future::poll_fn(|context| self.poll_item(context)).await
+    }
+
+    /// An item that waits already; `None` where there is none now.
+    pub fn try_next(&mut self) -> Option<Item<T>> {
+        let queued = self.mailbox.lock().queue.pop()?;
+        Some(self.item(queued))
+    }
+
+    /// Why the stream ended; `None` while it goes on or has items left.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        let inbox = self.mailbox.lock();
+        inbox.end.clone().filter(|_| inbox.queue.is_empty())
+    }
+
+    /// Events that wait to be read.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.mailbox.lock().queue.len()
+    }
+
+    /// Events lost in this subscription's own queue so far.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.mailbox.lock().queue.lost()
+    }
+
+    /// The events alone; what else came is counted.
+    pub fn events(self) -> Events<T> {
+        Events { subscription: self, passed_over: 0 }
+    }
+
+    fn poll_item(&self, context: &mut Context<'_>) -> Poll<Option<Item<T>>> {
+        let queued = {
+            let mut inbox = self.mailbox.lock();
+            match inbox.queue.pop() {
+                Some(queued) => queued,
+                None if inbox.end.is_some() => return Poll::Ready(None),
+                None => {
+                    if !inbox.reader.as_ref().is_some_and(|reader| reader.will_wake(context.waker())) {
+                        inbox.reader = Some(context.waker().clone());
+                    }
+                    return Poll::Pending;
+                }
+            }
+        };
+        Poll::Ready(Some(self.item(queued)))
+    }
+
+    /// Decoding happens here, in the reader's time, not in the publisher's.
+    fn item(&self, queued: Queued<EventEnvelope>) -> Item<T> {
+        match queued {
+            Queued::Event(envelope) => (self.decode)(envelope),
+            Queued::Lagged(missed) => Item::Lagged(missed),
+            Queued::Gap(reason) => Item::Gap(reason),
+        }
+    }
+}
+
+pub(crate) fn decode_typed<E: Event>(envelope: EventEnvelope) -> Item<TypedEvent<E>> {
+    match envelope.payload_shared() {
+        Ok(payload) => Item::Event(TypedEvent { envelope, payload }),
+        Err(error) => Item::Undecodable(Undecodable { envelope, error }),
+    }
+}
+
+impl<T> Stream for Subscription<T> {
+    type Item = Item<T>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item<T>>> {
+        self.poll_item(context)
+    }
+}
+
+impl<T> Drop for Subscription<T> {
+    fn drop(&mut self) {
+        self.target.remove_event_listener(self.listener);
+    }
+}
+
+impl<T> fmt::Debug for Subscription<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("topic", self.topic())
+            .field("readiness", &self.readiness)
+            .field("queued", &self.queued())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The events of a [`Subscription`] alone. Losses and undecodable events are counted, not given.
+#[derive(Debug)]
+#[must_use = "a subscription that is dropped hears nothing"]
+pub struct Events<T> {
+    subscription: Subscription<T>,
+    passed_over: u64,
+}
+
+impl<T> Events<T> {
+    /// The next event; `None` at the end.
+    pub async fn next(&mut self) -> Option<T> {
+        std::future::poll_fn(|context| self.poll_event(context)).await
+    }
+
+    /// How many events were missing or undecodable so far; a gap of unknown size counts 1.
+    #[must_use]
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over
+    }
+
+    /// Why the stream ended; `None` while it goes on.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        self.subscription.end()
+    }
+
+    /// The subscription with all items again.
+    pub fn items(self) -> Subscription<T> {
+        self.subscription
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
+        loop {
+            match std::task::ready!(self.subscription.poll_item(context)) {
+                None => return Poll::Ready(None),
+                Some(Item::Event(event)) => return Poll::Ready(Some(event)),
+                Some(Item::Lagged(missed)) => self.passed_over += missed,
+                Some(Item::Gap(_) | Item::Undecodable(_)) => self.passed_over += 1,
+            }
+        }
+    }
+}
+
+impl<T> Stream for Events<T> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.get_mut().poll_event(context)
+    }
+}
