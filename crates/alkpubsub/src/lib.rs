@@ -1,5 +1,7 @@
 //! alkpubsub
 
+#[cfg(feature = "websocket-server")]
+mod adapter;
 mod envelope;
 mod event;
 mod event_target;
