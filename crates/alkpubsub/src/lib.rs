@@ -1,7 +1,8 @@
 //! alkpubsub
 
-#[cfg(feature = "websocket-server")]
+#[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
 mod adapter;
+mod connect;
 mod envelope;
 mod event;
 mod event_target;
@@ -15,6 +16,11 @@ mod subscription;
 mod topic;
 mod waiters;
 
+#[cfg(feature = "websocket-client")]
+pub use crate::adapter::websocket::client::{
+    ClientOptions, DisconnectError, SocketInput, SocketMessage, WebSocketClientEventTarget,
+};
+pub use crate::connect::{ConnectError, connect};
 pub use crate::envelope::{DecodeError, EncodeError, EnvelopeError, EventEnvelope};
 pub use crate::event::{Event, IntoEvent};
 pub use crate::event_target::{

@@ -1,3 +1,3 @@
 //! One folder per transport; no adapter knows another.
 
-mod websocket;
+pub(crate) mod websocket;

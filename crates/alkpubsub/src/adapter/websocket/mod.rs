@@ -1,3 +1,6 @@
 //! WebSocket: one text message is one envelope.
 
+#[cfg(feature = "websocket-client")]
+pub(crate) mod client;
+#[cfg(feature = "websocket-server")]
 mod frame;
