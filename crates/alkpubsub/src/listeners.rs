@@ -26,7 +26,6 @@ struct Table {
     /// By topic, and by notice name: a name without `:` cannot be a topic.
     by_name: HashMap<Arc<str>, List>,
     names: HashMap<ListenerId, Arc<str>>,
-    next: u64,
     closed: Option<CloseReason>,
 }
 
@@ -56,8 +55,7 @@ impl Listeners {
         if let Some(reason) = &table.closed {
             return Err(ListenError::Closed(reason.clone()));
         }
-        let id = ListenerId(table.next);
-        table.next += 1;
+        let id = ListenerId::unique();
         let name = match table.by_name.get_key_value(name) {
             Some((name, _)) => name.clone(),
             None => Arc::from(name),
