@@ -1,5 +1,7 @@
 //! alkpubsub
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod envelope;
 mod event;
 mod event_target;
