@@ -206,7 +206,9 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("closed here"),
-            Self::ByPeer { code, reason } if reason.is_empty() => write!(f, "closed by the far side ({code})"),
+            Self::ByPeer { code, reason } if reason.is_empty() => {
+                write!(f, "closed by the far side ({code})")
+            }
             Self::ByPeer { code, reason } => write!(f, "closed by the far side ({code}): {reason}"),
             Self::Refused { code, reason } => write!(f, "closed here ({code}): {reason}"),
             Self::Lost { error } => write!(f, "the connection was lost: {error}"),

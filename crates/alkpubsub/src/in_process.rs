@@ -2,8 +2,8 @@
 
 use crate::envelope::EventEnvelope;
 use crate::event_target::{
-    BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, ListenError, Listener,
-    ListenerId, Order, Readiness,
+    BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, ListenError,
+    Listener, ListenerId, Order, Readiness,
 };
 use crate::listeners::Listeners;
 use crate::stats::Stats;
@@ -78,7 +78,7 @@ impl EventTarget for InProcess {
     }
 
     fn add_event_listener(&self, name: &str, listener: Arc<dyn Listener>) -> Result<ListenerId, ListenError> {
-        self.listeners.add(name, listener).map(|(id, _)| id)
+        self.listeners.add(name, listener)
     }
 
     fn remove_event_listener(&self, listener: ListenerId) {

@@ -1,5 +1,7 @@
 //! alkpubsub
 
+#[cfg(feature = "websocket-server")]
+mod adapter;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod envelope;

@@ -40,16 +40,8 @@ struct Entry {
     listener: Arc<dyn Listener>,
 }
 
-/// Whether a change touched the first or the last listener of its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    Edge,
-    Inner,
-}
-
 impl Listeners {
-    /// Adds a listener; [`Change::Edge`] if it is the first of its name.
-    pub(crate) fn add(&self, name: &str, listener: Arc<dyn Listener>) -> Result<(ListenerId, Change), ListenError> {
+    pub(crate) fn add(&self, name: &str, listener: Arc<dyn Listener>) -> Result<ListenerId, ListenError> {
         if !Notice::NAMES.contains(&name) {
             topic::split(name)?;
         }
@@ -63,28 +55,26 @@ impl Listeners {
             None => Arc::from(name),
         };
         let list = table.by_name.entry(name.clone()).or_default();
-        let change = if list.is_empty() { Change::Edge } else { Change::Inner };
         Arc::make_mut(list).push(Arc::new(Entry { id, removed: AtomicBool::new(false), listener }));
         table.names.insert(id, name);
-        Ok((id, change))
+        Ok(id)
     }
 
-    /// Removes a listener; gives its name, and [`Change::Edge`] if it was the last of it.
-    pub(crate) fn remove(&self, id: ListenerId) -> Option<(Arc<str>, Change)> {
+    /// Removes a listener; gives the name that it was added to.
+    pub(crate) fn remove(&self, id: ListenerId) -> Option<Arc<str>> {
         let mut table = self.write();
         let name = table.names.remove(&id)?;
         let list = table.by_name.get_mut(&name)?;
         let at = list.iter().position(|entry| entry.id == id)?;
         list[at].removed.store(true, Relaxed);
         let removed = Arc::make_mut(list).remove(at);
-        let change = if list.is_empty() { Change::Edge } else { Change::Inner };
-        if change == Change::Edge {
+        if list.is_empty() {
             table.by_name.remove(&name);
         }
         // What the listener owns may lock again when it is dropped.
         drop(table);
         drop(removed);
-        Some((name, change))
+        Some(name)
     }
 
     pub(crate) fn is_heard(&self, topic: &str) -> bool {
@@ -184,7 +174,8 @@ impl Listeners {
     fn report(&self, name: &str, panic: &(dyn Any + Send)) {
         self.panicked.fetch_add(1, Relaxed);
         if name != "error" {
-            let error = TargetError::ListenerPanicked { name: name.into(), message: panic_message(panic).into() };
+            let error =
+                TargetError::ListenerPanicked { name: name.into(), message: panic_message(panic).into() };
             self.notify_named(&Notice::Error(error));
         }
     }

@@ -199,7 +199,9 @@ impl Listener for Mailbox {
     fn notice(&self, notice: &Notice) {
         self.change(|inbox| match notice {
             Notice::Close(reason) => inbox.end = Some(End::Closed(reason.clone())),
-            Notice::Denied { action: Action::Subscribe, reason, .. } => inbox.end = Some(End::Denied(*reason)),
+            Notice::Denied { action: Action::Subscribe, reason, .. } => {
+                inbox.end = Some(End::Denied(*reason))
+            }
             Notice::Gap { missed: Some(missed), .. } => inbox.queue.push_lagged(*missed),
             Notice::Gap { missed: None, reason, .. } => inbox.queue.push_gap(*reason),
             _ => {}

@@ -157,7 +157,10 @@ mod tests {
     #[test]
     fn an_empty_id_keeps_the_colon() {
         let topic = Topic::new("call.requested", "").unwrap();
-        assert_eq!((topic.as_str(), topic.event_type(), topic.id()), ("call.requested:", "call.requested", ""));
+        assert_eq!(
+            (topic.as_str(), topic.event_type(), topic.id()),
+            ("call.requested:", "call.requested", "")
+        );
         assert_eq!(Topic::parse("call.requested:").unwrap(), topic);
     }
 

@@ -174,7 +174,7 @@ impl EventTarget for WireTarget {
     }
 
     fn add_event_listener(&self, name: &str, listener: Arc<dyn Listener>) -> Result<ListenerId, ListenError> {
-        self.0.listeners.add(name, listener).map(|(id, _)| id)
+        self.0.listeners.add(name, listener)
     }
 
     fn remove_event_listener(&self, listener: ListenerId) {

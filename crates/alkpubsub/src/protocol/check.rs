@@ -238,7 +238,8 @@ impl<'t> Found<'t> {
 
     fn member(&mut self, name: RawString<'t>, scanner: &mut Scanner<'t>) -> Result<(), Stop> {
         // A name with a lone surrogate is none of the three.
-        let name = if name.escaped { unescape(name.text).unwrap_or_default() } else { Cow::Borrowed(name.text) };
+        let name =
+            if name.escaped { unescape(name.text).unwrap_or_default() } else { Cow::Borrowed(name.text) };
         match &*name {
             "type" => {
                 let value = string_member(scanner, Member::Type, self.event_type.is_some())?;
@@ -342,7 +343,9 @@ mod tests {
 
     #[test]
     fn limits_are_kept_and_equal_is_allowed() {
-        let nested = |depth: usize| format!(r#"{{"type":"a","id":"","payload":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        let nested = |depth: usize| {
+            format!(r#"{{"type":"a","id":"","payload":{}{}}}"#, "[".repeat(depth), "]".repeat(depth))
+        };
         assert!(check(&nested(63)).is_ok());
         assert_eq!(check(&nested(64)), Err(Refusal::TooDeep { limit: 64 }));
         let sized = |bytes: usize| {
@@ -351,6 +354,9 @@ mod tests {
         };
         assert!(check(&sized(64 * 1024)).is_ok());
         assert_eq!(check(&sized(64 * 1024 + 1)), Err(Refusal::TooLarge { limit: 64 * 1024 }));
-        assert_eq!(parts(b"{}", &MessageLimits { max_depth: 0, ..MessageLimits::DEFAULT }), Err(Refusal::TooDeep { limit: 0 }));
+        assert_eq!(
+            parts(b"{}", &MessageLimits { max_depth: 0, ..MessageLimits::DEFAULT }),
+            Err(Refusal::TooDeep { limit: 0 })
+        );
     }
 }

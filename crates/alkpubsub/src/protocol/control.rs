@@ -275,14 +275,26 @@ mod tests {
     fn the_texts_are_those_of_the_contract() {
         let topic = "message.sent:conv-123";
         for (text, expected) in [
-            (subscribe(topic), r#"{"type":"__subscribe","id":"","payload":{"topic":"message.sent:conv-123"}}"#),
-            (unsubscribe(topic), r#"{"type":"__unsubscribe","id":"","payload":{"topic":"message.sent:conv-123"}}"#),
-            (subscribed(topic), r#"{"type":"__subscribed","id":"","payload":{"topic":"message.sent:conv-123"}}"#),
+            (
+                subscribe(topic),
+                r#"{"type":"__subscribe","id":"","payload":{"topic":"message.sent:conv-123"}}"#,
+            ),
+            (
+                unsubscribe(topic),
+                r#"{"type":"__unsubscribe","id":"","payload":{"topic":"message.sent:conv-123"}}"#,
+            ),
+            (
+                subscribed(topic),
+                r#"{"type":"__subscribed","id":"","payload":{"topic":"message.sent:conv-123"}}"#,
+            ),
             (
                 denied(topic, Action::Publish, DenyReason::TooManySubscriptions),
                 r#"{"type":"__denied","id":"","payload":{"topic":"message.sent:conv-123","action":"publish","reason":"too_many_subscriptions"}}"#,
             ),
-            (gap(None, None, GapReason::Broker), r#"{"type":"__gap","id":"","payload":{"missed":null,"reason":"broker"}}"#),
+            (
+                gap(None, None, GapReason::Broker),
+                r#"{"type":"__gap","id":"","payload":{"missed":null,"reason":"broker"}}"#,
+            ),
             (
                 gap(Some(topic), Some(3), GapReason::TooLarge),
                 r#"{"type":"__gap","id":"","payload":{"topic":"message.sent:conv-123","missed":3,"reason":"too_large"}}"#,
@@ -304,9 +316,15 @@ mod tests {
         assert_eq!(verdict(&unsubscribe(odd)), Ok(Some(Control::Unsubscribe(odd.into()))));
         assert_eq!(verdict(&subscribed(odd)), Ok(Some(Control::Subscribed(odd.into()))));
         let (action, reason) = (Action::Subscribe, DenyReason::Draining);
-        assert_eq!(verdict(&denied(odd, action, reason)), Ok(Some(Control::Denied { topic: odd.into(), action, reason })));
+        assert_eq!(
+            verdict(&denied(odd, action, reason)),
+            Ok(Some(Control::Denied { topic: odd.into(), action, reason }))
+        );
         let reason = GapReason::Broker;
-        assert_eq!(verdict(&gap(None, Some(2), reason)), Ok(Some(Control::Gap { topic: None, missed: Some(2), reason })));
+        assert_eq!(
+            verdict(&gap(None, Some(2), reason)),
+            Ok(Some(Control::Gap { topic: None, missed: Some(2), reason }))
+        );
         assert_eq!(pong_number(r#"{"echo":{"n":7},"protocol":1,"features":[]}"#), Some(7));
         assert_eq!(pong_number(r#"{"echo":{},"protocol":1}"#), None);
     }

@@ -5,4 +5,11 @@
 
 pub mod check;
 pub mod control;
+pub mod hub;
 mod json;
+pub mod link;
+mod outbound;
+mod tolerance;
+
+pub use outbound::{Message, Outbound};
+pub use tolerance::{MAX_BAD_INPUT, WINDOW};

@@ -1,0 +1,3 @@
+//! One folder per transport; no adapter knows another.
+
+mod websocket;

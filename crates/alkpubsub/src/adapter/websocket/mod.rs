@@ -1,0 +1,3 @@
+//! WebSocket: one text message is one envelope.
+
+mod frame;

@@ -1,0 +1,540 @@
+//! Many links, seen from the hub: who wants which topic, and what leaves for whom.
+//!
+//! A hub holds ids and messages, no callbacks and no sockets. An adapter feeds it what was received, asks its
+//! program's hook where [`Asked`] calls for it, and writes what [`take_dirty`](Hub::take_dirty) names, once a
+//! round.
+
+use super::check::{MessageLimits, Parts, Refusal};
+use super::control::{self, Action, Control, DenyReason};
+use super::outbound::{Message, Outbound};
+use super::tolerance::Tolerance;
+use crate::event_target::LinkId;
+use crate::stats::Stats;
+use crate::topic::{self, BadTopic};
+use hashbrown::HashMap;
+use slab::Slab;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// To whom a hub sends an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FanOut {
+    /// To the links that subscribed to its topic.
+    #[default]
+    Subscribed,
+    /// To all links, the sender included; for spokes that never subscribe.
+    All,
+}
+
+/// The bounds of a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HubLimits {
+    /// What is checked of one message.
+    pub message: MessageLimits,
+    /// Bytes of a topic.
+    pub max_topic: usize,
+    /// Distinct topics a link may hold.
+    pub max_topics_per_link: usize,
+    /// Links at one time.
+    pub max_links: usize,
+    /// Bytes that may wait for one link after a write was tried; beyond, it is closed with 1013.
+    pub max_outbound: usize,
+    /// Bytes that may wait for all links together; beyond, the link with most waiting is closed with 1013.
+    pub max_outbound_total: usize,
+    /// How long a link may be silent before it is pinged.
+    pub ping_interval: Duration,
+    /// How long it may take to answer.
+    pub ping_timeout: Duration,
+}
+
+impl HubLimits {
+    /// The hub program's defaults: 64 KiB a message, 64 deep, topics of 255 bytes, 128 of them a link, 65,536
+    /// links, 1 MiB outbound a link and 256 MiB in all, a ping after 25 s with 8 s to answer.
+    pub const DEFAULT: Self = Self {
+        message: MessageLimits::DEFAULT,
+        max_topic: 255,
+        max_topics_per_link: 128,
+        max_links: 65_536,
+        max_outbound: 1 << 20,
+        max_outbound_total: 256 << 20,
+        ping_interval: Duration::from_secs(25),
+        ping_timeout: Duration::from_secs(8),
+    };
+}
+
+impl Default for HubLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What a spoke asks for, where the program may have a say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Asked<'t> {
+    /// To hear a topic: answer with [`Hub::subscribe`] or [`Hub::deny`], now or later but in order.
+    Subscribe(Cow<'t, str>),
+    /// To publish the event that was received: pass it on with [`Hub::fan_out`], or [`Hub::deny`] it.
+    Publish,
+    /// Nothing more: it was handled.
+    Done,
+}
+
+/// What a silent link calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Silence {
+    /// A ping.
+    Ping,
+    /// It did not answer the ping: its end.
+    Dead,
+}
+
+/// Many links and their topics. Generic over what a message is; the time is an argument, counted from any fixed
+/// point.
+#[derive(Debug)]
+pub struct Hub<M> {
+    limits: HubLimits,
+    fan_out: FanOut,
+    identities: bool,
+    draining: bool,
+    links: Slab<Link<M>>,
+    /// Counts connections, so that an id is not used twice while a slot is.
+    serial: u32,
+    by_topic: HashMap<Arc<str>, usize>,
+    topics: Slab<Topic>,
+    queued: Queued,
+    /// Slots of links with something new to send, each once.
+    dirty: Vec<usize>,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Queued {
+    bytes: usize,
+    messages: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    received: u64,
+    sent: u64,
+    bad_input: u64,
+    denied: u64,
+    dropped: u64,
+}
+
+#[derive(Debug)]
+struct Link<M> {
+    serial: u32,
+    dirty: bool,
+    pinged: bool,
+    heard: Duration,
+    identity: Option<Arc<str>>,
+    tolerance: Tolerance,
+    topics: Vec<Membership>,
+    outbound: Outbound<M>,
+}
+
+#[derive(Debug)]
+struct Topic {
+    name: Arc<str>,
+    members: Vec<Member>,
+}
+
+/// A link's entry in a topic. **Invariant:** a `Member` and its `Membership` hold each other's place, so that
+/// leaving costs the same whatever the number of links and topics.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    link: usize,
+    membership: usize,
+}
+
+/// A topic's entry in a link.
+#[derive(Clone, Copy, Debug)]
+struct Membership {
+    topic: usize,
+    member: usize,
+}
+
+impl LinkId {
+    fn new(slot: usize, serial: u32) -> Self {
+        Self((u64::from(serial) << 32) | slot as u64)
+    }
+
+    /// Where the link stands among a hub's links; used again after it is gone.
+    #[must_use]
+    pub fn slot(self) -> usize {
+        (self.0 & u64::from(u32::MAX)) as usize
+    }
+
+    const fn serial(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+impl<M: Message> Hub<M> {
+    /// A hub without links. With `identities`, `direct:<identity>` may be subscribed to by its owner alone.
+    #[must_use]
+    pub fn new(limits: HubLimits, fan_out: FanOut, identities: bool) -> Self {
+        Self {
+            limits,
+            fan_out,
+            identities,
+            draining: false,
+            links: Slab::new(),
+            serial: 0,
+            by_topic: HashMap::new(),
+            topics: Slab::new(),
+            queued: Queued::default(),
+            dirty: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A link came; `None` if there are as many as there may be.
+    pub fn connect(&mut self, identity: Option<Arc<str>>, now: Duration) -> Option<LinkId> {
+        if self.links.len() >= self.limits.max_links {
+            return None;
+        }
+        self.serial = self.serial.wrapping_add(1);
+        let slot = self.links.insert(Link {
+            serial: self.serial,
+            dirty: false,
+            pinged: false,
+            heard: now,
+            identity,
+            tolerance: Tolerance::default(),
+            topics: Vec::new(),
+            outbound: Outbound::default(),
+        });
+        Some(LinkId::new(slot, self.serial))
+    }
+
+    /// A link is gone; what waited for it is dropped. Gives how many messages that were.
+    pub fn disconnect(&mut self, id: LinkId) -> usize {
+        if self.link(id).is_none() {
+            return 0;
+        }
+        while let Some(&membership) = self.links[id.slot()].topics.last() {
+            self.leave(id.slot(), membership);
+        }
+        let link = self.links.remove(id.slot());
+        self.queued.bytes -= link.outbound.bytes();
+        self.queued.messages -= link.outbound.len();
+        self.counters.dropped += link.outbound.len() as u64;
+        link.outbound.len()
+    }
+
+    /// Whether the link is there.
+    #[must_use]
+    pub fn contains(&self, id: LinkId) -> bool {
+        self.link(id).is_some()
+    }
+
+    /// The links there are.
+    pub fn links(&self) -> impl Iterator<Item = LinkId> {
+        self.links.iter().map(|(slot, link)| LinkId::new(slot, link.serial))
+    }
+
+    /// How many links there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// From now on no new subscription is taken.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Takes what a link sent, after its check.
+    ///
+    /// # Errors
+    /// [`Refusal::BadControl`]; to be counted with [`refused`](Self::refused).
+    pub fn receive<'t>(&mut self, id: LinkId, parts: &Parts<'t>) -> Result<Asked<'t>, Refusal> {
+        let Some(control) = control::read(parts)? else {
+            self.counters.received += 1;
+            return Ok(Asked::Publish);
+        };
+        match control {
+            Control::Subscribe(topic) => match self.objection(id, &topic) {
+                None => return Ok(Asked::Subscribe(topic)),
+                Some(reason) => self.deny(id, &topic, Action::Subscribe, reason),
+            },
+            Control::Unsubscribe(topic) => self.unsubscribe(id, &topic),
+            Control::Ping(echo) => self.send(id, M::from_text(control::pong(echo))),
+            // A hub's own words, or a later version's, from a spoke.
+            _ => {}
+        }
+        Ok(Asked::Done)
+    }
+
+    /// Why this link may not have this topic, whatever the program says.
+    fn objection(&self, id: LinkId, topic: &str) -> Option<DenyReason> {
+        let link = self.link(id)?;
+        if topic.len() > self.limits.max_topic {
+            return Some(DenyReason::TopicTooLong);
+        }
+        match topic::split(topic) {
+            Err(BadTopic::Reserved) => return Some(DenyReason::Reserved),
+            Err(_) if topic.starts_with("__") => return Some(DenyReason::Reserved),
+            Err(_) => return Some(DenyReason::BadTopic),
+            Ok(("direct", owner)) if self.identities && link.identity.as_deref() != Some(owner) => {
+                return Some(DenyReason::NotAllowed);
+            }
+            Ok(_) => {}
+        }
+        if self.membership(id, topic).is_some() {
+            return None;
+        }
+        if self.draining {
+            return Some(DenyReason::Draining);
+        }
+        (link.topics.len() >= self.limits.max_topics_per_link).then_some(DenyReason::TooManySubscriptions)
+    }
+
+    /// Grants a topic: the answer is queued before any event of it. A topic that is held is answered again and
+    /// delivered once.
+    pub fn subscribe(&mut self, id: LinkId, topic: &str) {
+        if !self.contains(id) {
+            return;
+        }
+        self.send(id, M::from_text(control::subscribed(topic)));
+        if self.membership(id, topic).is_some() {
+            return;
+        }
+        let slot = match self.by_topic.get(topic) {
+            Some(&slot) => slot,
+            None => {
+                let name: Arc<str> = topic.into();
+                let slot = self.topics.insert(Topic { name: name.clone(), members: Vec::new() });
+                self.by_topic.insert(name, slot);
+                slot
+            }
+        };
+        let memberships = &mut self.links[id.slot()].topics;
+        let members = &mut self.topics[slot].members;
+        memberships.push(Membership { topic: slot, member: members.len() });
+        members.push(Member { link: id.slot(), membership: memberships.len() - 1 });
+    }
+
+    /// Says no to what a link asked for, or takes a topic back that it holds.
+    pub fn deny(&mut self, id: LinkId, topic: &str, action: Action, reason: DenyReason) {
+        self.counters.denied += 1;
+        if action == Action::Subscribe {
+            self.unsubscribe(id, topic);
+        }
+        self.send(id, M::from_text(control::denied(topic, action, reason)));
+    }
+
+    fn unsubscribe(&mut self, id: LinkId, topic: &str) {
+        if let Some(membership) = self.membership(id, topic) {
+            self.leave(id.slot(), membership);
+        }
+    }
+
+    fn membership(&self, id: LinkId, topic: &str) -> Option<Membership> {
+        let link = self.link(id)?;
+        let &slot = self.by_topic.get(topic)?;
+        let members = &self.topics[slot].members;
+        // The shorter of the two lists tells.
+        if link.topics.len() <= members.len() {
+            link.topics.iter().find(|membership| membership.topic == slot).copied()
+        } else {
+            let member = members.iter().find(|member| member.link == id.slot())?;
+            Some(link.topics[member.membership])
+        }
+    }
+
+    fn leave(&mut self, link: usize, membership: Membership) {
+        let Membership { topic, member } = membership;
+        let members = &mut self.topics[topic].members;
+        let Member { membership, .. } = members.swap_remove(member);
+        if let Some(moved) = members.get(member) {
+            self.links[moved.link].topics[moved.membership].member = member;
+        }
+        if members.is_empty() {
+            let Topic { name, .. } = self.topics.remove(topic);
+            self.by_topic.remove(&name);
+        }
+        let memberships = &mut self.links[link].topics;
+        memberships.swap_remove(membership);
+        if let Some(moved) = memberships.get(membership) {
+            self.topics[moved.topic].members[moved.member].membership = membership;
+        }
+    }
+
+    /// Queues an event for all who want its topic; `make` is called once, and only if somebody does. Gives how
+    /// many they are.
+    pub fn fan_out(&mut self, topic: &str, make: impl FnOnce() -> M) -> usize {
+        let receivers = match self.fan_out {
+            FanOut::Subscribed => {
+                let Some(&topic) = self.by_topic.get(topic) else {
+                    return 0;
+                };
+                let message = make();
+                let members = &self.topics[topic].members;
+                for &Member { link, .. } in members {
+                    queue(&mut self.links[link], link, &message, &mut self.dirty);
+                }
+                self.queued.bytes += members.len() * message.weight();
+                members.len()
+            }
+            FanOut::All if self.links.is_empty() => 0,
+            FanOut::All => {
+                let message = make();
+                for (slot, link) in &mut self.links {
+                    queue(link, slot, &message, &mut self.dirty);
+                }
+                self.queued.bytes += self.links.len() * message.weight();
+                self.links.len()
+            }
+        };
+        self.queued.messages += receivers;
+        self.counters.sent += receivers as u64;
+        receivers
+    }
+
+    /// Whether [`fan_out`](Self::fan_out) would reach anyone.
+    #[must_use]
+    pub fn is_wanted(&self, topic: &str) -> bool {
+        match self.fan_out {
+            FanOut::Subscribed => self.by_topic.contains_key(topic),
+            FanOut::All => !self.links.is_empty(),
+        }
+    }
+
+    /// Queues a message for one link, subscribed or not.
+    pub fn send(&mut self, id: LinkId, message: M) {
+        let slot = id.slot();
+        if let Some(link) = self.links.get_mut(slot).filter(|link| link.serial == id.serial()) {
+            self.queued.bytes += message.weight();
+            self.queued.messages += 1;
+            queue(link, slot, &message, &mut self.dirty);
+        }
+    }
+
+    /// The links that have something new to send, each once. What cannot be sent now is the adapter's to come
+    /// back for.
+    pub fn take_dirty(&mut self, into: &mut Vec<LinkId>) {
+        for slot in self.dirty.drain(..) {
+            // The slot's link may be gone, or be another one that was named already.
+            if let Some(link) = self.links.get_mut(slot).filter(|link| link.dirty) {
+                link.dirty = false;
+                into.push(LinkId::new(slot, link.serial));
+            }
+        }
+    }
+
+    /// Whether a link has something new to send.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// What waits for a link.
+    pub fn waiting(&self, id: LinkId) -> Option<&Outbound<M>> {
+        self.link(id).map(|link| &link.outbound)
+    }
+
+    /// Takes the oldest message that waits for a link.
+    pub fn pop(&mut self, id: LinkId) -> Option<M> {
+        let link = self.link_mut(id)?;
+        let Some(message) = link.outbound.pop() else {
+            link.outbound.shrink();
+            return None;
+        };
+        self.queued.bytes -= message.weight();
+        self.queued.messages -= 1;
+        Some(message)
+    }
+
+    /// After a write was tried: whether too much still waits for this link (close code 1013).
+    #[must_use]
+    pub fn is_too_slow(&self, id: LinkId) -> bool {
+        self.link(id).is_some_and(|link| link.outbound.bytes() > self.limits.max_outbound)
+    }
+
+    /// After writes were tried: the link with most waiting, if too much waits for all together.
+    #[must_use]
+    pub fn slowest_over_total(&self) -> Option<LinkId> {
+        if self.queued.bytes <= self.limits.max_outbound_total {
+            return None;
+        }
+        let (slot, link) = self.links.iter().max_by_key(|(_, link)| link.outbound.bytes())?;
+        Some(LinkId::new(slot, link.serial))
+    }
+
+    /// Counts a message that was refused; `true` if the link sent one too many (close code 1007).
+    pub fn refused(&mut self, id: LinkId, now: Duration) -> bool {
+        self.counters.bad_input += 1;
+        self.link_mut(id).is_some_and(|link| link.tolerance.exhausted(now))
+    }
+
+    /// Something came from a link, be it only a pong.
+    pub fn heard(&mut self, id: LinkId, now: Duration) {
+        if let Some(link) = self.link_mut(id) {
+            link.heard = now;
+            link.pinged = false;
+        }
+    }
+
+    /// Finds the links that were silent too long; to be called about once a second.
+    pub fn silent(&mut self, now: Duration, mut each: impl FnMut(LinkId, Silence)) {
+        let HubLimits { ping_interval, ping_timeout, .. } = self.limits;
+        for (slot, link) in &mut self.links {
+            let id = LinkId::new(slot, link.serial);
+            let silent = now.saturating_sub(link.heard);
+            if link.pinged && silent >= ping_interval + ping_timeout {
+                each(id, Silence::Dead);
+            } else if !link.pinged && silent >= ping_interval {
+                link.pinged = true;
+                // The answer is due from now on, however late this look came.
+                link.heard = now.saturating_sub(ping_interval);
+                each(id, Silence::Ping);
+            }
+        }
+    }
+
+    /// Adds the hub's counters.
+    pub fn count(&self, stats: &mut Stats) {
+        stats.received += self.counters.received;
+        stats.sent += self.counters.sent;
+        stats.bad_input += self.counters.bad_input;
+        stats.denied += self.counters.denied;
+        stats.dropped += self.counters.dropped;
+        stats.topics += self.topics.len() as u64;
+        stats.links += self.links.len() as u64;
+        stats.queued_messages += self.queued.messages as u64;
+        stats.queued_bytes += self.queued.bytes as u64;
+    }
+
+    fn link(&self, id: LinkId) -> Option<&Link<M>> {
+        self.links.get(id.slot()).filter(|link| link.serial == id.serial())
+    }
+
+    fn link_mut(&mut self, id: LinkId) -> Option<&mut Link<M>> {
+        self.links.get_mut(id.slot()).filter(|link| link.serial == id.serial())
+    }
+}
+
+fn queue<M: Message>(link: &mut Link<M>, slot: usize, message: &M, dirty: &mut Vec<usize>) {
+    link.outbound.push(message.clone());
+    if !link.dirty {
+        link.dirty = true;
+        dirty.push(slot);
+    }
+}
+
+#[cfg(test)]
+mod tests;

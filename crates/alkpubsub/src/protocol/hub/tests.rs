@@ -1,0 +1,262 @@
+use super::super::check::parts;
+use super::*;
+use std::collections::{HashMap as StdMap, HashSet};
+
+const NOW: Duration = Duration::from_secs(100);
+
+fn hub() -> Hub<String> {
+    Hub::new(HubLimits::DEFAULT, FanOut::Subscribed, false)
+}
+
+fn connect(hub: &mut Hub<String>) -> LinkId {
+    hub.connect(None, NOW).unwrap()
+}
+
+/// Hands a text to the hub as the program would that allows everything and relays.
+fn hear(hub: &mut Hub<String>, from: LinkId, text: &str) {
+    let parts = parts(text.as_bytes(), &MessageLimits::DEFAULT).unwrap();
+    match hub.receive(from, &parts).unwrap() {
+        Asked::Subscribe(topic) => hub.subscribe(from, &topic),
+        Asked::Publish => {
+            hub.fan_out(&format!("{}:{}", parts.event_type, parts.id), || text.to_owned());
+        }
+        Asked::Done => {}
+    }
+}
+
+fn sent(hub: &mut Hub<String>, to: LinkId) -> Vec<String> {
+    std::iter::from_fn(|| hub.pop(to)).collect()
+}
+
+fn event(topic: &str) -> String {
+    let (event_type, id) = topic.split_once(':').unwrap();
+    format!(r#"{{"type":"{event_type}","id":"{id}"}}"#)
+}
+
+#[test]
+fn an_event_reaches_the_subscribed_the_sender_included_and_nobody_else() {
+    let mut hub = hub();
+    let (one, two, three) = (connect(&mut hub), connect(&mut hub), connect(&mut hub));
+    for (link, topic) in [(one, "a:1"), (two, "a:1"), (three, "a:2")] {
+        hear(&mut hub, link, &control::subscribe(topic));
+        assert_eq!(sent(&mut hub, link), [control::subscribed(topic)]);
+    }
+    hear(&mut hub, one, &event("a:1"));
+    assert_eq!(sent(&mut hub, one), [event("a:1")]);
+    assert_eq!(sent(&mut hub, two), [event("a:1")]);
+    assert_eq!(sent(&mut hub, three), [""; 0]);
+}
+
+#[test]
+fn every_subscribe_has_one_answer_and_a_topic_held_twice_delivers_once() {
+    let mut hub = hub();
+    let link = connect(&mut hub);
+    hear(&mut hub, link, &control::subscribe("a:1"));
+    hear(&mut hub, link, &control::subscribe("a:1"));
+    hear(&mut hub, link, &event("a:1"));
+    let yes = control::subscribed("a:1");
+    assert_eq!(sent(&mut hub, link), [yes.clone(), yes, event("a:1")]);
+    hear(&mut hub, link, &control::unsubscribe("a:1"));
+    hear(&mut hub, link, &control::unsubscribe("a:1"));
+    hear(&mut hub, link, &event("a:1"));
+    assert_eq!(sent(&mut hub, link), [""; 0]);
+    assert!(hub.topics.is_empty() && hub.by_topic.is_empty());
+}
+
+#[test]
+fn what_cannot_be_had_is_denied_with_its_reason() {
+    let limits = HubLimits { max_topics_per_link: 1, ..HubLimits::DEFAULT };
+    let mut hub = Hub::new(limits, FanOut::Subscribed, true);
+    let link = hub.connect(Some("me".into()), NOW).unwrap();
+    let long = format!("a:{}", "x".repeat(254));
+    for (topic, reason) in [
+        ("__gap:", DenyReason::Reserved),
+        ("__gap", DenyReason::Reserved),
+        ("close", DenyReason::BadTopic),
+        (":1", DenyReason::BadTopic),
+        (long.as_str(), DenyReason::TopicTooLong),
+        ("direct:you", DenyReason::NotAllowed),
+        ("direct:", DenyReason::NotAllowed),
+    ] {
+        hear(&mut hub, link, &control::subscribe(topic));
+        assert_eq!(sent(&mut hub, link), [control::denied(topic, Action::Subscribe, reason)]);
+    }
+    hear(&mut hub, link, &control::subscribe("direct:me"));
+    hear(&mut hub, link, &control::subscribe("a:1"));
+    hear(&mut hub, link, &control::subscribe("direct:me"));
+    let many = control::denied("a:1", Action::Subscribe, DenyReason::TooManySubscriptions);
+    let yes = control::subscribed("direct:me");
+    assert_eq!(sent(&mut hub, link), [yes.clone(), many, yes.clone()], "a topic that is held is no new one");
+    hub.drain();
+    hear(&mut hub, link, &control::unsubscribe("direct:me"));
+    hear(&mut hub, link, &control::subscribe("direct:me"));
+    assert_eq!(sent(&mut hub, link), [control::denied("direct:me", Action::Subscribe, DenyReason::Draining)]);
+}
+
+#[test]
+fn a_topic_that_is_taken_back_delivers_no_more() {
+    let mut hub = hub();
+    let link = connect(&mut hub);
+    hear(&mut hub, link, &control::subscribe("a:1"));
+    hub.deny(link, "a:1", Action::Subscribe, DenyReason::NotAllowed);
+    hear(&mut hub, link, &event("a:1"));
+    assert_eq!(
+        sent(&mut hub, link),
+        [control::subscribed("a:1"), control::denied("a:1", Action::Subscribe, DenyReason::NotAllowed)]
+    );
+}
+
+#[test]
+fn a_ping_is_answered_after_what_came_before_it() {
+    let mut hub = hub();
+    let link = connect(&mut hub);
+    hear(&mut hub, link, &control::subscribe("a:1"));
+    hear(&mut hub, link, &event("a:1"));
+    hear(&mut hub, link, r#"{"type":"__ping","id":"","payload":{ "x" : 1e400 }}"#);
+    assert_eq!(
+        sent(&mut hub, link),
+        [control::subscribed("a:1"), event("a:1"), control::pong(r#"{ "x" : 1e400 }"#)]
+    );
+}
+
+#[test]
+fn a_message_is_made_once_and_only_if_somebody_wants_it() {
+    let mut hub = hub();
+    assert_eq!(hub.fan_out("a:1", || panic!("nobody wants it")), 0);
+    for _ in 0..3 {
+        let link = connect(&mut hub);
+        hear(&mut hub, link, &control::subscribe("a:1"));
+    }
+    let mut made = 0;
+    let reached = hub.fan_out("a:1", || {
+        made += 1;
+        "x".to_owned()
+    });
+    assert_eq!((made, reached), (1, 3));
+}
+
+#[test]
+fn fan_out_to_all_needs_no_subscription() {
+    let mut hub = Hub::new(HubLimits::DEFAULT, FanOut::All, false);
+    assert_eq!(hub.fan_out("a:1", || panic!("there is nobody")), 0);
+    let (one, two) = (connect(&mut hub), connect(&mut hub));
+    hear(&mut hub, one, &event("a:1"));
+    assert_eq!((sent(&mut hub, one), sent(&mut hub, two)), (vec![event("a:1")], vec![event("a:1")]));
+}
+
+#[test]
+fn each_link_with_something_to_send_is_named_once_a_round() {
+    let mut hub = hub();
+    let (one, two) = (connect(&mut hub), connect(&mut hub));
+    hear(&mut hub, one, &control::subscribe("a:1"));
+    hear(&mut hub, one, &event("a:1"));
+    hear(&mut hub, two, &control::subscribe("a:1"));
+    let mut dirty = vec![];
+    hub.take_dirty(&mut dirty);
+    assert_eq!(dirty, [one, two]);
+    assert!(!hub.is_dirty());
+    hear(&mut hub, one, &event("a:1"));
+    hub.disconnect(one);
+    dirty.clear();
+    hub.take_dirty(&mut dirty);
+    assert_eq!(dirty, [two]);
+}
+
+#[test]
+fn too_much_waiting_is_seen_for_one_and_for_all() {
+    let limits = HubLimits { max_outbound: 10, max_outbound_total: 15, ..HubLimits::DEFAULT };
+    let mut hub = Hub::new(limits, FanOut::Subscribed, false);
+    let (one, two) = (connect(&mut hub), connect(&mut hub));
+    hub.send(one, "x".repeat(10));
+    assert!(!hub.is_too_slow(one));
+    hub.send(two, "x".repeat(5));
+    assert_eq!(hub.slowest_over_total(), None);
+    hub.send(two, "x".into());
+    assert_eq!(hub.slowest_over_total(), Some(one));
+    hub.send(one, "x".into());
+    assert!(hub.is_too_slow(one));
+    assert_eq!(hub.disconnect(one), 2);
+    assert_eq!(hub.slowest_over_total(), None);
+    let mut stats = Stats::default();
+    hub.count(&mut stats);
+    assert_eq!((stats.queued_bytes, stats.queued_messages, stats.dropped), (6, 2, 2));
+}
+
+#[test]
+fn an_id_does_not_outlive_its_link() {
+    let mut hub = hub();
+    let old = connect(&mut hub);
+    hub.disconnect(old);
+    let new = connect(&mut hub);
+    assert_eq!(old.slot(), new.slot());
+    hub.send(old, "x".into());
+    hub.subscribe(old, "a:1");
+    hub.disconnect(old);
+    assert!(hub.contains(new) && hub.waiting(new).unwrap().is_empty() && hub.topics.is_empty());
+}
+
+#[test]
+fn a_silent_link_is_pinged_and_then_given_up() {
+    let mut hub = hub();
+    let (one, two) = (connect(&mut hub), connect(&mut hub));
+    let mut at = |seconds, heard: Option<LinkId>| {
+        let now = NOW + Duration::from_secs(seconds);
+        let mut said = vec![];
+        if let Some(link) = heard {
+            hub.heard(link, now);
+        }
+        hub.silent(now, |link, silence| said.push((link, silence)));
+        said
+    };
+    assert_eq!(at(24, None), []);
+    assert_eq!(at(25, None), [(one, Silence::Ping), (two, Silence::Ping)]);
+    assert_eq!(at(32, Some(two)), []);
+    assert_eq!(at(33, None), [(one, Silence::Dead)]);
+}
+
+#[test]
+fn any_sequence_of_joins_and_leaves_keeps_the_table_as_a_naive_one() {
+    let mut hub =
+        Hub::new(HubLimits { max_topics_per_link: 1000, ..HubLimits::DEFAULT }, FanOut::Subscribed, false);
+    let mut model: StdMap<LinkId, HashSet<String>> = StdMap::new();
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    for step in 0..20_000 {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        let links: Vec<LinkId> = hub.links().collect();
+        let link = links.get((seed >> 8) as usize % links.len().max(1)).copied();
+        let topic = format!("t:{}", (seed >> 32) % 12);
+        match (seed % 10, link) {
+            (0, _) if links.len() < 8 => drop(model.insert(connect(&mut hub), HashSet::new())),
+            (1, Some(link)) if (seed >> 48).is_multiple_of(4) => {
+                hub.disconnect(link);
+                model.remove(&link);
+            }
+            (2..6, Some(link)) => {
+                hear(&mut hub, link, &control::subscribe(&topic));
+                model.get_mut(&link).unwrap().insert(topic);
+            }
+            (6..9, Some(link)) => {
+                hear(&mut hub, link, &control::unsubscribe(&topic));
+                model.get_mut(&link).unwrap().remove(&topic);
+            }
+            _ => {
+                links.iter().for_each(|&link| drop(sent(&mut hub, link)));
+                hub.fan_out(&topic, || "x".into());
+                for (&link, topics) in &model {
+                    let expected = usize::from(topics.contains(&topic));
+                    assert_eq!(sent(&mut hub, link).len(), expected, "step {step}, {topic}");
+                }
+            }
+        }
+    }
+    let wanted: HashSet<_> = model.values().flatten().collect();
+    assert_eq!(hub.topics.len(), wanted.len());
+    hub.links().collect::<Vec<_>>().into_iter().for_each(|link| {
+        hub.disconnect(link);
+    });
+    assert!(
+        hub.topics.is_empty() && hub.by_topic.is_empty() && hub.queued.bytes == 0 && hub.queued.messages == 0
+    );
+}

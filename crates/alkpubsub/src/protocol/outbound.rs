@@ -1,0 +1,82 @@
+//! What waits for one connection's socket.
+
+use std::collections::VecDeque;
+
+/// What a link or a hub sends. The core never looks into it: an adapter's message may be a framed buffer, a
+/// string of the JS host, or an object for `postMessage`.
+pub trait Message: Clone {
+    /// From the text of an envelope; control events are made here.
+    fn from_text(text: String) -> Self;
+
+    /// Bytes it counts for against the bounds.
+    fn weight(&self) -> usize;
+}
+
+/// Messages in order, and their weight.
+#[derive(Debug)]
+pub struct Outbound<M> {
+    messages: VecDeque<M>,
+    bytes: usize,
+}
+
+impl<M: Message> Outbound<M> {
+    /// Appends a message.
+    pub(crate) fn push(&mut self, message: M) {
+        self.bytes += message.weight();
+        self.messages.push_back(message);
+    }
+
+    /// The oldest message.
+    pub fn pop(&mut self) -> Option<M> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.weight();
+        Some(message)
+    }
+
+    /// The messages, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &M> {
+        self.messages.iter()
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// What they weigh together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives the memory of an empty queue back: an idle connection keeps none.
+    pub fn shrink(&mut self) {
+        if self.messages.is_empty() {
+            self.messages = VecDeque::new();
+        }
+    }
+}
+
+impl<M> Default for Outbound<M> {
+    fn default() -> Self {
+        Self { messages: VecDeque::new(), bytes: 0 }
+    }
+}
+
+#[cfg(test)]
+impl Message for String {
+    fn from_text(text: String) -> Self {
+        text
+    }
+
+    fn weight(&self) -> usize {
+        self.len()
+    }
+}
