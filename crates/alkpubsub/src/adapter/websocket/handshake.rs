@@ -34,11 +34,13 @@ fn is_loopback(origin: &str) -> bool {
     let Some((_, authority)) = origin.split_once("://") else {
         return false;
     };
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => return rest.split(']').next() == Some("::1"),
-        None => authority.split(':').next().unwrap_or_default(),
+    // An IPv6 address holds colons itself, within its brackets.
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
     };
-    host.eq_ignore_ascii_case("localhost")
+    host == "[::1]"
+        || host.eq_ignore_ascii_case("localhost")
         || host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
 }
 
