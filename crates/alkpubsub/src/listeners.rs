@@ -28,8 +28,9 @@ struct Table {
     /// By topic, and by notice name: a name without `:` cannot be a topic.
     by_name: HashMap<Arc<str>, List>,
     names: HashMap<ListenerId, Arc<str>>,
-    next: u64,
     closed: Option<CloseReason>,
+    /// Closed, and every close notice was given.
+    ended: bool,
 }
 
 /// The listeners that a notice is for, as they were when it was known. Whoever is added afterwards is not told.
@@ -53,8 +54,7 @@ impl Listeners {
         if let Some(reason) = &table.closed {
             return Err(ListenError::Closed(reason.clone()));
         }
-        let id = ListenerId(table.next);
-        table.next += 1;
+        let id = ListenerId::unique();
         let name = match table.by_name.get_key_value(name) {
             Some((name, _)) => name.clone(),
             None => Arc::from(name),
@@ -90,9 +90,21 @@ impl Listeners {
         self.read().closed.clone()
     }
 
-    /// Calls all listeners of the event's topic; gives how many there were.
+    /// [`closed`](Self::closed), once every close notice was given and no listener is left.
+    pub(crate) fn ended(&self) -> Option<CloseReason> {
+        let table = self.read();
+        table.closed.clone().filter(|_| table.ended)
+    }
+
+    /// Calls all listeners of the event's topic; gives how many there were. None once it is closed, although they
+    /// are there until each has had its close notice: the notice is the last that they hear.
     pub(crate) fn dispatch(&self, event: &EventEnvelope) -> usize {
-        let Some(list) = self.list(event.topic().as_str()) else {
+        let list = {
+            let table = self.read();
+            let open = table.closed.is_none();
+            open.then(|| table.by_name.get(event.topic().as_str()).cloned()).flatten()
+        };
+        let Some(list) = list else {
             return 0;
         };
         let goes_on = || !self.ended.load(Relaxed);
@@ -149,6 +161,7 @@ impl Listeners {
             entry.removed.store(true, Relaxed);
         }
         drop((by_name, names));
+        self.write().ended = true;
         true
     }
 

@@ -621,7 +621,8 @@ async fn a_peer_that_reads_nothing_fills_the_queue_and_no_more() {
         }
     };
     in_time(filling).await;
-    assert!(target.stats().queued_bytes <= 1 << 20);
+    let queued = target.stats().queued_bytes;
+    assert!(queued < (1 << 20) + 64 * 1024, "{queued}");
     target.close();
     let stats = target.stats();
     assert_eq!((stats.queued_messages, stats.queued_bytes), (0, 0));

@@ -90,7 +90,7 @@ pub enum DisconnectError {
 ///
 /// # Overload
 /// What is dispatched waits in a queue of 4,096 messages and 4 MiB ([`LinkOptions`]); beyond it `dispatch_event`
-/// says `Full`, and [`room`](EventTarget::room) waits until any event fits. Control events have as much room
+/// says `Full`, and [`room`](EventTarget::room) waits until the next fits. Control events have as much room
 /// again; beyond it the connection is closed with 1013. Nothing waits on the way in: listeners are called by the
 /// task that reads, and the peer is held back by TCP while they run.
 ///
@@ -377,9 +377,7 @@ impl EventTarget for WebSocketClientEventTarget {
     fn room(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.shared.waiters.until(|| {
             let state = self.shared.lock();
-            // Room for the longest event there may be: a waiter whose event did not fit would come back at once.
-            let room = state.link.has_room(self.shared.options.message.max_message);
-            (room || !matches!(state.stage, Stage::Open)).then_some(())
+            (state.link.has_room() || !matches!(state.stage, Stage::Open)).then_some(())
         }))
     }
 
@@ -387,7 +385,7 @@ impl EventTarget for WebSocketClientEventTarget {
         Box::pin(self.shared.waiters.until(|| {
             let state = self.shared.lock();
             match &state.stage {
-                Stage::Closed(reason) if state.ended => Some(reason.clone()),
+                Stage::Closed(_) if state.ended => self.shared.listeners.ended(),
                 _ => None,
             }
         }))

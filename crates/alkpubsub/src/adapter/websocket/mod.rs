@@ -3,4 +3,13 @@
 #[cfg(feature = "websocket-client")]
 pub(crate) mod client;
 #[cfg(feature = "websocket-server")]
-mod frame;
+pub(crate) mod frame;
+#[cfg(feature = "websocket-server")]
+mod handshake;
+#[cfg(feature = "websocket-server")]
+mod server;
+
+#[cfg(feature = "websocket-server")]
+pub use handshake::Origins;
+#[cfg(feature = "websocket-server")]
+pub use server::{ServerOptions, WebSocketServerEventTarget};
