@@ -202,6 +202,8 @@ impl CloseReason {
     }
 }
 
+impl std::error::Error for CloseReason {}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -247,6 +249,12 @@ pub enum DispatchError {
         /// Bytes of the envelope's JSON.
         bytes: usize,
         /// The limit in bytes.
+        limit: usize,
+    },
+    /// The envelope nests deeper than the limit.
+    #[error("the envelope nests deeper than the limit of {limit}")]
+    TooDeep {
+        /// The limit; the envelope itself is 1.
         limit: usize,
     },
     /// The type begins with `__`.

@@ -5,13 +5,13 @@
 //! round.
 
 use super::check::{MessageLimits, Parts, Refusal};
-use super::control::{self, Action, Control, DenyReason};
+use super::control::{self, Action, Control, DenyReason, GapReason};
 use super::outbound::{Message, Outbound};
+use super::table::{Member, Table};
 use super::tolerance::Tolerance;
 use crate::event_target::LinkId;
 use crate::stats::Stats;
 use crate::topic::{self, BadTopic};
-use hashbrown::HashMap;
 use slab::Slab;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -104,11 +104,12 @@ pub struct Hub<M> {
     links: Slab<Link<M>>,
     /// Counts connections, so that an id is not used twice while a slot is.
     serial: u32,
-    by_topic: HashMap<Arc<str>, usize>,
-    topics: Slab<Topic>,
+    table: Table,
     queued: Queued,
     /// Slots of links with something new to send, each once.
     dirty: Vec<usize>,
+    /// Whether more waits for some link than its bound allows.
+    overfull: bool,
     counters: Counters,
 }
 
@@ -132,32 +133,12 @@ struct Link<M> {
     serial: u32,
     dirty: bool,
     pinged: bool,
+    /// Its last message is queued: nothing comes behind it.
+    finished: bool,
     heard: Duration,
     identity: Option<Arc<str>>,
     tolerance: Tolerance,
-    topics: Vec<Membership>,
     outbound: Outbound<M>,
-}
-
-#[derive(Debug)]
-struct Topic {
-    name: Arc<str>,
-    members: Vec<Member>,
-}
-
-/// A link's entry in a topic. **Invariant:** a `Member` and its `Membership` hold each other's place, so that
-/// leaving costs the same whatever the number of links and topics.
-#[derive(Clone, Copy, Debug)]
-struct Member {
-    link: usize,
-    membership: usize,
-}
-
-/// A topic's entry in a link.
-#[derive(Clone, Copy, Debug)]
-struct Membership {
-    topic: usize,
-    member: usize,
 }
 
 impl LinkId {
@@ -187,10 +168,10 @@ impl<M: Message> Hub<M> {
             draining: false,
             links: Slab::new(),
             serial: 0,
-            by_topic: HashMap::new(),
-            topics: Slab::new(),
+            table: Table::default(),
             queued: Queued::default(),
             dirty: Vec::new(),
+            overfull: false,
             counters: Counters::default(),
         }
     }
@@ -205,10 +186,10 @@ impl<M: Message> Hub<M> {
             serial: self.serial,
             dirty: false,
             pinged: false,
+            finished: false,
             heard: now,
             identity,
             tolerance: Tolerance::default(),
-            topics: Vec::new(),
             outbound: Outbound::default(),
         });
         Some(LinkId::new(slot, self.serial))
@@ -219,14 +200,31 @@ impl<M: Message> Hub<M> {
         if self.link(id).is_none() {
             return 0;
         }
-        while let Some(&membership) = self.links[id.slot()].topics.last() {
-            self.leave(id.slot(), membership);
-        }
+        self.table.leave_all(id.slot());
         let link = self.links.remove(id.slot());
         self.queued.bytes -= link.outbound.bytes();
         self.queued.messages -= link.outbound.len();
         self.counters.dropped += link.outbound.len() as u64;
         link.outbound.len()
+    }
+
+    /// A link is about to end: it holds no topic any more, gets `last`, and nothing behind it. With `drop_rest`,
+    /// nothing before it either.
+    pub fn finish(&mut self, id: LinkId, last: Option<M>, drop_rest: bool) {
+        let Some(link) = self.link_mut(id).filter(|link| !link.finished) else {
+            return;
+        };
+        if drop_rest {
+            let rest = std::mem::take(&mut link.outbound);
+            self.queued.bytes -= rest.bytes();
+            self.queued.messages -= rest.len();
+            self.counters.dropped += rest.len() as u64;
+        }
+        if let Some(last) = last {
+            self.send(id, last);
+        }
+        self.table.leave_all(id.slot());
+        self.links[id.slot()].finished = true;
     }
 
     /// Whether the link is there.
@@ -264,6 +262,12 @@ impl<M: Message> Hub<M> {
     pub fn receive<'t>(&mut self, id: LinkId, parts: &Parts<'t>) -> Result<Asked<'t>, Refusal> {
         let Some(control) = control::read(parts)? else {
             self.counters.received += 1;
+            let length = parts.event_type.len() + 1 + parts.id.len();
+            if length > self.limits.max_topic {
+                let topic = [&*parts.event_type, &*parts.id].join(":");
+                self.deny(id, &topic, Action::Publish, DenyReason::TopicTooLong);
+                return Ok(Asked::Done);
+            }
             return Ok(Asked::Publish);
         };
         match control {
@@ -294,38 +298,24 @@ impl<M: Message> Hub<M> {
             }
             Ok(_) => {}
         }
-        if self.membership(id, topic).is_some() {
+        if self.table.holds(id.slot(), topic) {
             return None;
         }
         if self.draining {
             return Some(DenyReason::Draining);
         }
-        (link.topics.len() >= self.limits.max_topics_per_link).then_some(DenyReason::TooManySubscriptions)
+        (self.table.held_by(id.slot()) >= self.limits.max_topics_per_link)
+            .then_some(DenyReason::TooManySubscriptions)
     }
 
     /// Grants a topic: the answer is queued before any event of it. A topic that is held is answered again and
     /// delivered once.
     pub fn subscribe(&mut self, id: LinkId, topic: &str) {
-        if !self.contains(id) {
+        if self.link(id).is_none_or(|link| link.finished) {
             return;
         }
         self.send(id, M::from_text(control::subscribed(topic)));
-        if self.membership(id, topic).is_some() {
-            return;
-        }
-        let slot = match self.by_topic.get(topic) {
-            Some(&slot) => slot,
-            None => {
-                let name: Arc<str> = topic.into();
-                let slot = self.topics.insert(Topic { name: name.clone(), members: Vec::new() });
-                self.by_topic.insert(name, slot);
-                slot
-            }
-        };
-        let memberships = &mut self.links[id.slot()].topics;
-        let members = &mut self.topics[slot].members;
-        memberships.push(Membership { topic: slot, member: members.len() });
-        members.push(Member { link: id.slot(), membership: memberships.len() - 1 });
+        self.table.join(id.slot(), topic);
     }
 
     /// Says no to what a link asked for, or takes a topic back that it holds.
@@ -338,68 +328,42 @@ impl<M: Message> Hub<M> {
     }
 
     fn unsubscribe(&mut self, id: LinkId, topic: &str) {
-        if let Some(membership) = self.membership(id, topic) {
-            self.leave(id.slot(), membership);
-        }
-    }
-
-    fn membership(&self, id: LinkId, topic: &str) -> Option<Membership> {
-        let link = self.link(id)?;
-        let &slot = self.by_topic.get(topic)?;
-        let members = &self.topics[slot].members;
-        // The shorter of the two lists tells.
-        if link.topics.len() <= members.len() {
-            link.topics.iter().find(|membership| membership.topic == slot).copied()
-        } else {
-            let member = members.iter().find(|member| member.link == id.slot())?;
-            Some(link.topics[member.membership])
-        }
-    }
-
-    fn leave(&mut self, link: usize, membership: Membership) {
-        let Membership { topic, member } = membership;
-        let members = &mut self.topics[topic].members;
-        let Member { membership, .. } = members.swap_remove(member);
-        if let Some(moved) = members.get(member) {
-            self.links[moved.link].topics[moved.membership].member = member;
-        }
-        if members.is_empty() {
-            let Topic { name, .. } = self.topics.remove(topic);
-            self.by_topic.remove(&name);
-        }
-        let memberships = &mut self.links[link].topics;
-        memberships.swap_remove(membership);
-        if let Some(moved) = memberships.get(membership) {
-            self.topics[moved.topic].members[moved.member].membership = membership;
+        if self.contains(id) {
+            self.table.leave(id.slot(), topic);
         }
     }
 
     /// Queues an event for all who want its topic; `make` is called once, and only if somebody does. Gives how
     /// many they are.
     pub fn fan_out(&mut self, topic: &str, make: impl FnOnce() -> M) -> usize {
-        let receivers = match self.fan_out {
+        let Self { links, table, dirty, overfull, .. } = self;
+        let max_outbound = self.limits.max_outbound;
+        let (receivers, weight) = match self.fan_out {
             FanOut::Subscribed => {
-                let Some(&topic) = self.by_topic.get(topic) else {
+                let members = table.members(topic);
+                if members.is_empty() {
                     return 0;
-                };
+                }
                 let message = make();
-                let members = &self.topics[topic].members;
                 for &Member { link, .. } in members {
-                    queue(&mut self.links[link], link, &message, &mut self.dirty);
+                    *overfull |= queue(&mut links[link], link, &message, dirty) > max_outbound;
                 }
-                self.queued.bytes += members.len() * message.weight();
-                members.len()
+                (members.len(), message.weight())
             }
-            FanOut::All if self.links.is_empty() => 0,
             FanOut::All => {
-                let message = make();
-                for (slot, link) in &mut self.links {
-                    queue(link, slot, &message, &mut self.dirty);
+                let mut receivers = links.iter_mut().filter(|(_, link)| !link.finished).peekable();
+                if receivers.peek().is_none() {
+                    return 0;
                 }
-                self.queued.bytes += self.links.len() * message.weight();
-                self.links.len()
+                let (message, mut count) = (make(), 0);
+                for (slot, link) in receivers {
+                    *overfull |= queue(link, slot, &message, dirty) > max_outbound;
+                    count += 1;
+                }
+                (count, message.weight())
             }
         };
+        self.queued.bytes += receivers * weight;
         self.queued.messages += receivers;
         self.counters.sent += receivers as u64;
         receivers
@@ -409,18 +373,34 @@ impl<M: Message> Hub<M> {
     #[must_use]
     pub fn is_wanted(&self, topic: &str) -> bool {
         match self.fan_out {
-            FanOut::Subscribed => self.by_topic.contains_key(topic),
+            FanOut::Subscribed => !self.table.members(topic).is_empty(),
             FanOut::All => !self.links.is_empty(),
+        }
+    }
+
+    /// Tells the links that events are missing: those that hold `topic`, or (`None`) all that hold any.
+    pub fn gap(&mut self, topic: Option<&str>, missed: Option<u64>, reason: GapReason) {
+        let message = M::from_text(control::gap(topic, missed, reason));
+        let links: Vec<LinkId> = match topic {
+            None => self.links().filter(|id| self.table.held_by(id.slot()) > 0).collect(),
+            Some(topic) => {
+                let members = self.table.members(topic).iter();
+                members.map(|member| LinkId::new(member.link, self.links[member.link].serial)).collect()
+            }
+        };
+        for link in links {
+            self.send(link, message.clone());
         }
     }
 
     /// Queues a message for one link, subscribed or not.
     pub fn send(&mut self, id: LinkId, message: M) {
         let slot = id.slot();
-        if let Some(link) = self.links.get_mut(slot).filter(|link| link.serial == id.serial()) {
+        let open = |link: &&mut Link<M>| link.serial == id.serial() && !link.finished;
+        if let Some(link) = self.links.get_mut(slot).filter(open) {
             self.queued.bytes += message.weight();
             self.queued.messages += 1;
-            queue(link, slot, &message, &mut self.dirty);
+            self.overfull |= queue(link, slot, &message, &mut self.dirty) > self.limits.max_outbound;
         }
     }
 
@@ -434,6 +414,12 @@ impl<M: Message> Hub<M> {
                 into.push(LinkId::new(slot, link.serial));
             }
         }
+    }
+
+    /// Whether, since this was asked last, more than the bound was queued for a link, or for all. It counts only
+    /// after a write was tried: the adapter should write now, not at the end of its round.
+    pub fn take_overfull(&mut self) -> bool {
+        std::mem::take(&mut self.overfull) || self.queued.bytes > self.limits.max_outbound_total
     }
 
     /// Whether a link has something new to send.
@@ -513,7 +499,7 @@ impl<M: Message> Hub<M> {
         stats.bad_input += self.counters.bad_input;
         stats.denied += self.counters.denied;
         stats.dropped += self.counters.dropped;
-        stats.topics += self.topics.len() as u64;
+        stats.topics += self.table.len() as u64;
         stats.links += self.links.len() as u64;
         stats.queued_messages += self.queued.messages as u64;
         stats.queued_bytes += self.queued.bytes as u64;
@@ -528,12 +514,14 @@ impl<M: Message> Hub<M> {
     }
 }
 
-fn queue<M: Message>(link: &mut Link<M>, slot: usize, message: &M, dirty: &mut Vec<usize>) {
+/// Gives the bytes that wait for the link now.
+fn queue<M: Message>(link: &mut Link<M>, slot: usize, message: &M, dirty: &mut Vec<usize>) -> usize {
     link.outbound.push(message.clone());
     if !link.dirty {
         link.dirty = true;
         dirty.push(slot);
     }
+    link.outbound.bytes()
 }
 
 #[cfg(test)]

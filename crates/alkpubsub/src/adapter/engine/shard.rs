@@ -1,0 +1,417 @@
+//! The task that serves all connections of a hub.
+//!
+//! One round: take the program's orders, read every socket that became ready and hand what came to the sans-IO
+//! hub, then write, once for each socket, all that this made it send. Between rounds the task sleeps; no
+//! connection has a task, a lock or a buffer of its own.
+
+use super::connection::{Closing, Connection, Heed, State};
+use super::hooks::HubHooks;
+use super::intake::{Ending, Intake};
+use super::shared::{Command, NewConnection, Shared};
+use super::spoke::Spoke;
+use super::wake::SocketWaker;
+use crate::adapter::websocket::frame::{self, Rules};
+use crate::event_target::{CloseReason, LinkId};
+use crate::protocol::hub::{FanOut, Hub, Silence};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tungstenite::protocol::Role;
+
+/// The buffer that all sockets of a shard are read into, one after the other, and written from.
+const SCRATCH: usize = 64 * 1024;
+/// Reads of one socket in a round; one that has more comes again in the next.
+const READS_PER_ROUND: usize = 4;
+/// How long a peer may take to answer a close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How a hub passes events on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Relaying {
+    pub(crate) fan_out: FanOut,
+    /// Whether an event of any spoke goes to the others, without the program's doing.
+    pub(crate) relay: bool,
+    /// Whether connections have identities, which own `direct:<identity>`.
+    pub(crate) identities: bool,
+}
+
+/// The task, as a future that ends when the hub was shut down.
+pub(super) struct Shard {
+    connections: Vec<Option<Connection>>,
+    intake: Intake,
+    scratch: Box<[u8]>,
+    started: Instant,
+    tick: Interval,
+    /// When the hub ends whatever is left, once it was told to shut down.
+    ending: Option<Duration>,
+    // Lists that are filled and emptied each round; kept for their memory.
+    commands: VecDeque<Command>,
+    ready: Vec<usize>,
+    dirty: Vec<LinkId>,
+}
+
+impl Shard {
+    pub(super) fn new(shared: Arc<Shared>, relaying: Relaying, hooks: Option<Arc<dyn HubHooks>>) -> Self {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let limits = shared.limits;
+        let Relaying { fan_out, relay, identities } = relaying;
+        let rules = Rules { role: Role::Server, max_message: limits.message.max_message };
+        let hub = Hub::new(limits, fan_out, identities);
+        let now = Duration::ZERO;
+        Self {
+            connections: Vec::new(),
+            intake: Intake { hub, shared, hooks, relay, rules, now, too_slow: 0 },
+            scratch: vec![0; SCRATCH].into(),
+            started: Instant::now(),
+            tick,
+            ending: None,
+            commands: VecDeque::new(),
+            ready: Vec::new(),
+            dirty: Vec::new(),
+        }
+    }
+
+    fn round(&mut self, context: &mut Context<'_>) -> Poll<CloseReason> {
+        self.intake.shared.ready.register(context.waker());
+        self.intake.now = self.started.elapsed();
+        while self.tick.poll_tick(context).is_ready() {
+            self.look_around();
+        }
+        self.obey();
+        let mut ready = std::mem::take(&mut self.ready);
+        self.intake.shared.ready.take(&mut ready);
+        for slot in ready.drain(..) {
+            self.serve(slot);
+        }
+        self.ready = ready;
+        // Listeners and hooks may have given orders: they belong to this round.
+        self.obey();
+        self.write_dirty();
+        self.intake.count();
+        if let Some(until) = self.ending
+            && (self.intake.hub.is_empty() || self.intake.now >= until)
+        {
+            self.drop_all();
+            return Poll::Ready(CloseReason::Closed);
+        }
+        Poll::Pending
+    }
+
+    /// Carries out the program's orders.
+    fn obey(&mut self) {
+        let mut commands = std::mem::take(&mut self.commands);
+        loop {
+            self.intake.shared.take_commands(&mut commands);
+            if commands.is_empty() {
+                break;
+            }
+            for command in commands.drain(..) {
+                match command {
+                    Command::Connect(connection) => self.connect(connection),
+                    Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
+                    Command::Close { link, code, reason } => {
+                        let reason = CloseReason::Refused { code, reason };
+                        self.close(link, reason, false, Heed::Events);
+                    }
+                    Command::Remove { link, reply } => drop(reply.send(self.release(link))),
+                    Command::Shutdown { within } => self.shut_down(within),
+                }
+            }
+            // What the orders queued is tried before it counts as too much.
+            self.write_dirty();
+        }
+        self.commands = commands;
+    }
+
+    fn connect(&mut self, new: NewConnection) {
+        let NewConnection { socket, greeting, mut received, identity, reply } = new;
+        let Some(id) =
+            self.intake.hub.connect(identity.clone(), self.intake.now).filter(|_| self.ending.is_none())
+        else {
+            // Not reached by `serve`, which counts before it shakes hands.
+            self.intake.shared.links.fetch_sub(1, Relaxed);
+            return;
+        };
+        if !greeting.is_empty() {
+            self.intake.hub.send(id, greeting.into());
+        }
+        let wake = SocketWaker::new(id.slot(), self.intake.shared.ready.clone());
+        let mut connection = Connection::new(id, socket, wake);
+        if self.intake.hooks.is_some() || reply.is_some() {
+            let spoke = Arc::new(Spoke::new(id, identity, self.intake.shared.clone()));
+            connection.spoke = Some(spoke.clone());
+            self.intake.hook(|hooks| hooks.connected(&spoke));
+            if let Some(reply) = reply {
+                // Who asked may have gone away meanwhile; the connection stays.
+                let _ = reply.send(spoke);
+            }
+        }
+        if self.connections.len() <= id.slot() {
+            self.connections.resize_with(id.slot() + 1, || None);
+        }
+        let connection = self.connections[id.slot()].insert(connection);
+        match self.intake.take(connection, &mut received) {
+            Ok(()) => self.read(id.slot()),
+            Err(ending) => self.end(id.slot(), ending),
+        }
+    }
+
+    fn serve(&mut self, slot: usize) {
+        let Some(connection) = self.connections.get(slot).and_then(Option::as_ref) else {
+            return;
+        };
+        connection.wake.taken();
+        self.read(slot);
+        self.write(slot);
+    }
+
+    /// Reads a socket until it has no more, or its turn is over.
+    fn read(&mut self, slot: usize) {
+        for _ in 0..READS_PER_ROUND {
+            let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
+                return;
+            };
+            let read = match connection.poll_read(&mut self.scratch) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(0)) => return self.lost(slot, "the connection was cut".into()),
+                Poll::Ready(Ok(read)) => read,
+                Poll::Ready(Err(error)) => return self.lost(slot, error.to_string()),
+            };
+            if let Err(ending) = self.intake.take(connection, &mut self.scratch[..read]) {
+                return self.end(slot, ending);
+            }
+            if self.intake.hub.take_overfull() {
+                // A link that has too much waiting gets its write now, in the middle of the round: a fast reader is
+                // never closed for what a single round brought it.
+                self.write_dirty();
+            }
+        }
+        if let Some(connection) = self.connections.get(slot).and_then(Option::as_ref) {
+            connection.requeue();
+        }
+    }
+
+    /// What was read ends the connection.
+    fn end(&mut self, slot: usize, ending: Ending) {
+        let Some(connection) = self.connections[slot].as_mut() else {
+            return;
+        };
+        let id = connection.id;
+        match (ending, &mut connection.state) {
+            (Ending::Offence { code, reason, heed }, State::Open) => {
+                tracing::debug!(link = %id, code, reason, "closing");
+                self.close(id, CloseReason::Refused { code, reason: reason.into() }, true, heed);
+                // The peer's close may have come with the rest already.
+                self.take_rest(slot);
+            }
+            (Ending::Closed { code, reason }, State::Open) => {
+                // The answer goes behind everything that was queued before it.
+                self.intake.hub.finish(id, Some(frame::close(code, "").into()), false);
+                connection.state = State::Closing(Closing {
+                    until: self.intake.now + CLOSE_TIMEOUT,
+                    answered: true,
+                    heed: Heed::Nothing,
+                    reason: CloseReason::ByPeer { code: code.unwrap_or(1005), reason },
+                });
+                self.write(slot);
+            }
+            (Ending::Closed { .. }, State::Closing(closing)) => {
+                closing.answered = true;
+                closing.heed = Heed::Nothing;
+                self.write(slot);
+            }
+            (Ending::Offence { .. }, State::Closing(closing)) => closing.heed = Heed::Nothing,
+        }
+    }
+
+    fn take_rest(&mut self, slot: usize) {
+        if let Some(connection) = &mut self.connections[slot]
+            && let Err(ending) = self.intake.take(connection, &mut [])
+        {
+            self.end(slot, ending);
+        }
+    }
+
+    /// Begins to close a connection: its close frame goes behind what waits for it or, with `drop_rest`, in place
+    /// of that.
+    fn close(&mut self, id: LinkId, reason: CloseReason, drop_rest: bool, heed: Heed) {
+        let Some(connection) = self.connections.get_mut(id.slot()).and_then(Option::as_mut) else {
+            return;
+        };
+        if connection.id != id || !matches!(connection.state, State::Open) {
+            return;
+        }
+        let words = match &reason {
+            CloseReason::Refused { reason, .. } => reason.clone(),
+            _ => Arc::default(),
+        };
+        self.intake.hub.finish(id, Some(frame::close(Some(reason.code()), &words).into()), drop_rest);
+        let until = self.intake.now + CLOSE_TIMEOUT;
+        connection.state = State::Closing(Closing { until, answered: false, heed, reason });
+        self.write(id.slot());
+    }
+
+    /// Writes what waits for a socket. At the end of a closing connection, ends it.
+    fn write(&mut self, slot: usize) {
+        let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
+            return;
+        };
+        let id = connection.id;
+        let written = match connection.poll_write(&mut self.intake.hub, &mut self.scratch) {
+            Poll::Ready(Ok(())) => connection.poll_flush(),
+            other => other,
+        };
+        match (written, &connection.state) {
+            (Poll::Ready(Err(error)), _) => self.lost(slot, error.to_string()),
+            (Poll::Ready(Ok(())), State::Closing(Closing { answered: true, .. })) => {
+                // The server ends the stream first (RFC 6455, section 7.1.1); the rest is the peer's.
+                let _ = connection.poll_shutdown();
+                self.gone(slot);
+            }
+            (Poll::Pending, State::Open) if self.intake.hub.is_too_slow(id) => self.too_slow(id),
+            _ => {}
+        }
+    }
+
+    fn write_dirty(&mut self) {
+        while self.intake.hub.is_dirty() {
+            let mut dirty = std::mem::take(&mut self.dirty);
+            self.intake.hub.take_dirty(&mut dirty);
+            for id in dirty.drain(..) {
+                self.write(id.slot());
+            }
+            self.dirty = dirty;
+        }
+        while let Some(id) = self.intake.hub.slowest_over_total() {
+            self.too_slow(id);
+        }
+    }
+
+    fn too_slow(&mut self, id: LinkId) {
+        self.intake.too_slow += 1;
+        let queued = self.intake.hub.waiting(id).map_or(0, |waiting| waiting.bytes());
+        if let Some(spoke) =
+            self.connections[id.slot()].as_ref().and_then(|connection| connection.spoke.clone())
+        {
+            self.intake.hook(|hooks| hooks.backpressure(&spoke, queued));
+        }
+        tracing::debug!(link = %id, queued, "too slow");
+        let reason =
+            CloseReason::Refused { code: 1013, reason: "too slow: more waits than the bound".into() };
+        match &self.connections[id.slot()] {
+            Some(connection) if matches!(connection.state, State::Open) => {
+                self.close(id, reason, true, Heed::Close)
+            }
+            // It was closing already, and does not read.
+            _ => self.gone(id.slot()),
+        }
+    }
+
+    /// Once a second: silent peers, and closes that were not answered.
+    fn look_around(&mut self) {
+        let mut dead = Vec::new();
+        let mut ping = Vec::new();
+        self.intake.hub.silent(self.intake.now, |id, silence| match silence {
+            Silence::Ping => ping.push(id),
+            _ => dead.push(id),
+        });
+        for id in ping {
+            self.intake.hub.send(id, frame::ping(b"").into());
+        }
+        for id in dead {
+            self.lost(id.slot(), "the peer did not answer a ping".to_owned());
+        }
+        for slot in 0..self.connections.len() {
+            if let Some(Connection { state: State::Closing(closing), .. }) = &self.connections[slot]
+                && self.intake.now >= closing.until
+            {
+                self.gone(slot);
+            }
+        }
+    }
+
+    fn lost(&mut self, slot: usize, error: String) {
+        if let Some(connection) = &mut self.connections[slot] {
+            if let State::Open = connection.state {
+                let reason = CloseReason::Lost { error: error.into() };
+                let until = self.intake.now;
+                connection.state =
+                    State::Closing(Closing { until, answered: true, heed: Heed::Nothing, reason });
+            }
+            self.gone(slot);
+        }
+    }
+
+    /// A connection has ended: forgets it and tells who wants to know.
+    fn gone(&mut self, slot: usize) {
+        let Some(connection) = self.connections[slot].take() else {
+            return;
+        };
+        self.intake.hub.disconnect(connection.id);
+        self.intake.shared.links.fetch_sub(1, Relaxed);
+        let Connection { spoke, state, .. } = connection;
+        let reason = match state {
+            State::Closing(closing) => closing.reason,
+            State::Open => CloseReason::Closed,
+        };
+        if let Some(spoke) = spoke {
+            self.intake.disconnected(&spoke, reason);
+        }
+    }
+
+    /// Takes a connection out and gives its socket back, as long as it stands between two frames.
+    fn release(&mut self, id: LinkId) -> Option<Box<dyn super::Socket>> {
+        let connection = self.connections.get_mut(id.slot())?.take_if(|connection| {
+            connection.id == id && matches!(connection.state, State::Open) && !connection.is_mid_frame()
+        })?;
+        self.intake.hub.disconnect(id);
+        self.intake.shared.links.fetch_sub(1, Relaxed);
+        if let Some(spoke) = connection.spoke {
+            self.intake.disconnected(&spoke, CloseReason::Closed);
+        }
+        Some(connection.socket)
+    }
+
+    fn shut_down(&mut self, within: Duration) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.ending = Some(self.intake.now + within);
+        self.intake.hub.drain();
+        for id in self.intake.hub.links().collect::<Vec<_>>() {
+            let reason = CloseReason::Refused { code: 1001, reason: "the hub shuts down".into() };
+            self.close(id, reason, false, Heed::Events);
+        }
+    }
+
+    fn drop_all(&mut self) {
+        for slot in 0..self.connections.len() {
+            self.gone(slot);
+        }
+        self.intake.count();
+    }
+}
+
+impl Future for Shard {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let shard = self.get_mut();
+        let reason = ready!(shard.round(context));
+        shard.intake.shared.end(reason);
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Shard {
+    /// Also when the task is aborted, nobody is left waiting.
+    fn drop(&mut self) {
+        self.drop_all();
+        self.intake.shared.end(CloseReason::Closed);
+    }
+}
