@@ -89,9 +89,11 @@ pub(super) async fn refcount_threads(fixture: &dyn Fixture) -> Verdict {
     let topic = format!("{event_type}:1");
     let (shared, name, marks) = (target.clone(), topic.clone(), log.clone());
     on_thread(move || {
+        let start = std::sync::Barrier::new(8);
         std::thread::scope(|threads| {
             for _ in 0..8 {
                 threads.spawn(|| {
+                    start.wait();
                     for _ in 0..50 {
                         let listener = shared.add_event_listener(&name, marks.listener(0));
                         listener.into_iter().for_each(|listener| shared.remove_event_listener(listener));

@@ -298,7 +298,8 @@ impl EventTarget for Link {
     fn add_event_listener(&self, name: &str, listener: Arc<dyn Listener>) -> Result<ListenerId, ListenError> {
         if self.has(Flaw::RacyCount) {
             let first = lock(&self.state).topics.get(name).is_none_or(|wanted| wanted.listeners == 0);
-            std::thread::sleep(Duration::from_micros(100));
+            // Long enough for the threads to meet here, however few processors they share.
+            std::thread::sleep(Duration::from_millis(2));
             if first {
                 lock(&self.state).queue(control::subscribe(name));
             }
