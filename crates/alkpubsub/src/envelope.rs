@@ -132,12 +132,15 @@ impl EventEnvelope {
         Ok(Self::checked(&text, &parts, None))
     }
 
-    /// From a message that was checked; `parts` borrow from `text`.
+    /// From a message that was checked; `text` is the text of `parts`, or a copy of it.
     pub(crate) fn checked(text: &ByteString, parts: &check::Parts<'_>, source: Option<LinkId>) -> Self {
         let topic = Topic::join(&parts.event_type, &parts.id);
         let payload = match parts.payload {
             None => Payload::Missing,
-            Some(json) => Payload::Json(text.slice_ref(json)),
+            Some(json) => {
+                let start = json.as_ptr().addr() - parts.text.as_ptr().addr();
+                Payload::Json(text.slice_ref(&text[start..start + json.len()]))
+            }
         };
         Self(Arc::new(Inner { topic, payload, text: OnceLock::from(Ok(text.clone())), source }))
     }

@@ -32,3 +32,13 @@ pub use crate::topic::{BadTopic, Topic};
 #[cfg(feature = "derive")]
 #[doc(no_inline)]
 pub use alkpubsub_macros::Event;
+
+/// What a WebSocket hub is given and gives, beside [`WebSocketServerEventTarget`].
+#[cfg(feature = "websocket-server")]
+pub mod websocket_server {
+    pub use crate::adapter::engine::{AddConnectionError, HubHooks, Socket, Spoke};
+    pub use crate::adapter::websocket::{Origins, ServerOptions};
+    pub use crate::protocol::hub::{FanOut, HubLimits};
+}
+#[cfg(feature = "websocket-server")]
+pub use crate::adapter::websocket::WebSocketServerEventTarget;

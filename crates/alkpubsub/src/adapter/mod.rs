@@ -1,3 +1,4 @@
 //! One folder per transport; no adapter knows another.
 
-mod websocket;
+pub(crate) mod engine;
+pub(crate) mod websocket;

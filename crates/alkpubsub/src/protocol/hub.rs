@@ -5,7 +5,7 @@
 //! round.
 
 use super::check::{MessageLimits, Parts, Refusal};
-use super::control::{self, Action, Control, DenyReason};
+use super::control::{self, Action, Control, DenyReason, GapReason};
 use super::outbound::{Message, Outbound};
 use super::tolerance::Tolerance;
 use crate::event_target::LinkId;
@@ -109,6 +109,8 @@ pub struct Hub<M> {
     queued: Queued,
     /// Slots of links with something new to send, each once.
     dirty: Vec<usize>,
+    /// Whether more waits for some link than its bound allows.
+    overfull: bool,
     counters: Counters,
 }
 
@@ -132,6 +134,8 @@ struct Link<M> {
     serial: u32,
     dirty: bool,
     pinged: bool,
+    /// Its last message is queued: nothing comes behind it.
+    finished: bool,
     heard: Duration,
     identity: Option<Arc<str>>,
     tolerance: Tolerance,
@@ -191,6 +195,7 @@ impl<M: Message> Hub<M> {
             topics: Slab::new(),
             queued: Queued::default(),
             dirty: Vec::new(),
+            overfull: false,
             counters: Counters::default(),
         }
     }
@@ -205,6 +210,7 @@ impl<M: Message> Hub<M> {
             serial: self.serial,
             dirty: false,
             pinged: false,
+            finished: false,
             heard: now,
             identity,
             tolerance: Tolerance::default(),
@@ -219,14 +225,37 @@ impl<M: Message> Hub<M> {
         if self.link(id).is_none() {
             return 0;
         }
-        while let Some(&membership) = self.links[id.slot()].topics.last() {
-            self.leave(id.slot(), membership);
-        }
+        self.leave_all(id.slot());
         let link = self.links.remove(id.slot());
         self.queued.bytes -= link.outbound.bytes();
         self.queued.messages -= link.outbound.len();
         self.counters.dropped += link.outbound.len() as u64;
         link.outbound.len()
+    }
+
+    /// A link is about to end: it holds no topic any more, gets `last`, and nothing behind it. With `drop_rest`,
+    /// nothing before it either.
+    pub fn finish(&mut self, id: LinkId, last: Option<M>, drop_rest: bool) {
+        let Some(link) = self.link_mut(id).filter(|link| !link.finished) else {
+            return;
+        };
+        if drop_rest {
+            let rest = std::mem::take(&mut link.outbound);
+            self.queued.bytes -= rest.bytes();
+            self.queued.messages -= rest.len();
+            self.counters.dropped += rest.len() as u64;
+        }
+        if let Some(last) = last {
+            self.send(id, last);
+        }
+        self.leave_all(id.slot());
+        self.links[id.slot()].finished = true;
+    }
+
+    fn leave_all(&mut self, slot: usize) {
+        while let Some(&membership) = self.links[slot].topics.last() {
+            self.leave(slot, membership);
+        }
     }
 
     /// Whether the link is there.
@@ -264,6 +293,12 @@ impl<M: Message> Hub<M> {
     pub fn receive<'t>(&mut self, id: LinkId, parts: &Parts<'t>) -> Result<Asked<'t>, Refusal> {
         let Some(control) = control::read(parts)? else {
             self.counters.received += 1;
+            let length = parts.event_type.len() + 1 + parts.id.len();
+            if length > self.limits.max_topic {
+                let topic = [&*parts.event_type, &*parts.id].join(":");
+                self.deny(id, &topic, Action::Publish, DenyReason::TopicTooLong);
+                return Ok(Asked::Done);
+            }
             return Ok(Asked::Publish);
         };
         match control {
@@ -306,7 +341,7 @@ impl<M: Message> Hub<M> {
     /// Grants a topic: the answer is queued before any event of it. A topic that is held is answered again and
     /// delivered once.
     pub fn subscribe(&mut self, id: LinkId, topic: &str) {
-        if !self.contains(id) {
+        if self.link(id).is_none_or(|link| link.finished) {
             return;
         }
         self.send(id, M::from_text(control::subscribed(topic)));
@@ -377,29 +412,34 @@ impl<M: Message> Hub<M> {
     /// Queues an event for all who want its topic; `make` is called once, and only if somebody does. Gives how
     /// many they are.
     pub fn fan_out(&mut self, topic: &str, make: impl FnOnce() -> M) -> usize {
-        let receivers = match self.fan_out {
+        let Self { links, topics, dirty, overfull, .. } = self;
+        let max_outbound = self.limits.max_outbound;
+        let (receivers, weight) = match self.fan_out {
             FanOut::Subscribed => {
                 let Some(&topic) = self.by_topic.get(topic) else {
                     return 0;
                 };
                 let message = make();
-                let members = &self.topics[topic].members;
+                let members = &topics[topic].members;
                 for &Member { link, .. } in members {
-                    queue(&mut self.links[link], link, &message, &mut self.dirty);
+                    *overfull |= queue(&mut links[link], link, &message, dirty) > max_outbound;
                 }
-                self.queued.bytes += members.len() * message.weight();
-                members.len()
+                (members.len(), message.weight())
             }
-            FanOut::All if self.links.is_empty() => 0,
             FanOut::All => {
-                let message = make();
-                for (slot, link) in &mut self.links {
-                    queue(link, slot, &message, &mut self.dirty);
+                let mut receivers = links.iter_mut().filter(|(_, link)| !link.finished).peekable();
+                if receivers.peek().is_none() {
+                    return 0;
                 }
-                self.queued.bytes += self.links.len() * message.weight();
-                self.links.len()
+                let (message, mut count) = (make(), 0);
+                for (slot, link) in receivers {
+                    *overfull |= queue(link, slot, &message, dirty) > max_outbound;
+                    count += 1;
+                }
+                (count, message.weight())
             }
         };
+        self.queued.bytes += receivers * weight;
         self.queued.messages += receivers;
         self.counters.sent += receivers as u64;
         receivers
@@ -414,13 +454,30 @@ impl<M: Message> Hub<M> {
         }
     }
 
+    /// Tells the links that events are missing: those that hold `topic`, or (`None`) all that hold any.
+    pub fn gap(&mut self, topic: Option<&str>, missed: Option<u64>, reason: GapReason) {
+        let message = M::from_text(control::gap(topic, missed, reason));
+        let links: Vec<LinkId> = match topic.map(|topic| self.by_topic.get(topic)) {
+            None => self.links().filter(|id| !self.links[id.slot()].topics.is_empty()).collect(),
+            Some(None) => return,
+            Some(Some(&topic)) => {
+                let members = self.topics[topic].members.iter();
+                members.map(|member| LinkId::new(member.link, self.links[member.link].serial)).collect()
+            }
+        };
+        for link in links {
+            self.send(link, message.clone());
+        }
+    }
+
     /// Queues a message for one link, subscribed or not.
     pub fn send(&mut self, id: LinkId, message: M) {
         let slot = id.slot();
-        if let Some(link) = self.links.get_mut(slot).filter(|link| link.serial == id.serial()) {
+        let open = |link: &&mut Link<M>| link.serial == id.serial() && !link.finished;
+        if let Some(link) = self.links.get_mut(slot).filter(open) {
             self.queued.bytes += message.weight();
             self.queued.messages += 1;
-            queue(link, slot, &message, &mut self.dirty);
+            self.overfull |= queue(link, slot, &message, &mut self.dirty) > self.limits.max_outbound;
         }
     }
 
@@ -434,6 +491,12 @@ impl<M: Message> Hub<M> {
                 into.push(LinkId::new(slot, link.serial));
             }
         }
+    }
+
+    /// Whether, since this was asked last, more than the bound was queued for a link, or for all. It counts only
+    /// after a write was tried: the adapter should write now, not at the end of its round.
+    pub fn take_overfull(&mut self) -> bool {
+        std::mem::take(&mut self.overfull) || self.queued.bytes > self.limits.max_outbound_total
     }
 
     /// Whether a link has something new to send.
@@ -528,12 +591,14 @@ impl<M: Message> Hub<M> {
     }
 }
 
-fn queue<M: Message>(link: &mut Link<M>, slot: usize, message: &M, dirty: &mut Vec<usize>) {
+/// Gives the bytes that wait for the link now.
+fn queue<M: Message>(link: &mut Link<M>, slot: usize, message: &M, dirty: &mut Vec<usize>) -> usize {
     link.outbound.push(message.clone());
     if !link.dirty {
         link.dirty = true;
         dirty.push(slot);
     }
+    link.outbound.bytes()
 }
 
 #[cfg(test)]

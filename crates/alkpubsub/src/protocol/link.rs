@@ -17,7 +17,7 @@ pub struct LinkOptions {
     pub forward_subscriptions: bool,
     /// Messages that may wait to be sent. Control events have as much room again.
     pub max_queued: usize,
-    /// Bytes that may wait to be sent. Control events have as much room again.
+    /// Bytes that may wait to be sent; the last message may go beyond. Control events have as much room again.
     pub max_queued_bytes: usize,
     /// How long the far side may take to answer the first subscription before it counts as one that does not
     /// answer. Waited for once per connection.
@@ -236,19 +236,17 @@ impl<M: Message> Link<M> {
     /// Queues an event; `false` where the bounds leave no room.
     #[must_use]
     pub fn send(&mut self, message: M) -> bool {
-        let room = self.has_room(message.weight());
+        let room = self.has_room();
         if room {
             self.outbound.push(message);
         }
         room
     }
 
-    /// Whether an event of this weight could be queued. An empty queue takes any.
+    /// Whether an event could be queued, of any size: the last one may go beyond the bound in bytes.
     #[must_use]
-    pub fn has_room(&self, weight: usize) -> bool {
-        self.outbound.is_empty()
-            || (self.outbound.len() < self.options.max_queued
-                && self.outbound.bytes() + weight <= self.options.max_queued_bytes)
+    pub fn has_room(&self) -> bool {
+        self.outbound.len() < self.options.max_queued && self.outbound.bytes() < self.options.max_queued_bytes
     }
 
     /// Queues a `__ping`; gives its number.
@@ -461,7 +459,7 @@ mod tests {
     fn events_stop_at_the_bound_and_control_has_room_of_its_own() {
         let options = LinkOptions { max_queued: 2, max_queued_bytes: 10, ..LinkOptions::DEFAULT };
         let mut link: Link<String> = Link::new(options);
-        assert!(link.send("x".repeat(20)), "an empty queue takes any");
+        assert!(link.send("x".repeat(20)), "the last one may go beyond");
         assert!(!link.send("x".into()));
         assert!(link.want(TOPIC, NOW).is_err(), "but not without bound");
     }

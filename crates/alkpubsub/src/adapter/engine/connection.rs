@@ -47,18 +47,28 @@ pub(super) struct Closing {
     pub(super) until: Duration,
     /// Whether the peer's close has come.
     pub(super) answered: bool,
-    /// Whether events that still come are taken: on a drain, not after an offence.
-    pub(super) taking: bool,
+    pub(super) heed: Heed,
     pub(super) reason: CloseReason,
 }
 
+/// What of a peer's words still counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heed {
+    /// All: a drain takes events until the peer closes.
+    Events,
+    /// Its close alone.
+    Close,
+    /// None: it said its last word, or what it sends cannot be read as frames.
+    Nothing,
+}
+
 impl Connection {
-    pub(super) fn new(id: LinkId, socket: Box<dyn Socket>, received: Vec<u8>, wake: Arc<SocketWaker>) -> Self {
+    pub(super) fn new(id: LinkId, socket: Box<dyn Socket>, wake: Arc<SocketWaker>) -> Self {
         Self {
             id,
             socket,
             decoder: Decoder::default(),
-            partial: received,
+            partial: Vec::new(),
             unsent: Bytes::new(),
             waker: Waker::from(wake.clone()),
             wake,

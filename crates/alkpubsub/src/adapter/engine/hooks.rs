@@ -28,7 +28,13 @@ pub trait HubHooks: Send + Sync + 'static {
     ///
     /// # Errors
     /// The reason that the spoke is told.
-    fn authorise(&self, spoke: &Arc<Spoke>, action: Action, event_type: &str, id: &str) -> Result<(), DenyReason> {
+    fn authorise(
+        &self,
+        spoke: &Arc<Spoke>,
+        action: Action,
+        event_type: &str,
+        id: &str,
+    ) -> Result<(), DenyReason> {
         let _ = (spoke, action, event_type, id);
         Ok(())
     }

@@ -1,3 +1,8 @@
 //! WebSocket: one text message is one envelope.
 
-mod frame;
+pub(crate) mod frame;
+mod handshake;
+mod server;
+
+pub use handshake::Origins;
+pub use server::{ServerOptions, WebSocketServerEventTarget};

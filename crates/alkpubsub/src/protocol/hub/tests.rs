@@ -145,6 +145,42 @@ fn fan_out_to_all_needs_no_subscription() {
 }
 
 #[test]
+fn a_gap_is_told_to_those_whom_it_concerns() {
+    let mut hub = hub();
+    let (one, two, three) = (connect(&mut hub), connect(&mut hub), connect(&mut hub));
+    for (link, topic) in [(one, "a:1"), (two, "a:2")] {
+        hear(&mut hub, link, &control::subscribe(topic));
+        sent(&mut hub, link);
+    }
+    hub.gap(Some("a:1"), Some(2), GapReason::TooLarge);
+    hub.gap(Some("a:3"), None, GapReason::Slow);
+    hub.gap(None, None, GapReason::Broker);
+    let (of_one, of_all) =
+        (control::gap(Some("a:1"), Some(2), GapReason::TooLarge), control::gap(None, None, GapReason::Broker));
+    assert_eq!(sent(&mut hub, one), [of_one, of_all.clone()]);
+    assert_eq!((sent(&mut hub, two), sent(&mut hub, three)), (vec![of_all], vec![]));
+}
+
+#[test]
+fn what_comes_behind_the_last_message_is_not_queued() {
+    let mut hub = hub();
+    let (one, two) = (connect(&mut hub), connect(&mut hub));
+    for link in [one, two] {
+        hear(&mut hub, link, &control::subscribe("a:1"));
+        sent(&mut hub, link);
+    }
+    hear(&mut hub, one, &event("a:1"));
+    hub.finish(one, Some("last".into()), false);
+    hub.finish(two, Some("last".into()), true);
+    hub.fan_out("a:1", || panic!("nobody holds it any more"));
+    hub.subscribe(one, "a:1");
+    hub.send(one, "more".into());
+    assert_eq!(sent(&mut hub, one), [event("a:1"), "last".into()]);
+    assert_eq!(sent(&mut hub, two), ["last"]);
+    assert!(hub.topics.is_empty());
+}
+
+#[test]
 fn each_link_with_something_to_send_is_named_once_a_round() {
     let mut hub = hub();
     let (one, two) = (connect(&mut hub), connect(&mut hub));

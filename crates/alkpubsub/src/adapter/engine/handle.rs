@@ -1,0 +1,176 @@
+//! The handle of a running hub: what a hub target is made of, whatever its transport.
+
+use super::connection::Socket;
+use super::hooks::HubHooks;
+use super::shard::{Relaying, Shard};
+use super::shared::{Command, NewConnection, Shared};
+use super::spoke::Spoke;
+use crate::envelope::EventEnvelope;
+use crate::event_target::{
+    BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, LinkId, ListenError,
+    Listener, ListenerId, Order, Readiness,
+};
+use crate::protocol::hub::HubLimits;
+use crate::stats::Stats;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, unconstrained};
+
+/// Why a connection was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddConnectionError {
+    /// There are as many connections as there may be.
+    #[error("the hub holds {limit} connections, which is its limit")]
+    Full {
+        /// [`HubLimits::max_links`].
+        limit: usize,
+    },
+    /// The hub is closed, or shuts down.
+    #[error("the hub is closed")]
+    Closed,
+}
+
+/// Owns the task: it ends with this handle.
+pub(crate) struct Handle {
+    shared: Arc<Shared>,
+    relaying: Relaying,
+    draining: AtomicBool,
+    task: AbortHandle,
+}
+
+impl Handle {
+    /// Starts the task on the current runtime.
+    pub(crate) fn start(limits: HubLimits, relaying: Relaying, hooks: Option<Arc<dyn HubHooks>>) -> Self {
+        let shared = Arc::new(Shared::new(limits));
+        let shard = Shard::new(shared.clone(), relaying, hooks);
+        // A round writes to thousands of sockets: tokio's budget would cut it into pieces of 128. It yields by
+        // itself, once a round.
+        let task = tokio::spawn(unconstrained(shard)).abort_handle();
+        Self { shared, relaying, draining: AtomicBool::new(false), task }
+    }
+
+    /// Takes a place among the connections, before the handshake is paid for.
+    pub(crate) fn reserve(&self) -> Result<Reserved, AddConnectionError> {
+        if self.draining.load(Relaxed) || self.shared.listeners.closed().is_some() {
+            return Err(AddConnectionError::Closed);
+        }
+        let limit = self.shared.limits.max_links;
+        let taken =
+            self.shared.links.fetch_update(Relaxed, Relaxed, |links| (links < limit).then_some(links + 1));
+        taken
+            .map(|_| Reserved { shared: self.shared.clone(), used: false })
+            .map_err(|_| AddConnectionError::Full { limit })
+    }
+
+    pub(crate) async fn remove_connection(&self, link: LinkId) -> Option<Box<dyn Socket>> {
+        let (reply, taken) = oneshot::channel();
+        if !self.shared.order(Command::Remove { link, reply }) {
+            return None;
+        }
+        taken.await.ok().flatten()
+    }
+
+    pub(crate) fn begin_shutdown(&self, within: Duration) {
+        self.draining.store(true, Relaxed);
+        self.shared.order(Command::Shutdown { within });
+    }
+}
+
+/// A place among the connections; given back when it is dropped unused.
+pub(crate) struct Reserved {
+    shared: Arc<Shared>,
+    used: bool,
+}
+
+impl Reserved {
+    /// Hands the connection to the task. `received` is what came behind the handshake.
+    pub(crate) fn connect(mut self, socket: Box<dyn Socket>, received: Vec<u8>) {
+        let connection = NewConnection { socket, received, identity: None, reply: None };
+        self.used = self.shared.order(Command::Connect(connection));
+    }
+
+    /// The same, for a caller that wants the spoke.
+    pub(crate) async fn connect_as(
+        mut self,
+        socket: Box<dyn Socket>,
+        identity: Option<Arc<str>>,
+    ) -> Result<Arc<Spoke>, AddConnectionError> {
+        let (reply, spoke) = oneshot::channel();
+        let connection = NewConnection { socket, received: Vec::new(), identity, reply: Some(reply) };
+        self.used = self.shared.order(Command::Connect(connection));
+        spoke.await.map_err(|_| AddConnectionError::Closed)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.used {
+            self.shared.links.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl EventTarget for Handle {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            // What is dispatched here goes to spokes; the target's own listeners hear spokes alone.
+            echo: false,
+            order: Order::Connection,
+            carries: Carries::Json,
+            lifetime: Lifetime::Outlives,
+            confirms: true,
+        }
+    }
+
+    fn add_event_listener(&self, name: &str, listener: Arc<dyn Listener>) -> Result<ListenerId, ListenError> {
+        self.shared.listeners.add(name, listener)
+    }
+
+    fn remove_event_listener(&self, listener: ListenerId) {
+        self.shared.listeners.remove(listener);
+    }
+
+    fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError> {
+        self.shared.dispatch(event, None)
+    }
+
+    fn close(&self) {
+        // Nothing is taken and nobody hears from here on; the task says goodbye and ends.
+        self.shared.listeners.close(CloseReason::Closed);
+        self.begin_shutdown(Duration::from_secs(8));
+    }
+
+    /// A hub hears everything that its spokes send.
+    fn ready<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Readiness> {
+        let closed = self.shared.listeners.closed().is_some();
+        Box::pin(std::future::ready(if closed { Readiness::Closed } else { Readiness::Confirmed }))
+    }
+
+    fn room(&self) -> BoxFuture<'_, ()> {
+        self.shared.room()
+    }
+
+    fn closed(&self) -> BoxFuture<'_, CloseReason> {
+        self.shared.ended()
+    }
+
+    fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("relaying", &self.relaying).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,17 @@
+//! The engine that every hub transport shares: one task that owns the sockets and asks the sans-IO hub.
+
+mod connection;
+mod frame;
+mod handle;
+mod hooks;
+mod shard;
+mod shared;
+mod spoke;
+mod wake;
+
+pub use connection::Socket;
+pub use handle::AddConnectionError;
+pub(crate) use handle::{Handle, Reserved};
+pub use hooks::HubHooks;
+pub(crate) use shard::Relaying;
+pub use spoke::Spoke;

@@ -1,0 +1,275 @@
+//! The opening handshake, server side (RFC 6455, section 4.2), without I/O.
+
+use std::fmt::Write as _;
+use tungstenite::handshake::derive_accept_key;
+
+/// Bytes of a request's head; a browser's, cookies included, has some 500 to 4,000.
+pub(crate) const MAX_HEAD: usize = 16 * 1024;
+/// The only subprotocol there is: version 1 of the control events.
+const SUBPROTOCOL: &str = "alkpubsub.1";
+
+/// Which web pages may connect.
+///
+/// A browser sends the page's origin; whatever is no browser sends none and passes. Pages of this machine's own
+/// loopback names and addresses pass too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    allowed: Vec<String>,
+}
+
+impl Origins {
+    /// Origins that pass besides none and loopback ones, as browsers write them: `https://example.org`, with the
+    /// port where it is not the scheme's own. `*` lets all pass.
+    pub fn allow(origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { allowed: origins.into_iter().map(Into::into).collect() }
+    }
+
+    fn pass(&self, origin: &str) -> bool {
+        is_loopback(origin)
+            || self.allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+    }
+}
+
+fn is_loopback(origin: &str) -> bool {
+    let Some((_, authority)) = origin.split_once("://") else {
+        return false;
+    };
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => return rest.split(']').next() == Some("::1"),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Why an upgrade is refused: an HTTP status and words for whoever reads the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) status: u16,
+    pub(crate) why: &'static str,
+}
+
+const fn refused<T>(status: u16, why: &'static str) -> Result<T, Refused> {
+    Err(Refused { status, why })
+}
+
+pub(crate) const FULL: Refused = Refused { status: 503, why: "the hub holds as many connections as it may" };
+pub(crate) const CLOSING: Refused = Refused { status: 503, why: "the hub shuts down" };
+
+/// An upgrade that was granted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Upgrade {
+    /// `Sec-WebSocket-Accept`.
+    pub(crate) accept: String,
+    /// `Sec-WebSocket-Protocol`, where one was offered that is known.
+    pub(crate) subprotocol: Option<&'static str>,
+}
+
+/// Reads a request's head; `None` while it is not whole. Gives the length of the head.
+pub(crate) fn read(bytes: &[u8], origins: &Origins) -> Result<Option<(Upgrade, usize)>, Refused> {
+    let mut headers = [httparse::EMPTY_HEADER; 96];
+    let mut request = httparse::Request::new(&mut headers);
+    let head = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(head)) => head,
+        Ok(httparse::Status::Partial) if bytes.len() >= MAX_HEAD => {
+            return refused(431, "the request's head is too long");
+        }
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return refused(431, "the request has too many headers"),
+        Err(_) => return refused(400, "this is not HTTP/1.1"),
+    };
+    if request.version != Some(1) {
+        return refused(505, "WebSocket needs HTTP/1.1");
+    }
+    let headers = request.headers.iter().map(|header| (header.name, header.value));
+    check(request.method.unwrap_or_default(), headers, origins).map(|upgrade| Some((upgrade, head)))
+}
+
+/// Checks a request, from wherever its head was read.
+pub(crate) fn check<'h>(
+    method: &str,
+    headers: impl Iterator<Item = (&'h str, &'h [u8])>,
+    origins: &Origins,
+) -> Result<Upgrade, Refused> {
+    let (mut upgrade, mut connection, mut version) = (false, false, None);
+    let (mut key, mut keys, mut origin, mut subprotocol) = (None, 0, None, None);
+    for (name, value) in headers {
+        let value = value.trim_ascii();
+        let lists = |word: &str| tokens(value).any(|token| token.eq_ignore_ascii_case(word.as_bytes()));
+        match name.to_ascii_lowercase().as_str() {
+            "upgrade" => upgrade |= lists("websocket"),
+            "connection" => connection |= lists("upgrade"),
+            "sec-websocket-version" => version = Some(value),
+            "sec-websocket-key" => (key, keys) = (Some(value), keys + 1),
+            "origin" => origin = Some(value),
+            "sec-websocket-protocol" if lists(SUBPROTOCOL) => subprotocol = Some(SUBPROTOCOL),
+            _ => {}
+        }
+    }
+    if method != "GET" {
+        return refused(405, "a WebSocket is opened by GET");
+    }
+    if !upgrade || !connection {
+        return refused(426, "this is a WebSocket hub; connect to it with a WebSocket client");
+    }
+    if version != Some(b"13") {
+        return refused(426, "the WebSocket version must be 13");
+    }
+    // 16 bytes in base64, of which the last character holds 4 bits, and two of padding.
+    let is_key = |key: &&[u8]| {
+        key.len() == 24
+            && key.ends_with(b"==")
+            && key[..22].iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+    };
+    let Some(key) = key.filter(is_key).filter(|_| keys == 1) else {
+        return refused(400, "Sec-WebSocket-Key is missing or not 16 bytes in base64");
+    };
+    if let Some(origin) = origin
+        && !std::str::from_utf8(origin).is_ok_and(|origin| origins.pass(origin))
+    {
+        return refused(403, "this origin is not allowed; start the hub with --allow-origin to allow it");
+    }
+    Ok(Upgrade { accept: derive_accept_key(key), subprotocol })
+}
+
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
+
+impl Upgrade {
+    /// The answer that grants it.
+    pub(crate) fn response(&self) -> String {
+        let mut head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n",
+            self.accept
+        );
+        if let Some(subprotocol) = self.subprotocol {
+            // Writing to a string cannot fail.
+            let _ = write!(head, "Sec-WebSocket-Protocol: {subprotocol}\r\n");
+        }
+        head.push_str("\r\n");
+        head
+    }
+}
+
+impl Refused {
+    /// The answer that refuses it.
+    pub(crate) fn response(self) -> String {
+        let Self { status, why } = self;
+        let reason = match status {
+            400 => "Bad Request",
+            403 => "Forbidden",
+            405 => "Method Not Allowed",
+            408 => "Request Timeout",
+            426 => "Upgrade Required",
+            431 => "Request Header Fields Too Large",
+            503 => "Service Unavailable",
+            505 => "HTTP Version Not Supported",
+            _ => "Refused",
+        };
+        let extra = match status {
+            405 => "Allow: GET\r\n",
+            426 => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+            503 => "Retry-After: 5\r\n",
+            _ => "",
+        };
+        let connection = if status == 426 { "close, Upgrade" } else { "close" };
+        format!(
+            "HTTP/1.1 {status} {reason}\r\nConnection: {connection}\r\n{extra}Content-Type: text/plain\r\n\
+             Content-Length: {}\r\n\r\n{why}\n",
+            why.len() + 1
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The request of RFC 6455, section 1.3, with one line changed, left out or added.
+    fn request(change: impl Fn(&str) -> Option<&str>, extra: &str) -> Vec<u8> {
+        let lines = [
+            "GET /chat HTTP/1.1",
+            "Host: server.example.com",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version: 13",
+        ];
+        let kept: Vec<_> = lines.iter().filter_map(|line| change(line)).collect();
+        format!("{}\r\n{extra}\r\n", kept.join("\r\n")).into_bytes()
+    }
+
+    fn ask(bytes: &[u8]) -> Result<Option<(Upgrade, usize)>, Refused> {
+        read(bytes, &Origins::allow(["https://example.org"]))
+    }
+
+    #[test]
+    fn the_example_of_the_standard_is_granted() {
+        let bytes = request(Some, "");
+        let (upgrade, head) = ask(&[&bytes[..], b"\x81"].concat()).unwrap().unwrap();
+        assert_eq!(head, bytes.len());
+        assert_eq!(upgrade.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert!(upgrade.response().ends_with("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+        for part in 0..bytes.len() {
+            assert_eq!(ask(&bytes[..part]), Ok(None), "the first {part} bytes");
+        }
+    }
+
+    #[test]
+    fn a_known_subprotocol_is_selected_and_no_other_is_echoed() {
+        let offer = |protocols| ask(&request(Some, protocols)).unwrap().unwrap().0.subprotocol;
+        assert_eq!(offer("Sec-WebSocket-Protocol: token.abc, alkpubsub.1\r\n"), Some("alkpubsub.1"));
+        assert_eq!(offer("Sec-WebSocket-Protocol: token.abc\r\n"), None);
+    }
+
+    #[test]
+    fn origins_are_none_loopback_or_allowed() {
+        let status = |origin: &str| {
+            ask(&request(Some, &format!("Origin: {origin}\r\n")))
+                .map(|_| ())
+                .map_err(|refused| refused.status)
+        };
+        for origin in [
+            "http://localhost",
+            "http://localhost:3000",
+            "https://127.0.0.1:8443",
+            "http://127.1.2.3",
+            "http://[::1]:5173",
+            "https://example.org",
+            "https://EXAMPLE.org",
+        ] {
+            assert_eq!(status(origin), Ok(()), "{origin}");
+        }
+        for origin in [
+            "https://evil.example",
+            "null",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+            "https://example.org:444",
+            "http://example.org",
+            "http://[::1].evil.example",
+            "http://[::2]",
+            "localhost",
+        ] {
+            assert_eq!(status(origin), Err(403), "{origin}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_status() {
+        let without = |name: &'static str| request(move |line| (!line.starts_with(name)).then_some(line), "");
+        let status = |bytes: &[u8]| ask(bytes).unwrap_err().status;
+        assert_eq!(status(&without("Upgrade")), 426);
+        assert_eq!(status(&without("Connection")), 426);
+        assert_eq!(status(&without("Sec-WebSocket-Version")), 426);
+        assert_eq!(status(&without("Sec-WebSocket-Key")), 400);
+        assert_eq!(status(&request(Some, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")), 400, "twice");
+        assert_eq!(status(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n"), 405);
+        assert_eq!(status(b"GET / HTTP/1.0\r\n\r\n"), 505);
+        assert_eq!(status(b"\x16\x03\x01\x02\x00"), 400, "TLS where there is none");
+        assert_eq!(status(&[b"GET / HTTP/1.1\r\nX: ".as_slice(), &vec![b'x'; MAX_HEAD]].concat()), 431);
+        assert!(ask(&without("Upgrade")).unwrap_err().response().contains("Sec-WebSocket-Version: 13\r\n"));
+    }
+}

@@ -1,0 +1,320 @@
+//! The WebSocket server target: a hub for the spokes that connect to it.
+
+use super::handshake::{self, MAX_HEAD, Origins, Refused};
+use crate::adapter::engine::{AddConnectionError, Handle, HubHooks, Relaying, Reserved, Socket, Spoke};
+use crate::envelope::EventEnvelope;
+use crate::event_target::{
+    BoxFuture, Capabilities, CloseReason, DispatchError, EventTarget, LinkId, ListenError, Listener,
+    ListenerId, Readiness,
+};
+use crate::protocol::hub::{FanOut, HubLimits};
+use crate::stats::Stats;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How long to wait before the next `accept` when the process is out of file descriptors.
+const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
+
+/// How a hub behaves.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ServerOptions {
+    /// The bounds.
+    pub limits: HubLimits,
+    /// To whom an event goes.
+    pub fan_out: FanOut,
+    /// Whether an event of any spoke goes to all who want it, the sender included. `false` in a library: there
+    /// the program's listeners decide what becomes of it.
+    pub relay: bool,
+    /// Whether connections have identities: then `direct:<identity>` may be subscribed to by its owner alone.
+    pub identities: bool,
+    /// Which web pages may connect.
+    pub origins: Origins,
+    /// How long a handshake may take; 10 s by default.
+    pub handshake_timeout: Duration,
+    /// The program's say.
+    pub hooks: Option<Arc<dyn HubHooks>>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            limits: HubLimits::DEFAULT,
+            fan_out: FanOut::Subscribed,
+            relay: false,
+            identities: false,
+            origins: Origins::default(),
+            handshake_timeout: Duration::from_secs(10),
+            hooks: None,
+        }
+    }
+}
+
+impl ServerOptions {
+    /// The defaults: every limit of the hub program's, to the subscribed, nothing relayed, loopback origins.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With other bounds.
+    #[must_use]
+    pub fn limits(self, limits: HubLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// With another fan-out.
+    #[must_use]
+    pub fn fan_out(self, fan_out: FanOut) -> Self {
+        Self { fan_out, ..self }
+    }
+
+    /// Relaying what spokes send, as the hub program does.
+    #[must_use]
+    pub fn relay(self) -> Self {
+        Self { relay: true, ..self }
+    }
+
+    /// With identities, which own `direct:<identity>`.
+    #[must_use]
+    pub fn identities(self) -> Self {
+        Self { identities: true, ..self }
+    }
+
+    /// With pages of other origins.
+    #[must_use]
+    pub fn origins(self, origins: Origins) -> Self {
+        Self { origins, ..self }
+    }
+
+    /// With the program's hooks.
+    #[must_use]
+    pub fn hooks(self, hooks: impl HubHooks) -> Self {
+        Self { hooks: Some(Arc::new(hooks)), ..self }
+    }
+}
+
+impl fmt::Debug for ServerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerOptions")
+            .field("limits", &self.limits)
+            .field("fan_out", &self.fan_out)
+            .field("relay", &self.relay)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A hub: many WebSocket connections as one event target.
+///
+/// Its listeners hear what any spoke sends ([`EventEnvelope::source`] tells which). What is dispatched on it goes
+/// to the spokes that subscribed to the topic. Unless [`relay`](ServerOptions::relay) is asked for, nothing goes
+/// from spoke to spoke behind the program's back. [`HubHooks`] sees connections come and go, each with a target of
+/// its own, and decides what they may do.
+///
+/// One task serves all connections; it is started on the tokio runtime on which [`new`](Self::new) is called, and
+/// ends with this target. Listeners and hooks run on it and must not block.
+///
+/// # Overload and close
+/// Dispatched events wait in a queue (4,096 events, 4 MiB) until the task's next round; beyond it,
+/// [`DispatchError::Full`]. A spoke for which more than [`HubLimits::max_outbound`] waits after a write was tried is
+/// closed with 1013. [`close`](EventTarget::close) sends every spoke a close frame (1001) behind what waits for it.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use alkpubsub::websocket_server::ServerOptions;
+/// use alkpubsub::{EventTarget, PubSub, WebSocketServerEventTarget};
+/// use std::sync::Arc;
+/// use tokio::net::TcpListener;
+///
+/// let hub = Arc::new(WebSocketServerEventTarget::new(ServerOptions::new()));
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let serving = { let hub = hub.clone(); async move { hub.serve(listener).await } };
+/// let pubsub = PubSub::new(hub.clone());
+/// pubsub.publish_json("tick", "", &1).await?;
+/// # drop(serving);
+/// hub.close();
+/// assert!(pubsub.publish_json("tick", "", &2).await.is_err());
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct WebSocketServerEventTarget {
+    hub: Handle,
+    origins: Arc<Origins>,
+    handshake_timeout: Duration,
+}
+
+impl WebSocketServerEventTarget {
+    /// A hub without connections.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn new(options: ServerOptions) -> Self {
+        let ServerOptions { limits, fan_out, relay, identities, origins, handshake_timeout, hooks } = options;
+        let hub = Handle::start(limits, Relaying { fan_out, relay, identities }, hooks);
+        Self { hub, origins: Arc::new(origins), handshake_timeout }
+    }
+
+    /// Accepts connections until the hub is closed: shakes hands with each, within the time and the limits given.
+    ///
+    /// Out of file descriptors, new connections wait and the others live. Several calls serve several listeners.
+    ///
+    /// # Errors
+    /// Those of the listener that are not one connection's.
+    pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
+        // Owned here: handshakes end with this call.
+        let mut handshakes = JoinSet::new();
+        let mut closed = std::pin::pin!(self.closed());
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                Some(_) = handshakes.join_next() => continue,
+                _ = &mut closed => return Ok(()),
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let place = self.hub.reserve();
+                    let shaking = shake_hands(stream, place, self.origins.clone());
+                    let within = self.handshake_timeout;
+                    handshakes.spawn(async move { drop(timeout(within, shaking).await) });
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) if is_out_of_descriptors(&error) => {
+                    tracing::warn!(%error, "new connections wait");
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Adds a connection whose WebSocket handshake is done: any socket, TLS or another hub's listener behind it.
+    /// `identity` says who it is, as the program knows it from the connection.
+    ///
+    /// # Errors
+    /// [`AddConnectionError`]: the hub is full or closed; the socket is dropped then.
+    pub async fn add_connection(
+        &self,
+        socket: impl Socket,
+        identity: Option<&str>,
+    ) -> Result<Arc<Spoke>, AddConnectionError> {
+        self.hub.reserve()?.connect_as(Box::new(socket), identity.map(Into::into)).await
+    }
+
+    /// Takes a connection out and gives its socket back as it stands: nothing is sent, nothing closed. `None` where
+    /// it is not there any more, is closing, or stands in the middle of a frame.
+    pub async fn remove_connection(&self, link: LinkId) -> Option<Box<dyn Socket>> {
+        self.hub.remove_connection(link).await
+    }
+
+    /// Shuts down in order: new connections and subscriptions are refused, what waits is sent, every spoke gets a
+    /// close frame (1001) and may send events until it answers (8 s at most). Returns when all are gone, or `within`
+    /// has passed.
+    pub async fn shutdown(&self, within: Duration) {
+        self.hub.begin_shutdown(within);
+        self.hub.closed().await;
+    }
+}
+
+/// One connection's way in: the request, the answer, then the hub.
+async fn shake_hands(
+    mut stream: TcpStream,
+    place: Result<Reserved, AddConnectionError>,
+    origins: Arc<Origins>,
+) -> io::Result<()> {
+    // A hub's messages are small and wanted now; everything that waits leaves in one write anyway.
+    stream.set_nodelay(true)?;
+    let mut head = Vec::with_capacity(1024);
+    let answer = loop {
+        match handshake::read(&head, &origins) {
+            Ok(Some(granted)) => break place.map_err(refusal).map(|place| (place, granted)),
+            Ok(None) => {}
+            Err(refused) => break Err(refused),
+        }
+        if stream.read_buf(&mut head).await? == 0 {
+            return Ok(());
+        }
+        debug_assert!(head.len() <= 2 * MAX_HEAD, "the reader refuses longer ones");
+    };
+    match answer {
+        Ok((place, (upgrade, length))) => {
+            stream.write_all(upgrade.response().as_bytes()).await?;
+            place.connect(Box::new(stream), head.split_off(length));
+        }
+        Err(refused) => {
+            tracing::debug!(status = refused.status, why = refused.why, "refused");
+            stream.write_all(refused.response().as_bytes()).await?;
+            stream.shutdown().await?;
+            // Until the peer has read it: closing with something unread would take the answer from it.
+            let mut rest = [0; 1024];
+            while stream.read(&mut rest).await? > 0 {}
+        }
+    }
+    Ok(())
+}
+
+fn refusal(error: AddConnectionError) -> Refused {
+    match error {
+        AddConnectionError::Full { .. } => handshake::FULL,
+        AddConnectionError::Closed => handshake::CLOSING,
+    }
+}
+
+/// Whether an error of `accept` tells of a connection that is gone, and nothing of the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// EMFILE and ENFILE, for which the standard library has no name yet.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    cfg!(unix) && matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
+impl EventTarget for WebSocketServerEventTarget {
+    fn capabilities(&self) -> Capabilities {
+        self.hub.capabilities()
+    }
+
+    fn add_event_listener(&self, name: &str, listener: Arc<dyn Listener>) -> Result<ListenerId, ListenError> {
+        self.hub.add_event_listener(name, listener)
+    }
+
+    fn remove_event_listener(&self, listener: ListenerId) {
+        self.hub.remove_event_listener(listener);
+    }
+
+    fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError> {
+        self.hub.dispatch_event(event)
+    }
+
+    fn close(&self) {
+        self.hub.close();
+    }
+
+    fn ready<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Readiness> {
+        self.hub.ready(topic)
+    }
+
+    fn room(&self) -> BoxFuture<'_, ()> {
+        self.hub.room()
+    }
+
+    fn closed(&self) -> BoxFuture<'_, CloseReason> {
+        self.hub.closed()
+    }
+
+    fn stats(&self) -> Stats {
+        self.hub.stats()
+    }
+}
