@@ -243,6 +243,10 @@ impl EventEnvelope {
     /// parts take, a typed value's own heap memory left out.
     #[must_use]
     pub fn weight(&self) -> usize {
+        // As it came it may hold far more than its payload: unknown members, white space.
+        if let Some(Ok(text)) = self.0.text.get() {
+            return self.0.topic.as_str().len() + text.len();
+        }
         let payload = match &self.0.payload {
             Payload::Missing => 0,
             Payload::Json(json) => json.len(),

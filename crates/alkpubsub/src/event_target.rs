@@ -7,6 +7,7 @@ use crate::topic::{BadTopic, Topic};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A future behind a pointer, as the object-safe [`EventTarget`] needs it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -22,8 +23,19 @@ impl fmt::Display for LinkId {
 }
 
 /// The handle of one added listener. Each `add` is a listener of its own.
+///
+/// Unique in the process, so that the handle of one target is a handle of nothing at any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ListenerId(pub(crate) u64);
+pub struct ListenerId(u64);
+
+impl ListenerId {
+    /// A new one, for whoever writes an event target.
+    #[must_use]
+    pub fn unique() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
+}
 
 /// What hears a topic, or a target's notices.
 ///
@@ -190,6 +202,8 @@ impl CloseReason {
     }
 }
 
+impl std::error::Error for CloseReason {}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -235,6 +249,12 @@ pub enum DispatchError {
         /// Bytes of the envelope's JSON.
         bytes: usize,
         /// The limit in bytes.
+        limit: usize,
+    },
+    /// The envelope nests deeper than the limit.
+    #[error("the envelope nests deeper than the limit of {limit}")]
+    TooDeep {
+        /// The limit; the envelope itself is 1.
         limit: usize,
     },
     /// The type begins with `__`.

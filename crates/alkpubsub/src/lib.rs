@@ -2,6 +2,8 @@
 
 #[cfg(feature = "websocket-server")]
 mod adapter;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod envelope;
 mod event;
 mod event_target;

@@ -17,6 +17,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[derive(Default)]
 pub(crate) struct Listeners {
     table: RwLock<Table>,
+    /// Set before the close notice, so that no call with an event begins after it.
+    ended: AtomicBool,
     delivered: AtomicU64,
     panicked: AtomicU64,
 }
@@ -26,9 +28,13 @@ struct Table {
     /// By topic, and by notice name: a name without `:` cannot be a topic.
     by_name: HashMap<Arc<str>, List>,
     names: HashMap<ListenerId, Arc<str>>,
-    next: u64,
     closed: Option<CloseReason>,
+    /// Closed, and every close notice was given.
+    ended: bool,
 }
+
+/// The listeners that a notice is for, as they were when it was known. Whoever is added afterwards is not told.
+pub(crate) struct Audience(Vec<(Arc<str>, List)>);
 
 /// Shared with the dispatches under way; a change copies it only then.
 type List = Arc<Vec<Arc<Entry>>>;
@@ -48,8 +54,7 @@ impl Listeners {
         if let Some(reason) = &table.closed {
             return Err(ListenError::Closed(reason.clone()));
         }
-        let id = ListenerId(table.next);
-        table.next += 1;
+        let id = ListenerId::unique();
         let name = match table.by_name.get_key_value(name) {
             Some((name, _)) => name.clone(),
             None => Arc::from(name),
@@ -85,23 +90,45 @@ impl Listeners {
         self.read().closed.clone()
     }
 
-    /// Calls all listeners of the event's topic; gives how many there were.
+    /// [`closed`](Self::closed), once every close notice was given and no listener is left.
+    pub(crate) fn ended(&self) -> Option<CloseReason> {
+        let table = self.read();
+        table.closed.clone().filter(|_| table.ended)
+    }
+
+    /// Calls all listeners of the event's topic; gives how many there were. None once it is closed, although they
+    /// are there until each has had its close notice: the notice is the last that they hear.
     pub(crate) fn dispatch(&self, event: &EventEnvelope) -> usize {
-        let Some(list) = self.list(event.topic().as_str()) else {
+        let list = {
+            let table = self.read();
+            let open = table.closed.is_none();
+            open.then(|| table.by_name.get(event.topic().as_str()).cloned()).flatten()
+        };
+        let Some(list) = list else {
             return 0;
         };
-        self.call(event.topic().as_str(), &list, |listener| listener.event(event));
+        let goes_on = || !self.ended.load(Relaxed);
+        self.call(event.topic().as_str(), &list, goes_on, |listener| listener.event(event));
         list.len()
+    }
+
+    /// The listeners of `topic` (`None`: of all topics) as they are now.
+    pub(crate) fn audience(&self, topic: Option<&str>) -> Audience {
+        Audience(match topic {
+            Some(topic) => self.list(topic).map(|list| (Arc::from(topic), list)).into_iter().collect(),
+            None => self.topics(),
+        })
     }
 
     /// Tells those who listen to the notice by name, and the listeners of `topic` (`None`: of all topics).
     pub(crate) fn notify(&self, topic: Option<&str>, notice: &Notice) {
-        let topics = match topic {
-            Some(topic) => self.list(topic).map(|list| (Arc::from(topic), list)).into_iter().collect(),
-            None => self.topics(),
-        };
-        for (name, list) in topics {
-            self.call(&name, &list, |listener| listener.notice(notice));
+        self.tell(&self.audience(topic), notice);
+    }
+
+    /// Tells an audience, and those who listen to the notice by name.
+    pub(crate) fn tell(&self, audience: &Audience, notice: &Notice) {
+        for (name, list) in &audience.0 {
+            self.call(name, list, || true, |listener| listener.notice(notice));
         }
         self.notify_named(notice);
     }
@@ -109,7 +136,7 @@ impl Listeners {
     /// Tells those who listen to the notice by name alone.
     pub(crate) fn notify_named(&self, notice: &Notice) {
         if let Some(list) = self.list(notice.name()) {
-            self.call(notice.name(), &list, |listener| listener.notice(notice));
+            self.call(notice.name(), &list, || true, |listener| listener.notice(notice));
         }
     }
 
@@ -123,6 +150,7 @@ impl Listeners {
             }
             table.closed = Some(reason.clone());
         }
+        self.ended.store(true, Relaxed);
         self.notify(None, &Notice::Close(reason));
         // Dropped outside of the lock, for the same reason as in `remove`.
         let (by_name, names) = {
@@ -133,6 +161,7 @@ impl Listeners {
             entry.removed.store(true, Relaxed);
         }
         drop((by_name, names));
+        self.write().ended = true;
         true
     }
 
@@ -144,9 +173,15 @@ impl Listeners {
         stats.panicked += self.panicked.load(Relaxed);
     }
 
-    fn call(&self, name: &str, list: &[Arc<Entry>], call: impl Fn(&dyn Listener)) {
+    fn call(
+        &self,
+        name: &str,
+        list: &[Arc<Entry>],
+        goes_on: impl Fn() -> bool,
+        call: impl Fn(&dyn Listener),
+    ) {
         for entry in list {
-            if entry.removed.load(Relaxed) {
+            if entry.removed.load(Relaxed) || !goes_on() {
                 continue;
             }
             self.delivered.fetch_add(1, Relaxed);
@@ -194,5 +229,50 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
 impl std::fmt::Debug for Listeners {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listeners").field("count", &self.read().names.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_target::on_notice;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_listener_that_closes_keeps_the_event_from_those_after_it() {
+        let listeners = Arc::new(Listeners::default());
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let say = |what: &'static str| {
+            let heard = heard.clone();
+            move || heard.lock().unwrap().push(what)
+        };
+        let (first, closing) = (say("first"), Arc::downgrade(&listeners));
+        let first = move |_: &EventEnvelope| {
+            first();
+            closing.upgrade().unwrap().close(CloseReason::Closed);
+        };
+        let (second, closed) = (say("second"), say("close"));
+        listeners.add("a:b", Arc::new(first)).unwrap();
+        listeners.add("a:b", Arc::new(move |_: &EventEnvelope| second())).unwrap();
+        listeners.add("close", Arc::new(on_notice(move |_| closed()))).unwrap();
+        listeners.dispatch(&EventEnvelope::without_payload("a", "b").unwrap());
+        assert_eq!(*heard.lock().unwrap(), ["first", "close"], "nothing comes after the close notice");
+    }
+
+    #[test]
+    fn an_audience_is_told_as_it_was_less_those_who_left() {
+        let listeners = Listeners::default();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let add = |name: &'static str| {
+            let told = told.clone();
+            let listener = on_notice(move |_| told.lock().unwrap().push(name));
+            listeners.add("a:b", Arc::new(listener)).unwrap()
+        };
+        let (_stays, leaves) = (add("stays"), add("leaves"));
+        let audience = listeners.audience(Some("a:b"));
+        listeners.remove(leaves);
+        add("comes later");
+        listeners.tell(&audience, &Notice::Close(CloseReason::Closed));
+        assert_eq!(*told.lock().unwrap(), ["stays"]);
     }
 }

@@ -97,7 +97,8 @@ struct Loss {
 
 impl Loss {
     fn merge(self, later: Self) -> Self {
-        Self { lagged: self.lagged + later.lagged, gap: self.gap.or(later.gap) }
+        // The numbers may be a far side's own, and then of any size.
+        Self { lagged: self.lagged.saturating_add(later.lagged), gap: self.gap.or(later.gap) }
     }
 }
 
@@ -109,14 +110,15 @@ impl<T> Queue<T> {
 
     /// Takes an event, or counts it as lost.
     pub(crate) fn push(&mut self, event: T, weight: usize) -> Result<(), Overflowed> {
-        while self.events >= self.limits.max_events || self.bytes + weight > self.limits.max_bytes {
+        // For an event that alone is over the bound in bytes no room can be made: it is dropped itself.
+        let fits = weight <= self.limits.max_bytes;
+        while self.events >= self.limits.max_events || weight > self.limits.max_bytes.saturating_sub(self.bytes) {
             match self.limits.overflow {
                 Overflow::Close => {
                     self.lost += 1;
                     return Err(Overflowed);
                 }
-                // An event that alone is over the bound in bytes is dropped under either policy.
-                Overflow::DropOldest if self.events > 0 => self.drop_oldest(),
+                Overflow::DropOldest if fits => self.drop_oldest(),
                 Overflow::DropOldest | Overflow::DropNewest => {
                     self.lost += 1;
                     self.push_loss(Loss { lagged: 1, gap: None });
@@ -251,7 +253,7 @@ mod tests {
         assert_eq!(drain(&mut queue), [Lagged(1), Event(2), Event(3)]);
         queue.push(4, 10).unwrap();
         queue.push(5, 11).unwrap();
-        assert_eq!(drain(&mut queue), [Lagged(2)], "5 alone is over the bound; 4 had made room for it");
+        assert_eq!(drain(&mut queue), [Event(4), Lagged(1)], "5 alone is over the bound; 4 need not go for it");
     }
 
     #[test]
@@ -264,6 +266,14 @@ mod tests {
         queue.push_lagged(4);
         queue.push(3, 1).unwrap();
         assert_eq!(drain(&mut queue), [Lagged(1), Gap(GapReason::Broker), Event(2), Lagged(4), Event(3)]);
+    }
+
+    #[test]
+    fn losses_of_any_size_add_up() {
+        let mut queue = queue(2, 1000, Overflow::DropOldest);
+        queue.push_lagged(u64::MAX);
+        queue.push_lagged(u64::MAX);
+        assert_eq!(drain(&mut queue), [Lagged(u64::MAX)]);
     }
 
     #[test]

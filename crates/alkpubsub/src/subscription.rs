@@ -202,8 +202,9 @@ impl Listener for Mailbox {
             Notice::Denied { action: Action::Subscribe, reason, .. } => {
                 inbox.end = Some(End::Denied(*reason))
             }
-            Notice::Gap { missed: Some(missed), .. } => inbox.queue.push_lagged(*missed),
-            Notice::Gap { missed: None, reason, .. } => inbox.queue.push_gap(*reason),
+            Notice::Gap { missed: Some(missed @ 1..), .. } => inbox.queue.push_lagged(*missed),
+            // A gap of none is a far side's odd word for one of unknown size.
+            Notice::Gap { reason, .. } => inbox.queue.push_gap(*reason),
             _ => {}
         });
     }
@@ -366,13 +367,17 @@ impl<T> Events<T> {
         self.subscription
     }
 
+    fn pass_over(&mut self, missed: u64) {
+        self.passed_over = self.passed_over.saturating_add(missed);
+    }
+
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
             match std::task::ready!(self.subscription.poll_item(context)) {
                 None => return Poll::Ready(None),
                 Some(Item::Event(event)) => return Poll::Ready(Some(event)),
-                Some(Item::Lagged(missed)) => self.passed_over += missed,
-                Some(Item::Gap(_) | Item::Undecodable(_)) => self.passed_over += 1,
+                Some(Item::Lagged(missed)) => self.pass_over(missed),
+                Some(Item::Gap(_) | Item::Undecodable(_)) => self.pass_over(1),
             }
         }
     }

@@ -1,39 +1,97 @@
 //! Tasks that wait for something to change.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// Wakes all that wait. A waiter looks, registers, looks again: [`until`](Self::until) does so.
+///
+/// **Invariant:** a waker is kept no longer than its future lives. Targets live long, and a program may wait for
+/// their end anew in each of its short tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    wakers: Mutex<Vec<Waker>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    wakers: Vec<(u64, Waker)>,
+    next: u64,
 }
 
 impl Waiters {
     /// Resolves with what `look` finds, as soon as it finds something.
     pub(crate) async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
-        std::future::poll_fn(|context| self.poll(context, &mut look)).await
-    }
-
-    fn poll<T>(&self, context: &mut Context<'_>, look: &mut impl FnMut() -> Option<T>) -> Poll<T> {
-        if let Some(found) = look() {
-            return Poll::Ready(found);
-        }
-        {
-            let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-            if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-                wakers.push(context.waker().clone());
-            }
-        }
-        // It may have changed before the waker was in place.
-        look().map_or(Poll::Pending, Poll::Ready)
+        let mut place = Place { waiters: self, number: None };
+        std::future::poll_fn(|context| place.poll(context, &mut look)).await
     }
 
     /// Wakes all; call it after the change, outside of the lock that guards what `look` reads.
     pub(crate) fn wake_all(&self) {
-        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
-        for waker in wakers {
+        let wakers = std::mem::take(&mut self.lock().wakers);
+        for (_, waker) in wakers {
             waker.wake();
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One future's place in the table.
+struct Place<'w> {
+    waiters: &'w Waiters,
+    number: Option<u64>,
+}
+
+impl Place<'_> {
+    fn poll<T>(&mut self, context: &mut Context<'_>, look: &mut impl FnMut() -> Option<T>) -> Poll<T> {
+        if let Some(found) = look() {
+            return Poll::Ready(found);
+        }
+        self.register(context.waker());
+        // It may have changed before the waker was in place.
+        look().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn register(&mut self, waker: &Waker) {
+        let mut table = self.waiters.lock();
+        let number = *self.number.get_or_insert_with(|| {
+            table.next += 1;
+            table.next
+        });
+        match table.wakers.iter_mut().find(|(of, _)| *of == number) {
+            Some((_, known)) => known.clone_from(waker),
+            None => table.wakers.push((number, waker.clone())),
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.waiters.lock().wakers.retain(|(of, _)| *of != number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_future_that_is_dropped_leaves_no_waker() {
+        let waiters = Waiters::default();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut kept = Box::pin(waiters.until(|| None::<()>));
+        assert!(kept.as_mut().poll(&mut context).is_pending());
+        for _ in 0..100 {
+            let mut dropped = Box::pin(waiters.until(|| None::<()>));
+            assert!(dropped.as_mut().poll(&mut context).is_pending());
+        }
+        assert!(kept.as_mut().poll(&mut context).is_pending());
+        assert_eq!(waiters.lock().wakers.len(), 1);
+        waiters.wake_all();
+        assert_eq!(waiters.lock().wakers.len(), 0);
     }
 }

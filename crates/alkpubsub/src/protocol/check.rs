@@ -20,6 +20,46 @@ pub struct MessageLimits {
 impl MessageLimits {
     /// 64 KiB a message, 64 deep.
     pub const DEFAULT: Self = Self { max_message: 64 * 1024, max_depth: 64 };
+
+    /// Checks an envelope of our own making, which is JSON for certain, before it is sent: the other end would
+    /// refuse it, and might end the connection for it.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLarge`] or [`Refusal::TooDeep`].
+    pub fn admit(&self, text: &str) -> Result<(), Refusal> {
+        if text.len() > self.max_message {
+            return Err(Refusal::TooLarge { limit: self.max_message });
+        }
+        if nests_deeper(text.as_bytes(), self.max_depth) {
+            return Err(Refusal::TooDeep { limit: self.max_depth });
+        }
+        Ok(())
+    }
+}
+
+fn nests_deeper(json: &[u8], limit: usize) -> bool {
+    let opens = |byte: &u8| matches!(byte, b'{' | b'[');
+    // Nearly every envelope holds fewer brackets than it may nest, and counting them is much cheaper.
+    if json.iter().filter(|byte| opens(byte)).count() <= limit {
+        return false;
+    }
+    let (mut depth, mut in_string) = (0usize, false);
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' if in_string => drop(bytes.next()),
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                if depth > limit {
+                    return true;
+                }
+            }
+            b'}' | b']' if !in_string => depth -= 1,
+            _ => {}
+        }
+    }
+    false
 }
 
 impl Default for MessageLimits {
@@ -339,6 +379,20 @@ mod tests {
     #[test]
     fn a_name_with_a_lone_surrogate_is_an_unknown_member() {
         assert!(check(r#"{"type":"a","\ud800":1,"id":""}"#).is_ok());
+    }
+
+    #[test]
+    fn what_is_sent_is_held_to_the_same_limits() {
+        let limits = MessageLimits { max_message: 71, max_depth: 3 };
+        let admit = |payload: &str| limits.admit(&format!(r#"{{"type":"a","id":"","payload":{payload}}}"#));
+        for fits in ["[[]]", "[[],[],[],{}]", r#"["[[[[","\"[[[[","\\",[]]"#] {
+            assert_eq!(admit(fits), Ok(()), "{fits}");
+        }
+        for too_deep in ["[[[]]]", r#"["\\",[{}]]"#] {
+            assert_eq!(admit(too_deep), Err(Refusal::TooDeep { limit: 3 }), "{too_deep}");
+        }
+        assert_eq!(admit(&"7".repeat(40)), Ok(()));
+        assert_eq!(admit(&"7".repeat(41)), Err(Refusal::TooLarge { limit: 71 }));
     }
 
     #[test]
