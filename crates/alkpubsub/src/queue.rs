@@ -112,7 +112,9 @@ impl<T> Queue<T> {
     pub(crate) fn push(&mut self, event: T, weight: usize) -> Result<(), Overflowed> {
         // For an event that alone is over the bound in bytes no room can be made: it is dropped itself.
         let fits = weight <= self.limits.max_bytes;
-        while self.events >= self.limits.max_events || weight > self.limits.max_bytes.saturating_sub(self.bytes) {
+        while self.events >= self.limits.max_events
+            || weight > self.limits.max_bytes.saturating_sub(self.bytes)
+        {
             match self.limits.overflow {
                 Overflow::Close => {
                     self.lost += 1;
@@ -253,7 +255,11 @@ mod tests {
         assert_eq!(drain(&mut queue), [Lagged(1), Event(2), Event(3)]);
         queue.push(4, 10).unwrap();
         queue.push(5, 11).unwrap();
-        assert_eq!(drain(&mut queue), [Event(4), Lagged(1)], "5 alone is over the bound; 4 need not go for it");
+        assert_eq!(
+            drain(&mut queue),
+            [Event(4), Lagged(1)],
+            "5 alone is over the bound; 4 need not go for it"
+        );
     }
 
     #[test]

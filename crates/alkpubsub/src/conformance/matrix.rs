@@ -26,7 +26,8 @@ pub fn matrix_column(file: &Path, target: &str, fixture: &dyn Fixture) {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let found = std::fs::read_to_string(file).unwrap_or_default();
     let mut matrix = Matrix::read(&found);
-    let cell = |law: &super::Law| law.unmet(fixture).map_or("yes".to_owned(), |need| format!("n/a: {need:?}"));
+    let cell =
+        |law: &super::Law| law.unmet(fixture).map_or("yes".to_owned(), |need| format!("n/a: {need:?}"));
     matrix.set(target, LAWS.iter().map(cell).collect());
     committed_matrix(file, &found, &matrix.write());
 }
@@ -45,7 +46,9 @@ struct Matrix {
 
 impl Matrix {
     fn read(text: &str) -> Self {
-        let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+        let cells = |line: &str| {
+            line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
+        };
         let mut lines = text.lines().filter(|line| line.starts_with('|')).map(cells);
         let heads: Vec<_> = lines.next().unwrap_or_default().into_iter().skip(2).collect();
         let rows: Vec<_> = lines.skip(1).collect();
@@ -54,7 +57,8 @@ impl Matrix {
             row.and_then(|row| row.get(at + 2)).cloned().unwrap_or_default()
         };
         let columns = heads.iter().enumerate();
-        let columns = columns.map(|(at, head)| (head.clone(), LAWS.iter().map(|law| column(law, at)).collect()));
+        let columns =
+            columns.map(|(at, head)| (head.clone(), LAWS.iter().map(|law| column(law, at)).collect()));
         Self { columns: columns.collect() }
     }
 

@@ -35,7 +35,10 @@ pub fn check(law: &'static Law, fixture: &Arc<dyn Fixture>) -> Outcome {
         move || {
             let ran = catch_unwind(AssertUnwindSafe(|| run(law, &*fixture)));
             let panicked = |panic: Box<dyn std::any::Any + Send>| {
-                Err(Violation::new(format!("a panic came through: {}", crate::listeners::panic_message(&*panic))))
+                Err(Violation::new(format!(
+                    "a panic came through: {}",
+                    crate::listeners::panic_message(&*panic)
+                )))
             };
             // The receiver is gone only where the time was up long ago.
             let _ = done.send(ran.unwrap_or_else(panicked));
@@ -144,7 +147,9 @@ impl Drop for Timer {
 }
 
 /// Does some work on another thread and waits for it without blocking this one, which the target may need.
-pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Violation> {
+pub(super) async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Violation> {
     let shared = Arc::new((Mutex::new(None), Waiters::default()));
     let done = shared.clone();
     thread::spawn(move || {

@@ -3,8 +3,8 @@
 use super::run::{lock, waits_for};
 use crate::envelope::EventEnvelope;
 use crate::event_target::{
-    BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, ListenError, Listener,
-    ListenerId, Order, Readiness,
+    BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, ListenError,
+    Listener, ListenerId, Order, Readiness,
 };
 use crate::listeners::Listeners;
 use crate::protocol::check::{MessageLimits, parts};

@@ -4,6 +4,7 @@ mod connection;
 mod frame;
 mod handle;
 mod hooks;
+mod intake;
 mod shard;
 mod shared;
 mod spoke;

@@ -21,7 +21,6 @@ const MAX_WAITING: usize = 4096;
 /// Bytes of them.
 const MAX_WAITING_BYTES: usize = 4 << 20;
 
-
 /// What the task is asked to do, in order.
 pub(super) enum Command {
     Connect(NewConnection),

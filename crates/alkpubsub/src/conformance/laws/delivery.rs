@@ -1,7 +1,9 @@
 //! Who hears what, how often and in which order: delivers_once, many_listeners, order, echo.
 
 use crate::conformance::Fixture;
-use crate::conformance::log::{FENCE, Log, Verdict, ensure_eq, listen, numbered, peers, publish, publish_numbers, unique};
+use crate::conformance::log::{
+    FENCE, Log, Verdict, ensure_eq, listen, numbered, peers, publish, publish_numbers, unique,
+};
 use std::sync::Arc;
 
 /// Each event reaches each subscriber of its topic once, and none of another topic, type or id.
@@ -87,9 +89,11 @@ pub(super) async fn many_listeners(fixture: &dyn Fixture) -> Verdict {
     listen(&**subscriber, &topic, log.listener(3)).await?;
     ensure_eq!(once == again, false, "one listener added twice has one handle");
 
-    let calls = |count: usize| log.until("all listeners to be called", move |heard| (heard.len() >= count).then(|| {
-        heard.iter().map(|call| call.by).collect::<Vec<_>>()
-    }));
+    let calls = |count: usize| {
+        log.until("all listeners to be called", move |heard| {
+            (heard.len() >= count).then(|| heard.iter().map(|call| call.by).collect::<Vec<_>>())
+        })
+    };
     publish_numbers(&*peers.publisher, &event_type, "1", [1]).await?;
     ensure_eq!(calls(5).await, [0, 1, 2, 2, 3], "the listeners were called in the order");
     // Whoever is added anew stands last; removing one of two adds of a listener leaves the other.
@@ -135,7 +139,11 @@ async fn in_order(fixture: &dyn Fixture, ids: &[&str]) -> Verdict {
         let wrong = heard.iter().zip(numbers()).position(|(&heard, wanted)| heard != wanted);
         if let Some(at) = wrong {
             let around = &heard[at.saturating_sub(2)..(at + 3).min(heard.len())];
-            ensure_eq!(heard[at], at as u64, "subscriber {who} heard, in the place {at}, in the middle of {around:?}");
+            ensure_eq!(
+                heard[at],
+                at as u64,
+                "subscriber {who} heard, in the place {at}, in the middle of {around:?}"
+            );
         }
         ensure_eq!(heard.len(), numbers().count(), "subscriber {who} heard so many events");
     }
@@ -156,10 +164,18 @@ pub(super) async fn echo(fixture: &dyn Fixture) -> Verdict {
     }
     // Two fences: a second copy of anything before them stands before the last.
     publish_numbers(&*peers.publisher, &event_type, "1", [1, 2, 3, FENCE, FENCE]).await?;
-    ensure_eq!(own.numbers_to_fence(0, 2).await, [1, 2, 3, FENCE, FENCE], "the publisher heard of its own events");
+    ensure_eq!(
+        own.numbers_to_fence(0, 2).await,
+        [1, 2, 3, FENCE, FENCE],
+        "the publisher heard of its own events"
+    );
     for (by, subscriber) in (0..).zip(&peers.subscribers) {
         if !Arc::ptr_eq(subscriber, &peers.publisher) {
-            ensure_eq!(others.numbers_to_fence(by, 2).await, [1, 2, 3, FENCE, FENCE], "subscriber {by} heard");
+            ensure_eq!(
+                others.numbers_to_fence(by, 2).await,
+                [1, 2, 3, FENCE, FENCE],
+                "subscriber {by} heard"
+            );
         }
     }
     Ok(())

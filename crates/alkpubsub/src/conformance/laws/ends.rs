@@ -2,10 +2,13 @@
 
 use crate::conformance::Fixture;
 use crate::conformance::log::{
-    FENCE, Log, Verdict, What, ensure, ensure_eq, in_place, listen, numbered, peers, publish, publish_numbers, unique,
+    FENCE, Log, Verdict, What, ensure, ensure_eq, in_place, listen, numbered, peers, publish,
+    publish_numbers, unique,
 };
 use crate::conformance::run::{lock, waits_for};
-use crate::event_target::{CloseReason, DispatchError, EventTarget, ListenError, Notice, Readiness, on_notice};
+use crate::event_target::{
+    CloseReason, DispatchError, EventTarget, ListenError, Notice, Readiness, on_notice,
+};
 use crate::{End, EventEnvelope, Item, PubSub, SubscribeError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +21,11 @@ async fn is_closed(target: &Arc<dyn EventTarget>, reason: &CloseReason) -> Verdi
     ensure!(right, "dispatch after the end gave {dispatched:?}");
     let added = target.add_event_listener("conformance.late:1", Log::new().listener(0));
     ensure_eq!(added, Err(ListenError::Closed(reason.clone())), "adding a listener after the end gave");
-    ensure_eq!(target.ready("conformance.late:1").await, Readiness::Closed, "after the end a subscription is");
+    ensure_eq!(
+        target.ready("conformance.late:1").await,
+        Readiness::Closed,
+        "after the end a subscription is"
+    );
     let subscribed = PubSub::new(target.clone()).subscribe_envelopes("conformance.late", "1").await.map(drop);
     ensure_eq!(subscribed, Err(SubscribeError::Closed(reason.clone())), "subscribing after the end gave");
     waits_for("room, which a closed target has no reason to wait for");
@@ -28,10 +35,13 @@ async fn is_closed(target: &Arc<dyn EventTarget>, reason: &CloseReason) -> Verdi
 
 fn closes(log: &Log, by: u32) -> Vec<CloseReason> {
     let notices = log.notices(by);
-    notices.iter().filter_map(|notice| match notice {
-        Notice::Close(reason) => Some(reason.clone()),
-        _ => None,
-    }).collect()
+    notices
+        .iter()
+        .filter_map(|notice| match notice {
+            Notice::Close(reason) => Some(reason.clone()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// A target that ends with its connection tells everyone, once, why.
@@ -50,7 +60,11 @@ pub(super) async fn connection_loss(fixture: &dyn Fixture) -> Verdict {
     ensure!(reason != CloseReason::Closed, "a cut connection ended with: {reason}");
     is_closed(target, &reason).await?;
     for by in [0, 1] {
-        ensure_eq!(closes(&log, by), [reason.clone()], "the listener {by}, 0 on a topic and 1 on `close`, was told");
+        ensure_eq!(
+            closes(&log, by),
+            [reason.clone()],
+            "the listener {by}, 0 on a topic and 1 on `close`, was told"
+        );
     }
     // What had come before is read first.
     let first = subscription.next().await.and_then(Item::event).and_then(|event| event.payload::<u64>().ok());
@@ -90,17 +104,25 @@ pub(super) async fn connection_loss_outlives(fixture: &dyn Fixture) -> Verdict {
     }
     fault.heal().await;
     let gap = |heard: &[crate::conformance::log::Heard]| {
-        heard.iter().any(|call| call.by == 0 && matches!(call.notice(), Some(Notice::Gap { .. }))).then_some(())
+        heard
+            .iter()
+            .any(|call| call.by == 0 && matches!(call.notice(), Some(Notice::Gap { .. })))
+            .then_some(())
     };
     log.until("the gap notice after the connection came back", gap).await;
     in_place(&**target, &topic).await?;
-    let sent_again = peers.wire.iter().flat_map(|wire| wire.texts()).filter(|text| text.contains(":\"lost\"")).count();
+    let sent_again =
+        peers.wire.iter().flat_map(|wire| wire.texts()).filter(|text| text.contains(":\"lost\"")).count();
     ensure_eq!(sent_again, 0, "events dispatched while the connection was down and sent afterwards");
     let gaps_before = log.notices(0).len();
     publish(&*peers.publisher, numbered(&event_type, "1", 2)?).await?;
     publish_numbers(&*peers.publisher, &event_type, "1", [FENCE]).await?;
     log.numbers_to_fence(0, 2).await;
-    ensure_eq!(log.notices(0).len(), gaps_before, "notices after the topic was confirmed anew, with those before,");
+    ensure_eq!(
+        log.notices(0).len(),
+        gaps_before,
+        "notices after the topic was confirmed anew, with those before,"
+    );
     let mut items = Vec::new();
     while let Some(item) = subscription.try_next() {
         items.push(match item {
@@ -136,7 +158,11 @@ pub(super) async fn close(fixture: &dyn Fixture) -> Verdict {
     is_closed(target, &reason).await?;
     target.close();
     for by in [0, 1] {
-        ensure_eq!(closes(&log, by), [reason.clone()], "the listener {by}, 0 on a topic and 1 on `close`, was told");
+        ensure_eq!(
+            closes(&log, by),
+            [reason.clone()],
+            "the listener {by}, 0 on a topic and 1 on `close`, was told"
+        );
     }
     ensure_eq!(Arc::strong_count(&kept), 1, "after the end, the listener is held so often");
     let stats = target.stats();
@@ -192,7 +218,8 @@ pub(super) async fn close_in_listener(fixture: &dyn Fixture) -> Verdict {
     let results = std::mem::take(&mut *lock(&results));
     let refused = results.iter().all(|result| matches!(result, Err(DispatchError::Closed(_))));
     ensure!(results.len() == 2 && refused, "publishing on a target that is being closed gave {results:?}");
-    let heard: Vec<_> = log.all().iter().filter_map(|call| call.number()).filter(|number| *number == 7).collect();
+    let heard: Vec<_> =
+        log.all().iter().filter_map(|call| call.number()).filter(|number| *number == 7).collect();
     ensure!(heard.is_empty(), "an event that was published after `close` was heard");
     ensure_eq!(closes(&log, 1).len(), 1, "close notices");
     Ok(())
@@ -207,7 +234,14 @@ pub(super) async fn close_wire(fixture: &dyn Fixture) -> Verdict {
     wire.subscribe(&topic).await;
     listen(&**near, &topic, log.listener(0)).await?;
     publish(&**near, numbered(&event_type, "1", 1)?).await?;
-    let count = |texts: &[String]| texts.iter().filter(|text| text.contains("\"payload\":") && text.contains(&*event_type) && !text.contains("\"__")).count();
+    let count = |texts: &[String]| {
+        texts
+            .iter()
+            .filter(|text| {
+                text.contains("\"payload\":") && text.contains(&*event_type) && !text.contains("\"__")
+            })
+            .count()
+    };
     wire.until("an event on the wire", |texts| (count(texts) >= 1).then_some(())).await;
     near.close();
     for number in 2..5 {

@@ -1,7 +1,8 @@
 //! What listeners may do and what is done to them: removal, reentrant, isolation.
 
 use crate::conformance::log::{
-    FENCE, Log, Verdict, What, ensure, ensure_eq, in_place, listen, numbered, peers, publish, publish_numbers, unique,
+    FENCE, Log, Verdict, What, ensure, ensure_eq, in_place, listen, numbered, peers, publish,
+    publish_numbers, unique,
 };
 use crate::conformance::run::{block_on, lock, on_thread};
 use crate::conformance::{Fixture, Violation};
@@ -57,7 +58,11 @@ pub(super) async fn removal_during_dispatch(fixture: &dyn Fixture) -> Verdict {
     listen(&**subscriber, &topic, log.listener(2)).await?;
     victims.set([own, next]).map_err(|_| Violation::new("the listener ran before any event"))?;
     publish_numbers(&*peers.publisher, &event_type, "1", [1, 2, FENCE]).await?;
-    ensure_eq!(log.numbers_to_fence(2, 1).await, [1, 2, FENCE], "the listener after the two removed ones heard");
+    ensure_eq!(
+        log.numbers_to_fence(2, 1).await,
+        [1, 2, FENCE],
+        "the listener after the two removed ones heard"
+    );
     ensure_eq!(log.numbers(0), [1], "the listener that removed itself heard");
     ensure_eq!(log.numbers(1), [0u64; 0], "the listener that was removed before its turn heard");
     Ok(())
@@ -72,14 +77,18 @@ pub(super) async fn removal_across_threads(fixture: &dyn Fixture) -> Verdict {
     listen(&*subscriber, &topic, log.listener(0)).await?;
     let progress = Arc::new(Progress::default());
     let publishing = {
-        let (publisher, event_type, progress) = (peers.publisher.clone(), event_type.clone(), progress.clone());
+        let (publisher, event_type, progress) =
+            (peers.publisher.clone(), event_type.clone(), progress.clone());
         on_thread(move || block_on(progress.publish(&*publisher, &event_type)))
     };
     let removing = async {
         for round in 1..=20 {
             let listener = subscriber.add_event_listener(&topic, log.listener(round))?;
             in_place(&*subscriber, &topic).await?;
-            log.until("the new listener's first call", |heard| heard.iter().any(|call| call.by == round).then_some(())).await;
+            log.until("the new listener's first call", |heard| {
+                heard.iter().any(|call| call.by == round).then_some(())
+            })
+            .await;
             subscriber.remove_event_listener(listener);
             // A call that was running has ended when its thread has dispatched again and that has arrived.
             progress.settle(&log).await;
@@ -168,7 +177,11 @@ pub(super) async fn removal_on_drop(fixture: &dyn Fixture) -> Verdict {
     ensure_eq!(held.topics, before.topics + 1, "topics, with two subscriptions to one topic more");
     drop((one, two));
     let after = subscriber.stats();
-    ensure_eq!((after.listeners, after.topics), (before.listeners, before.topics), "listeners and topics afterwards");
+    ensure_eq!(
+        (after.listeners, after.topics),
+        (before.listeners, before.topics),
+        "listeners and topics afterwards"
+    );
     Ok(())
 }
 
@@ -209,7 +222,11 @@ pub(super) async fn reentrant(fixture: &dyn Fixture) -> Verdict {
     ensure_eq!(log.numbers_to_fence(0, 1).await, [1, 2, FENCE], "the busy listener heard");
     let done = lock(&result).take();
     done.ok_or_else(|| Violation::new("the listener's own work did not end"))??;
-    ensure_eq!(log.numbers_to_fence(1, 1).await, [2, FENCE], "a listener added during the dispatch of 1 heard");
+    ensure_eq!(
+        log.numbers_to_fence(1, 1).await,
+        [2, FENCE],
+        "a listener added during the dispatch of 1 heard"
+    );
     ensure_eq!(log.numbers(2), [0u64; 0], "a listener added and removed during the dispatch of 1 heard");
     if fixture.capabilities().echo {
         log.until("the event that a listener published", |heard| {
@@ -264,15 +281,24 @@ pub(super) async fn isolation(fixture: &dyn Fixture) -> Verdict {
     let dispatched = publish_numbers(&*peers.publisher, &event_type, "1", [1, 2, FENCE]).await;
     ensure!(dispatched.is_ok(), "a panic in a listener reached the publisher: {dispatched:?}");
     for by in [0, 1] {
-        ensure_eq!(log.numbers_to_fence(by, 1).await, [1, 2, FENCE], "the listener {by}, 0 before and 1 after it, heard");
+        ensure_eq!(
+            log.numbers_to_fence(by, 1).await,
+            [1, 2, FENCE],
+            "the listener {by}, 0 before and 1 after it, heard"
+        );
     }
     for by in [10, 11] {
         let reported = log.notices(by);
         let of_topic = |notice: &Notice| match notice {
-            Notice::Error(TargetError::ListenerPanicked { name, message }) => **name == *topic && **message == *"on purpose",
+            Notice::Error(TargetError::ListenerPanicked { name, message }) => {
+                **name == *topic && **message == *"on purpose"
+            }
             _ => false,
         };
-        ensure!(reported.len() == 1 && reported.iter().all(of_topic), "one panic was reported as {reported:?}");
+        ensure!(
+            reported.len() == 1 && reported.iter().all(of_topic),
+            "one panic was reported as {reported:?}"
+        );
     }
     ensure!(subscriber.stats().panicked >= 1, "the panic was not counted");
     // The publisher's own end is as sound as before.

@@ -41,7 +41,11 @@ pub(super) async fn loss_is_seen(fixture: &dyn Fixture) -> Verdict {
     publish_numbers(&*peers.publisher, &event_type, "1", (0..30).chain([FENCE])).await?;
     log.numbers_to_fence(0, 1).await;
     let fence = FENCE.to_string();
-    ensure_eq!(waiting(&mut oldest), ["lagged 27", "27", "28", "29", &fence], "a queue of 4, drop oldest, gives");
+    ensure_eq!(
+        waiting(&mut oldest),
+        ["lagged 27", "27", "28", "29", &fence],
+        "a queue of 4, drop oldest, gives"
+    );
     ensure_eq!(waiting(&mut newest), ["0", "1", "2", "3", "lagged 27"], "a queue of 4, drop newest, gives");
     ensure_eq!(waiting(&mut all).len(), 31, "a queue that is long enough gives so many items");
     ensure_eq!((oldest.lost(), newest.lost(), all.lost()), (27, 27, 0), "the queues counted as lost");
@@ -86,7 +90,8 @@ pub(super) async fn loss_is_seen_far(fixture: &dyn Fixture) -> Verdict {
     }
     log.numbers_to_fence(0, 1).await;
     let most = format!("lagged {}", u64::MAX);
-    let wanted = ["1", "lagged 3", "2", "gap too_large", "3", "lagged 7", "4", "gap broker", "5", &most, "999999"];
+    let wanted =
+        ["1", "lagged 3", "2", "gap too_large", "3", "lagged 7", "4", "gap broker", "5", &most, "999999"];
     ensure_eq!(waiting(&mut one), wanted, "after gaps of its topic and of all a subscription gives");
     ensure_eq!(waiting(&mut other), ["gap broker"], "after a gap of all topics another subscription gives");
     ensure_eq!(log.notices(1).len(), 7, "notices of gaps");
@@ -133,7 +138,11 @@ pub(super) async fn bounded(fixture: &dyn Fixture) -> Verdict {
         if limits.overflow == Overflow::Close {
             ensure_eq!((queue.end(), missed), (Some(End::Overflowed), 0), "a queue of {limits:?} ended with");
         } else {
-            ensure_eq!((missed, waiting as u64 + lost), (lost, 21), "a queue of {limits:?} told, and had, losses");
+            ensure_eq!(
+                (missed, waiting as u64 + lost),
+                (lost, 21),
+                "a queue of {limits:?} told, and had, losses"
+            );
             ensure_eq!(queue.end(), None, "a queue of {limits:?} ended with");
         }
     }
@@ -173,7 +182,11 @@ pub(super) async fn bounded_outbound(fixture: &dyn Fixture) -> Verdict {
             ensure!(again.is_ok(), "with room in the queue dispatch gave {again:?}");
         }
         Some(DispatchError::Closed(CloseReason::Refused { code: 1013, .. })) => {
-            ensure_eq!(target.ready(&format!("{event_type}:1")).await, Readiness::Closed, "afterwards a subscription is");
+            ensure_eq!(
+                target.ready(&format!("{event_type}:1")).await,
+                Readiness::Closed,
+                "afterwards a subscription is"
+            );
         }
         Some(other) => ensure!(false, "a full queue gave {other:?}"),
     }

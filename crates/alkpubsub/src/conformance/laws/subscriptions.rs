@@ -1,7 +1,8 @@
 //! What a link asks of its hub, and what it says of the answers: refcount, ready.
 
 use crate::conformance::log::{
-    FENCE, Log, Verdict, ensure, ensure_eq, in_place, listen, numbered, peers, publish, publish_numbers, unique,
+    FENCE, Log, Verdict, ensure, ensure_eq, in_place, listen, numbered, peers, publish, publish_numbers,
+    unique,
 };
 use crate::conformance::run::{is_pending, on_thread, waits_for};
 use crate::conformance::{Fixture, Wire};
@@ -31,12 +32,15 @@ async fn until_asked(wire: &Wire, topic: &str, wanted: &str) {
 }
 
 /// What was asked when everything that was done so far has reached the far side.
-async fn asked_by_now(wire: &Wire, target: &dyn EventTarget, topic: &str) -> Result<String, crate::conformance::Violation> {
+async fn asked_by_now(
+    wire: &Wire,
+    target: &dyn EventTarget,
+    topic: &str,
+) -> Result<String, crate::conformance::Violation> {
     let marker = unique("marker");
     publish(target, EventEnvelope::without_payload(&marker, "")?).await?;
-    let marked = |texts: &[String]| {
-        texts.iter().any(|text| text.contains(&marker)).then(|| asked(texts, topic))
-    };
+    let marked =
+        |texts: &[String]| texts.iter().any(|text| text.contains(&marker)).then(|| asked(texts, topic));
     Ok(wire.until("a marker event on the wire", marked).await)
 }
 
@@ -65,8 +69,10 @@ pub(super) async fn refcount(fixture: &dyn Fixture) -> Verdict {
     // Notices are the target's own; a subscription counts like a listener.
     target.add_event_listener("gap", log.listener(0))?;
     let pubsub = PubSub::new(peers.subscribers[0].clone());
-    let subscriptions =
-        (pubsub.subscribe_envelopes(&event_type, "2").await?, pubsub.subscribe_envelopes(&event_type, "2").await?);
+    let subscriptions = (
+        pubsub.subscribe_envelopes(&event_type, "2").await?,
+        pubsub.subscribe_envelopes(&event_type, "2").await?,
+    );
     drop(subscriptions);
     let other = format!("{event_type}:2");
     until_asked(wire, &other, "su").await;
@@ -161,7 +167,10 @@ pub(super) async fn ready_waits(fixture: &dyn Fixture) -> Verdict {
     let mut ready = target.ready(&topic);
     wire.send(control::subscribed(&topic));
     fence().await?;
-    ensure!(is_pending(&mut ready), "a subscription was settled by the answer to an earlier one of its topic");
+    ensure!(
+        is_pending(&mut ready),
+        "a subscription was settled by the answer to an earlier one of its topic"
+    );
     wire.send(control::subscribed(&topic));
     ensure_eq!(ready.await, Readiness::Confirmed, "after the last yes the subscription is");
     Ok(())
@@ -179,7 +188,11 @@ pub(super) async fn ready_denied(fixture: &dyn Fixture) -> Verdict {
     until_asked(wire, &topic, "s").await;
     wire.send(control::denied(&topic, Action::Subscribe, DenyReason::TopicTooLong));
     waits_for("a denied subscription to be settled");
-    ensure_eq!(target.ready(&topic).await, Readiness::Denied(DenyReason::TopicTooLong), "the subscription is");
+    ensure_eq!(
+        target.ready(&topic).await,
+        Readiness::Denied(DenyReason::TopicTooLong),
+        "the subscription is"
+    );
     let told = log.notices(1);
     let right = |notice: &Notice| matches!(notice, Notice::Denied { topic: of, reason: DenyReason::TopicTooLong, .. } if **of == *topic);
     ensure!(told.len() == 1 && told.iter().all(right), "the denial was told as {told:?}");
@@ -199,14 +212,21 @@ pub(super) async fn ready_denied(fixture: &dyn Fixture) -> Verdict {
     waits_for("the end of a revoked subscription");
     let item = revoked.next().await;
     ensure!(item.is_none(), "instead of the end of a revoked subscription came {item:?}");
-    ensure_eq!(revoked.end(), Some(End::Denied(DenyReason::NotAllowed)), "the revoked subscription ended with");
+    ensure_eq!(
+        revoked.end(),
+        Some(End::Denied(DenyReason::NotAllowed)),
+        "the revoked subscription ended with"
+    );
 
     // Events of other topics go on, and a subscription that is denied at once is an error.
     wire.send(numbered(&event_type, "1", FENCE)?.to_json()?);
     log.numbers_to_fence(0, 2).await;
     wire.answer(false);
     let far = wire.clone();
-    let (asking, denied) = (format!("{event_type}:3"), control::denied(&format!("{event_type}:3"), Action::Subscribe, DenyReason::Draining));
+    let (asking, denied) = (
+        format!("{event_type}:3"),
+        control::denied(&format!("{event_type}:3"), Action::Subscribe, DenyReason::Draining),
+    );
     let denying = on_thread(move || {
         crate::conformance::block_on(until_asked(&far, &asking, "s"));
         far.send(denied);
@@ -234,8 +254,15 @@ pub(super) async fn ready_unanswered(fixture: &dyn Fixture) -> Verdict {
     ensure_eq!(one.readiness(), Readiness::Unconfirmed, "at a hub that does not answer a subscription is");
     let before = Instant::now();
     let two = pubsub.subscribe_envelopes(&event_type, "2").await?;
-    ensure_eq!(two.readiness(), Readiness::Unconfirmed, "at a hub that does not answer another subscription is");
-    ensure!(before.elapsed() < Duration::from_millis(1500), "a hub that does not answer was waited for twice");
+    ensure_eq!(
+        two.readiness(),
+        Readiness::Unconfirmed,
+        "at a hub that does not answer another subscription is"
+    );
+    ensure!(
+        before.elapsed() < Duration::from_millis(1500),
+        "a hub that does not answer was waited for twice"
+    );
     wire.send(numbered(&event_type, "1", 7)?.to_json()?);
     waits_for("an event of an unconfirmed subscription");
     let item = one.next().await;

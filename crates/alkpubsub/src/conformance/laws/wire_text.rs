@@ -124,9 +124,17 @@ pub(super) async fn round_trip_wire(fixture: &dyn Fixture) -> Verdict {
     sent.push(format!(r#"{{"type":"{outward}","id":"1","payload":[1.5]}}"#));
     sent.push(format!(r#"{{"type":"{outward}","id":"1"}}"#));
     let of_type = |texts: &[String]| -> Vec<String> {
-        texts.iter().filter(|text| text.contains(&*outward) && !text.contains(r#""type":"__"#)).cloned().collect()
+        texts
+            .iter()
+            .filter(|text| text.contains(&*outward) && !text.contains(r#""type":"__"#))
+            .cloned()
+            .collect()
     };
-    let went = wire.until("all envelopes on the wire", |texts| Some(of_type(texts)).filter(|went| went.len() >= sent.len())).await;
+    let went = wire
+        .until("all envelopes on the wire", |texts| {
+            Some(of_type(texts)).filter(|went| went.len() >= sent.len())
+        })
+        .await;
     for (went, sent) in went.iter().zip(&sent) {
         ensure_eq!(went, sent, "on the wire went");
     }
@@ -154,13 +162,25 @@ pub(super) async fn reserved(fixture: &dyn Fixture) -> Verdict {
     let refused = pubsub.publish_json("__mine", "", &1).await;
     ensure!(matches!(refused, Err(DispatchError::Reserved)), "publishing a reserved type gave {refused:?}");
     let refused = pubsub.publish_json("", "1", &1).await;
-    ensure!(matches!(refused, Err(DispatchError::BadTopic(BadTopic::EmptyType))), "publishing an empty type gave {refused:?}");
-    for (name, error) in [("__gap:", BadTopic::Reserved), (":1", BadTopic::EmptyType), ("closed", BadTopic::NoColon), ("", BadTopic::NoColon)] {
+    ensure!(
+        matches!(refused, Err(DispatchError::BadTopic(BadTopic::EmptyType))),
+        "publishing an empty type gave {refused:?}"
+    );
+    for (name, error) in [
+        ("__gap:", BadTopic::Reserved),
+        (":1", BadTopic::EmptyType),
+        ("closed", BadTopic::NoColon),
+        ("", BadTopic::NoColon),
+    ] {
         let refused = subscriber.add_event_listener(name, log.listener(1));
         ensure_eq!(refused, Err(ListenError::BadTopic(error)), "adding a listener to {name:?} gave");
     }
     let refused = PubSub::new(subscriber.clone()).subscribe_envelopes("__gap", "").await.map(drop);
-    ensure_eq!(refused, Err(SubscribeError::BadTopic(BadTopic::Reserved)), "subscribing to a reserved type gave");
+    ensure_eq!(
+        refused,
+        Err(SubscribeError::BadTopic(BadTopic::Reserved)),
+        "subscribing to a reserved type gave"
+    );
     publish_numbers(&**publisher, &event_type, "1", [FENCE]).await?;
     log.numbers_to_fence(0, 1).await;
     ensure_eq!(log.all().len(), 1, "calls of listeners, with the fence's");
@@ -187,7 +207,10 @@ pub(super) async fn reserved_wire(fixture: &dyn Fixture) -> Verdict {
     }
     listen(near(&peers), &topic, log.listener(9)).await?;
     wire.subscribe(&topic).await;
-    for text in [r#"{"type":"__mine","id":"","payload":1}"#.to_owned(), format!(r#"{{"type":"__mine","id":"1","payload":{{"topic":"{topic}"}}}}"#)] {
+    for text in [
+        r#"{"type":"__mine","id":"","payload":1}"#.to_owned(),
+        format!(r#"{{"type":"__mine","id":"1","payload":{{"topic":"{topic}"}}}}"#),
+    ] {
         let refused = near(&peers).dispatch_event(EventEnvelope::parse(text.as_str())?);
         ensure!(matches!(refused, Err(DispatchError::Reserved)), "dispatching {text} gave {refused:?}");
         wire.send(text);
@@ -203,7 +226,10 @@ pub(super) async fn reserved_wire(fixture: &dyn Fixture) -> Verdict {
         ensure_eq!(near.stats().bad_input, 0, "control events counted as bad input");
     }
     publish(near(&peers), fence).await?;
-    wire.until("an event on the wire", |texts| texts.iter().any(|text| text.contains(&FENCE.to_string())).then_some(())).await;
+    wire.until("an event on the wire", |texts| {
+        texts.iter().any(|text| text.contains(&FENCE.to_string())).then_some(())
+    })
+    .await;
     let mine = wire.texts().iter().any(|text| text.contains("__mine"));
     ensure!(!mine, "a reserved type went out");
     Ok(())
@@ -258,7 +284,10 @@ pub(super) async fn bad_input(fixture: &dyn Fixture) -> Verdict {
     for notice in log.notices(1) {
         let bad_input = matches!(notice, Notice::Error(TargetError::BadInput(_)));
         let told = format!("{notice} {notice:?}");
-        ensure!(bad_input && !told.contains("secret") && !told.contains(&event_type), "bad input was reported as {told}");
+        ensure!(
+            bad_input && !told.contains("secret") && !told.contains(&event_type),
+            "bad input was reported as {told}"
+        );
     }
     if let Some(near) = &peers.near {
         ensure_eq!(near.stats().bad_input, BAD.len() as u64 + 3, "bad input counted");

@@ -155,8 +155,10 @@ fn a_gap_is_told_to_those_whom_it_concerns() {
     hub.gap(Some("a:1"), Some(2), GapReason::TooLarge);
     hub.gap(Some("a:3"), None, GapReason::Slow);
     hub.gap(None, None, GapReason::Broker);
-    let (of_one, of_all) =
-        (control::gap(Some("a:1"), Some(2), GapReason::TooLarge), control::gap(None, None, GapReason::Broker));
+    let (of_one, of_all) = (
+        control::gap(Some("a:1"), Some(2), GapReason::TooLarge),
+        control::gap(None, None, GapReason::Broker),
+    );
     assert_eq!(sent(&mut hub, one), [of_one, of_all.clone()]);
     assert_eq!((sent(&mut hub, two), sent(&mut hub, three)), (vec![of_all], vec![]));
 }

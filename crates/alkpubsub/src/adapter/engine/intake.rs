@@ -1,0 +1,236 @@
+//! What becomes of the bytes that a connection sent: frames, messages, the hub's verdict, listeners and hooks.
+
+use super::connection::{Connection, Heed, State};
+use super::frame::Frame;
+use super::hooks::HubHooks;
+use super::shared::Shared;
+use super::spoke::Spoke;
+use crate::adapter::websocket::frame::{self, Rules, Violation};
+use crate::envelope::EventEnvelope;
+use crate::event_target::{CloseReason, LinkId, Notice, TargetError};
+use crate::listeners::panic_message;
+use crate::protocol::check::{self, Parts, Refusal};
+use crate::protocol::control::{Action, DenyReason};
+use crate::protocol::hub::{Asked, Hub};
+use crate::stats::Stats;
+use crate::topic::with_topic;
+use bytestring::ByteString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// What a received message is held against, apart from the sockets.
+pub(super) struct Intake {
+    pub(super) hub: Hub<Frame>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) hooks: Option<Arc<dyn HubHooks>>,
+    pub(super) relay: bool,
+    pub(super) rules: Rules,
+    pub(super) now: Duration,
+    pub(super) too_slow: u64,
+}
+
+/// Why a connection is to end, from what was read.
+pub(super) enum Ending {
+    /// The peer broke a rule: this close code, and what of its words still counts.
+    Offence { code: u16, reason: String, heed: Heed },
+    /// The peer closed.
+    Closed { code: Option<u16>, reason: Arc<str> },
+}
+
+impl Intake {
+    /// Takes what was read behind what was left from the last read, message by message.
+    pub(super) fn take(&mut self, connection: &mut Connection, read: &mut [u8]) -> Result<(), Ending> {
+        self.hub.heard(connection.id, self.now);
+        let mut joined = std::mem::take(&mut connection.partial);
+        let buffer = if joined.is_empty() {
+            read
+        } else {
+            joined.extend_from_slice(read);
+            &mut joined
+        };
+        let mut at = 0;
+        let taken = self.messages(connection, buffer, &mut at);
+        // A new vector: the memory that is kept fits what is kept, and there is none for an idle socket.
+        connection.partial = buffer[at..].to_vec();
+        taken
+    }
+
+    fn messages(
+        &mut self,
+        connection: &mut Connection,
+        buffer: &mut [u8],
+        at: &mut usize,
+    ) -> Result<(), Ending> {
+        let heed = match &connection.state {
+            State::Open => Heed::Events,
+            State::Closing(closing) => closing.heed,
+        };
+        if heed == Heed::Nothing {
+            *at = buffer.len();
+            return Ok(());
+        }
+        let mut decoder = std::mem::take(&mut connection.decoder);
+        let ended = loop {
+            let message = match decoder.next(self.rules, buffer, at) {
+                Ok(Some(message)) => message,
+                Ok(None) => break Ok(()),
+                Err(violation) => {
+                    *at = buffer.len();
+                    break Err(offence(violation));
+                }
+            };
+            let taken = match message {
+                frame::Message::Close { code, reason } => Err(Ending::Closed { code, reason: reason.into() }),
+                _ if heed == Heed::Close => Ok(()),
+                frame::Message::Text(text) => self.message(connection, &text, true),
+                frame::Message::Binary(text) => self.message(connection, &text, false),
+                frame::Message::Ping(payload) => {
+                    self.hub.send(connection.id, frame::pong(payload).into());
+                    Ok(())
+                }
+                frame::Message::Pong(_) => Ok(()),
+            };
+            if taken.is_err() {
+                break taken;
+            }
+        };
+        connection.decoder = decoder;
+        ended
+    }
+
+    fn message(&mut self, connection: &Connection, bytes: &[u8], is_text: bool) -> Result<(), Ending> {
+        let refusal = match check::parts(bytes, &self.shared.limits.message) {
+            Ok(parts) => match self.hub.receive(connection.id, &parts) {
+                Ok(Asked::Done) => return Ok(()),
+                Ok(Asked::Subscribe(topic)) => {
+                    self.subscribe(connection, &topic);
+                    return Ok(());
+                }
+                Ok(Asked::Publish) => {
+                    self.publish(connection, &parts);
+                    return Ok(());
+                }
+                Err(refusal) => refusal,
+            },
+            Err(refusal) => refusal,
+        };
+        self.refuse(connection, refusal, is_text)
+    }
+
+    #[cold]
+    fn refuse(&mut self, connection: &Connection, refusal: Refusal, is_text: bool) -> Result<(), Ending> {
+        tracing::debug!(link = %connection.id, reason = refusal.name(), "bad input");
+        let too_many = self.hub.refused(connection.id, self.now);
+        if let Some(spoke) = &connection.spoke {
+            spoke.listeners.notify_named(&Notice::Error(TargetError::BadInput(refusal)));
+        }
+        self.shared.listeners.notify_named(&Notice::Error(TargetError::BadInput(refusal)));
+        match refusal {
+            Refusal::NotUtf8 { .. } if is_text => {
+                Err(Ending::Offence { code: 1007, reason: refusal.to_string(), heed: Heed::Close })
+            }
+            _ if too_many => {
+                let reason = format!("too much bad input: {refusal}");
+                Err(Ending::Offence { code: 1007, reason, heed: Heed::Close })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn subscribe(&mut self, connection: &Connection, topic: &str) {
+        let (event_type, id) = topic.split_once(':').unwrap_or((topic, ""));
+        match self.authorise(connection, Action::Subscribe, event_type, id) {
+            Ok(()) => self.hub.subscribe(connection.id, topic),
+            Err(reason) => self.hub.deny(connection.id, topic, Action::Subscribe, reason),
+        }
+    }
+
+    fn publish(&mut self, connection: &Connection, parts: &Parts<'_>) {
+        if let Err(reason) = self.authorise(connection, Action::Publish, &parts.event_type, &parts.id) {
+            return with_topic(&parts.event_type, &parts.id, |topic| {
+                self.hub.deny(connection.id, topic, Action::Publish, reason);
+            });
+        }
+        with_topic(&parts.event_type, &parts.id, |topic| {
+            let spoke = connection.spoke.as_ref();
+            if let Some(spoke) = spoke {
+                spoke.received.fetch_add(1, Relaxed);
+            }
+            let spoke = spoke.filter(|spoke| spoke.listeners.is_heard(topic));
+            if spoke.is_some() || self.shared.listeners.is_heard(topic) {
+                // The scratch buffer is used again for the next read: what listeners keep must be theirs.
+                let text = ByteString::from(parts.text);
+                let envelope = EventEnvelope::checked(&text, parts, Some(connection.id));
+                if let Some(spoke) = spoke {
+                    spoke.listeners.dispatch(&envelope);
+                }
+                self.shared.listeners.dispatch(&envelope);
+            }
+            if self.relay {
+                self.hub.fan_out(topic, || Frame::text(parts.text));
+            }
+        });
+    }
+
+    /// Passes an event of the program's own on.
+    pub(super) fn dispatch(&mut self, event: &EventEnvelope, to: Option<LinkId>) {
+        // It was written when it was taken; a failure would have been the publisher's.
+        let Ok(text) = event.text() else { return };
+        match to {
+            Some(link) => self.hub.send(link, Frame::text(text)),
+            None => {
+                self.hub.fan_out(event.topic().as_str(), || Frame::text(text));
+            }
+        }
+    }
+
+    fn authorise(
+        &self,
+        connection: &Connection,
+        action: Action,
+        event_type: &str,
+        id: &str,
+    ) -> Result<(), DenyReason> {
+        let (Some(hooks), Some(spoke)) = (&self.hooks, &connection.spoke) else {
+            return Ok(());
+        };
+        let asked = catch_unwind(AssertUnwindSafe(|| hooks.authorise(spoke, action, event_type, id)));
+        asked.unwrap_or_else(|panic| {
+            self.hook_panicked(&*panic);
+            Err(DenyReason::NotAllowed)
+        })
+    }
+
+    pub(super) fn hook(&self, call: impl FnOnce(&dyn HubHooks)) {
+        if let Some(hooks) = &self.hooks
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| call(&**hooks)))
+        {
+            self.hook_panicked(&*panic);
+        }
+    }
+
+    #[cold]
+    fn hook_panicked(&self, panic: &(dyn std::any::Any + Send)) {
+        let message = panic_message(panic).into();
+        let error = TargetError::ListenerPanicked { name: "hook".into(), message };
+        self.shared.listeners.notify_named(&Notice::Error(error));
+    }
+
+    pub(super) fn disconnected(&self, spoke: &Arc<Spoke>, reason: CloseReason) {
+        self.hook(|hooks| hooks.disconnected(spoke, &reason));
+        spoke.listeners.close(reason);
+        spoke.ended.wake_all();
+    }
+
+    pub(super) fn count(&self) {
+        let mut stats = Stats { too_slow: self.too_slow, ..Stats::default() };
+        self.hub.count(&mut stats);
+        self.shared.publish_stats(stats);
+    }
+}
+
+fn offence(violation: Violation) -> Ending {
+    Ending::Offence { code: violation.close_code(), reason: violation.to_string(), heed: Heed::Nothing }
+}
