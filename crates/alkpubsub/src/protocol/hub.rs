@@ -7,11 +7,11 @@
 use super::check::{MessageLimits, Parts, Refusal};
 use super::control::{self, Action, Control, DenyReason, GapReason};
 use super::outbound::{Message, Outbound};
+use super::table::{Member, Table};
 use super::tolerance::Tolerance;
 use crate::event_target::LinkId;
 use crate::stats::Stats;
 use crate::topic::{self, BadTopic};
-use hashbrown::HashMap;
 use slab::Slab;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -104,8 +104,7 @@ pub struct Hub<M> {
     links: Slab<Link<M>>,
     /// Counts connections, so that an id is not used twice while a slot is.
     serial: u32,
-    by_topic: HashMap<Arc<str>, usize>,
-    topics: Slab<Topic>,
+    table: Table,
     queued: Queued,
     /// Slots of links with something new to send, each once.
     dirty: Vec<usize>,
@@ -139,29 +138,7 @@ struct Link<M> {
     heard: Duration,
     identity: Option<Arc<str>>,
     tolerance: Tolerance,
-    topics: Vec<Membership>,
     outbound: Outbound<M>,
-}
-
-#[derive(Debug)]
-struct Topic {
-    name: Arc<str>,
-    members: Vec<Member>,
-}
-
-/// A link's entry in a topic. **Invariant:** a `Member` and its `Membership` hold each other's place, so that
-/// leaving costs the same whatever the number of links and topics.
-#[derive(Clone, Copy, Debug)]
-struct Member {
-    link: usize,
-    membership: usize,
-}
-
-/// A topic's entry in a link.
-#[derive(Clone, Copy, Debug)]
-struct Membership {
-    topic: usize,
-    member: usize,
 }
 
 impl LinkId {
@@ -191,8 +168,7 @@ impl<M: Message> Hub<M> {
             draining: false,
             links: Slab::new(),
             serial: 0,
-            by_topic: HashMap::new(),
-            topics: Slab::new(),
+            table: Table::default(),
             queued: Queued::default(),
             dirty: Vec::new(),
             overfull: false,
@@ -214,7 +190,6 @@ impl<M: Message> Hub<M> {
             heard: now,
             identity,
             tolerance: Tolerance::default(),
-            topics: Vec::new(),
             outbound: Outbound::default(),
         });
         Some(LinkId::new(slot, self.serial))
@@ -225,7 +200,7 @@ impl<M: Message> Hub<M> {
         if self.link(id).is_none() {
             return 0;
         }
-        self.leave_all(id.slot());
+        self.table.leave_all(id.slot());
         let link = self.links.remove(id.slot());
         self.queued.bytes -= link.outbound.bytes();
         self.queued.messages -= link.outbound.len();
@@ -248,14 +223,8 @@ impl<M: Message> Hub<M> {
         if let Some(last) = last {
             self.send(id, last);
         }
-        self.leave_all(id.slot());
+        self.table.leave_all(id.slot());
         self.links[id.slot()].finished = true;
-    }
-
-    fn leave_all(&mut self, slot: usize) {
-        while let Some(&membership) = self.links[slot].topics.last() {
-            self.leave(slot, membership);
-        }
     }
 
     /// Whether the link is there.
@@ -329,13 +298,14 @@ impl<M: Message> Hub<M> {
             }
             Ok(_) => {}
         }
-        if self.membership(id, topic).is_some() {
+        if self.table.holds(id.slot(), topic) {
             return None;
         }
         if self.draining {
             return Some(DenyReason::Draining);
         }
-        (link.topics.len() >= self.limits.max_topics_per_link).then_some(DenyReason::TooManySubscriptions)
+        (self.table.held_by(id.slot()) >= self.limits.max_topics_per_link)
+            .then_some(DenyReason::TooManySubscriptions)
     }
 
     /// Grants a topic: the answer is queued before any event of it. A topic that is held is answered again and
@@ -345,22 +315,7 @@ impl<M: Message> Hub<M> {
             return;
         }
         self.send(id, M::from_text(control::subscribed(topic)));
-        if self.membership(id, topic).is_some() {
-            return;
-        }
-        let slot = match self.by_topic.get(topic) {
-            Some(&slot) => slot,
-            None => {
-                let name: Arc<str> = topic.into();
-                let slot = self.topics.insert(Topic { name: name.clone(), members: Vec::new() });
-                self.by_topic.insert(name, slot);
-                slot
-            }
-        };
-        let memberships = &mut self.links[id.slot()].topics;
-        let members = &mut self.topics[slot].members;
-        memberships.push(Membership { topic: slot, member: members.len() });
-        members.push(Member { link: id.slot(), membership: memberships.len() - 1 });
+        self.table.join(id.slot(), topic);
     }
 
     /// Says no to what a link asked for, or takes a topic back that it holds.
@@ -373,54 +328,23 @@ impl<M: Message> Hub<M> {
     }
 
     fn unsubscribe(&mut self, id: LinkId, topic: &str) {
-        if let Some(membership) = self.membership(id, topic) {
-            self.leave(id.slot(), membership);
-        }
-    }
-
-    fn membership(&self, id: LinkId, topic: &str) -> Option<Membership> {
-        let link = self.link(id)?;
-        let &slot = self.by_topic.get(topic)?;
-        let members = &self.topics[slot].members;
-        // The shorter of the two lists tells.
-        if link.topics.len() <= members.len() {
-            link.topics.iter().find(|membership| membership.topic == slot).copied()
-        } else {
-            let member = members.iter().find(|member| member.link == id.slot())?;
-            Some(link.topics[member.membership])
-        }
-    }
-
-    fn leave(&mut self, link: usize, membership: Membership) {
-        let Membership { topic, member } = membership;
-        let members = &mut self.topics[topic].members;
-        let Member { membership, .. } = members.swap_remove(member);
-        if let Some(moved) = members.get(member) {
-            self.links[moved.link].topics[moved.membership].member = member;
-        }
-        if members.is_empty() {
-            let Topic { name, .. } = self.topics.remove(topic);
-            self.by_topic.remove(&name);
-        }
-        let memberships = &mut self.links[link].topics;
-        memberships.swap_remove(membership);
-        if let Some(moved) = memberships.get(membership) {
-            self.topics[moved.topic].members[moved.member].membership = membership;
+        if self.contains(id) {
+            self.table.leave(id.slot(), topic);
         }
     }
 
     /// Queues an event for all who want its topic; `make` is called once, and only if somebody does. Gives how
     /// many they are.
     pub fn fan_out(&mut self, topic: &str, make: impl FnOnce() -> M) -> usize {
-        let Self { links, topics, dirty, overfull, .. } = self;
+        let Self { links, table, dirty, overfull, .. } = self;
         let max_outbound = self.limits.max_outbound;
         let (receivers, weight) = match self.fan_out {
             FanOut::Subscribed => {
-                let Some(&topic) = self.by_topic.get(topic) else {
+                let members = table.members(topic);
+                if members.is_empty() {
                     return 0;
-                };
+                }
                 let message = make();
-                let members = &topics[topic].members;
                 for &Member { link, .. } in members {
                     *overfull |= queue(&mut links[link], link, &message, dirty) > max_outbound;
                 }
@@ -449,7 +373,7 @@ impl<M: Message> Hub<M> {
     #[must_use]
     pub fn is_wanted(&self, topic: &str) -> bool {
         match self.fan_out {
-            FanOut::Subscribed => self.by_topic.contains_key(topic),
+            FanOut::Subscribed => !self.table.members(topic).is_empty(),
             FanOut::All => !self.links.is_empty(),
         }
     }
@@ -457,11 +381,10 @@ impl<M: Message> Hub<M> {
     /// Tells the links that events are missing: those that hold `topic`, or (`None`) all that hold any.
     pub fn gap(&mut self, topic: Option<&str>, missed: Option<u64>, reason: GapReason) {
         let message = M::from_text(control::gap(topic, missed, reason));
-        let links: Vec<LinkId> = match topic.map(|topic| self.by_topic.get(topic)) {
-            None => self.links().filter(|id| !self.links[id.slot()].topics.is_empty()).collect(),
-            Some(None) => return,
-            Some(Some(&topic)) => {
-                let members = self.topics[topic].members.iter();
+        let links: Vec<LinkId> = match topic {
+            None => self.links().filter(|id| self.table.held_by(id.slot()) > 0).collect(),
+            Some(topic) => {
+                let members = self.table.members(topic).iter();
                 members.map(|member| LinkId::new(member.link, self.links[member.link].serial)).collect()
             }
         };
@@ -576,7 +499,7 @@ impl<M: Message> Hub<M> {
         stats.bad_input += self.counters.bad_input;
         stats.denied += self.counters.denied;
         stats.dropped += self.counters.dropped;
-        stats.topics += self.topics.len() as u64;
+        stats.topics += self.table.len() as u64;
         stats.links += self.links.len() as u64;
         stats.queued_messages += self.queued.messages as u64;
         stats.queued_bytes += self.queued.bytes as u64;

@@ -9,6 +9,7 @@ pub mod hub;
 mod json;
 pub mod link;
 mod outbound;
+mod table;
 mod tolerance;
 
 pub use outbound::{Message, Outbound};

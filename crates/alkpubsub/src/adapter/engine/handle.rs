@@ -12,6 +12,7 @@ use crate::event_target::{
 };
 use crate::protocol::hub::HubLimits;
 use crate::stats::Stats;
+use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -87,9 +88,11 @@ pub(crate) struct Reserved {
 }
 
 impl Reserved {
-    /// Hands the connection to the task. `received` is what came behind the handshake.
-    pub(crate) fn connect(mut self, socket: Box<dyn Socket>, received: Vec<u8>) {
-        let connection = NewConnection { socket, received, identity: None, reply: None };
+    /// Hands the connection to the task, which answers the handshake with `greeting`. `received` is what came
+    /// behind the request.
+    pub(crate) fn connect(mut self, socket: Box<dyn Socket>, greeting: String, received: Vec<u8>) {
+        let connection =
+            NewConnection { socket, greeting: greeting.into(), received, identity: None, reply: None };
         self.used = self.shared.order(Command::Connect(connection));
     }
 
@@ -100,7 +103,8 @@ impl Reserved {
         identity: Option<Arc<str>>,
     ) -> Result<Arc<Spoke>, AddConnectionError> {
         let (reply, spoke) = oneshot::channel();
-        let connection = NewConnection { socket, received: Vec::new(), identity, reply: Some(reply) };
+        let (greeting, received) = (Bytes::new(), Vec::new());
+        let connection = NewConnection { socket, greeting, received, identity, reply: Some(reply) };
         self.used = self.shared.order(Command::Connect(connection));
         spoke.await.map_err(|_| AddConnectionError::Closed)
     }

@@ -43,17 +43,18 @@ impl Intake {
     /// Takes what was read behind what was left from the last read, message by message.
     pub(super) fn take(&mut self, connection: &mut Connection, read: &mut [u8]) -> Result<(), Ending> {
         self.hub.heard(connection.id, self.now);
-        let mut joined = std::mem::take(&mut connection.partial);
-        let buffer = if joined.is_empty() {
-            read
-        } else {
-            joined.extend_from_slice(read);
-            &mut joined
-        };
         let mut at = 0;
-        let taken = self.messages(connection, buffer, &mut at);
-        // A new vector: the memory that is kept fits what is kept, and there is none for an idle socket.
-        connection.partial = buffer[at..].to_vec();
+        if connection.partial.is_empty() {
+            let taken = self.messages(connection, read, &mut at);
+            connection.partial = read[at..].to_vec();
+            return taken;
+        }
+        let mut joined = std::mem::take(&mut connection.partial);
+        joined.extend_from_slice(read);
+        let taken = self.messages(connection, &mut joined, &mut at);
+        // A frame that is still incomplete grows where it is; else the memory that is kept fits what is kept, and
+        // there is none for an idle socket.
+        connection.partial = if at == 0 { joined } else { joined[at..].to_vec() };
         taken
     }
 

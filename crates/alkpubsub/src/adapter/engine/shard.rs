@@ -129,7 +129,7 @@ impl Shard {
     }
 
     fn connect(&mut self, new: NewConnection) {
-        let NewConnection { socket, mut received, identity, reply } = new;
+        let NewConnection { socket, greeting, mut received, identity, reply } = new;
         let Some(id) =
             self.intake.hub.connect(identity.clone(), self.intake.now).filter(|_| self.ending.is_none())
         else {
@@ -137,6 +137,9 @@ impl Shard {
             self.intake.shared.links.fetch_sub(1, Relaxed);
             return;
         };
+        if !greeting.is_empty() {
+            self.intake.hub.send(id, greeting.into());
+        }
         let wake = SocketWaker::new(id.slot(), self.intake.shared.ready.clone());
         let mut connection = Connection::new(id, socket, wake);
         if self.intake.hooks.is_some() || reply.is_some() {

@@ -10,6 +10,7 @@ use crate::protocol::hub::HubLimits;
 use crate::stats::Stats;
 use crate::topic::check_type;
 use crate::waiters::Waiters;
+use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,9 +44,11 @@ pub(super) enum Command {
     },
 }
 
-/// A connection whose handshake is done.
+/// A connection whose handshake is done, but for the answer to it.
 pub(super) struct NewConnection {
     pub(super) socket: Box<dyn Socket>,
+    /// What is sent first: the answer to the handshake, so that whoever has read it is in the hub.
+    pub(super) greeting: Bytes,
     /// What came behind the handshake.
     pub(super) received: Vec<u8>,
     pub(super) identity: Option<Arc<str>>,

@@ -246,8 +246,7 @@ async fn shake_hands(
     };
     match answer {
         Ok((place, (upgrade, length))) => {
-            stream.write_all(upgrade.response().as_bytes()).await?;
-            place.connect(Box::new(stream), head.split_off(length));
+            place.connect(Box::new(stream), upgrade.response(), head.split_off(length));
         }
         Err(refused) => {
             tracing::debug!(status = refused.status, why = refused.why, "refused");
