@@ -30,8 +30,8 @@ fn table(page: &str, header: &str) -> Vec<(String, String)> {
     rows
 }
 
-/// Adds the fields of a value as `Debug` shows them: `Name { field: 1, inner: Other { field: 2s } }`. So a field that
-/// is added to the code is looked for in the page, too.
+/// Adds the fields of a value as `Debug` shows them: `Name { field: 1, inner: Other { field: 2s } }`. So a field
+/// that is added to the code is looked for in the page, too.
 fn fields(name: &str, value: &impl Debug, into: &mut BTreeMap<String, String>) {
     let text = format!("{value:?}");
     let mut path = Vec::new();
