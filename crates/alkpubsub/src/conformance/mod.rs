@@ -19,6 +19,8 @@
 //!
 //! That makes one test for each law: `my_target::delivers_once` and so on. What a law needs of a target is data
 //! ([`Law::requires`]); a law that does not apply is `n/a` in the [matrix](matrix_column), not passed.
+//!
+//! That the laws can fail at all is shown by the [`wrong`] targets.
 
 mod fixture;
 mod in_process;
@@ -27,6 +29,7 @@ mod log;
 mod matrix;
 mod run;
 mod wire;
+pub mod wrong;
 
 pub use self::fixture::{Fault, Fixture, Offers, Peers};
 pub use self::in_process::InProcessFixture;

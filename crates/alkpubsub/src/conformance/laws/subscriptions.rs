@@ -89,9 +89,11 @@ pub(super) async fn refcount_threads(fixture: &dyn Fixture) -> Verdict {
     let topic = format!("{event_type}:1");
     let (shared, name, marks) = (target.clone(), topic.clone(), log.clone());
     on_thread(move || {
+        let start = std::sync::Barrier::new(8);
         std::thread::scope(|threads| {
             for _ in 0..8 {
                 threads.spawn(|| {
+                    start.wait();
                     for _ in 0..50 {
                         let listener = shared.add_event_listener(&name, marks.listener(0));
                         listener.into_iter().for_each(|listener| shared.remove_event_listener(listener));
@@ -103,7 +105,7 @@ pub(super) async fn refcount_threads(fixture: &dyn Fixture) -> Verdict {
     .await?;
     let all = asked_by_now(wire, &*target, &topic).await?;
     let alternates = !all.is_empty() && all.len().is_multiple_of(2) && all.replace("su", "").is_empty();
-    ensure!(alternates, "eight threads that add and remove asked {all}");
+    ensure!(alternates, "eight threads that add and remove asked {} times, {all:.80}…", all.len());
     listen(&*target, &topic, log.listener(1)).await?;
     ensure_eq!(asked_by_now(wire, &*target, &topic).await?, all + "s", "one more listener asked");
     publish_numbers(&*peers.publisher, &event_type, "1", [FENCE]).await?;

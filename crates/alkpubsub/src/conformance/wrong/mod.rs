@@ -1,0 +1,170 @@
+//! Wrong targets: each breaks the contract in one way, and a law sees it.
+//!
+//! They are what the laws are tested with: a law that no wrong target breaks might as well not be there. Three
+//! small targets, in one memory, a link, and links to a hub that relays, keep all laws as they are
+//! ([`sound`]) and have a flaw at choice.
+
+mod hub;
+mod link;
+mod memory;
+
+use self::hub::{HubFixture, LinkFixture};
+use self::memory::MemoryFixture;
+use super::Fixture;
+use crate::event_target::Lifetime::{Outlives, PerConnection};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A target that breaks the contract in one way.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Wrong {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does wrong.
+    pub what: &'static str,
+    /// The laws that have to see it, among others perhaps.
+    pub killed_by: &'static [&'static str],
+    flaw: Flaw,
+}
+
+impl Wrong {
+    /// Makes peers that have the flaw.
+    #[must_use]
+    pub fn fixture(&self) -> Arc<dyn Fixture> {
+        match self.flaw {
+            Flaw::Memory(flaw) => Arc::new(MemoryFixture(flaw)),
+            Flaw::Link(flaw) => Arc::new(LinkFixture { flaw, lifetime: PerConnection }),
+            Flaw::OutlivingLink(flaw) => Arc::new(LinkFixture { flaw, lifetime: Outlives }),
+            Flaw::Hub(flaw) => Arc::new(HubFixture(flaw)),
+        }
+    }
+}
+
+/// The targets of this module without any flaw, by name: they keep all laws, so that nothing but its flaw makes
+/// a wrong one fail.
+#[must_use]
+pub fn sound() -> [(&'static str, Arc<dyn Fixture>); 4] {
+    [
+        ("memory", Arc::new(MemoryFixture(MemoryFlaw::None))),
+        ("memory_link", Arc::new(LinkFixture { flaw: LinkFlaw::None, lifetime: PerConnection })),
+        ("memory_link_outlives", Arc::new(LinkFixture { flaw: LinkFlaw::None, lifetime: Outlives })),
+        ("memory_hub", Arc::new(HubFixture(HubFlaw::None))),
+    ]
+}
+
+/// A wrong target is given less time: more than the 2 s that a link waits for answers, and no more than is needed,
+/// because many of them end at the deadline.
+fn deadline(sound: bool) -> Duration {
+    Duration::from_secs(if sound { 10 } else { 5 })
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Flaw {
+    Memory(MemoryFlaw),
+    Link(LinkFlaw),
+    OutlivingLink(LinkFlaw),
+    Hub(HubFlaw),
+}
+
+/// The enums of flaws and the table of wrong targets, from one list.
+macro_rules! wrong_targets {
+    ($($kind:ident $flaws:ident { $($name:ident $([$as:ident])? $what:literal by $($law:ident)+;)* })*) => {
+        $(
+            #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+            enum $flaws {
+                #[default]
+                None,
+                $($name),*
+            }
+        )*
+
+        /// All wrong targets.
+        pub const WRONG: &[Wrong] = &[$($(Wrong {
+            name: concat!(stringify!($kind), "::", stringify!($name)),
+            what: $what,
+            killed_by: &[$(stringify!($law)),+],
+            flaw: wrong_targets!(@ $kind $flaws $name $($as)?),
+        }),*),*];
+    };
+    (@ $kind:ident $flaws:ident $name:ident $as:ident) => { Flaw::$as($flaws::$name) };
+    (@ $kind:ident $flaws:ident $name:ident) => { Flaw::$kind($flaws::$name) };
+}
+
+wrong_targets! {
+    Memory MemoryFlaw {
+        Drops "drops one event in seven" by delivers_once order;
+        Doubles "delivers one event in seven twice" by delivers_once order;
+        Reorders "delivers one event in ten after the next" by order;
+        ReordersTopics "delivers one event in ten after the next, if that is of another topic" by order_across_topics;
+        MatchesPrefix "delivers to every listener whose topic is the beginning of the event's" by delivers_once_exact_topic;
+        FoldsCase "compares topics without regard to case" by delivers_once_exact_topic;
+        Wildcards "takes the id * for all ids" by delivers_once_exact_topic;
+        CallsInReverse "calls the listener added last first" by many_listeners;
+        MergesSameListener "takes a listener that is added twice for one" by many_listeners;
+        LeaksRemoved "removes nothing" by removal removal_on_drop;
+        UnknownRemovesNewest "removes the newest listener where it is given a handle that it does not know" by removal;
+        CallsRemovedInDispatch "goes through its list to the end, whoever was removed meanwhile" by removal_during_dispatch;
+        RemovesForOneThread "stops calling a removed listener on the thread that removed it only" by removal_across_threads;
+        CountsOnlyUp "counts added listeners and forgets to count down" by removal_on_drop;
+        HoldsLock "holds a lock while it calls listeners" by reentrant reentrant_nested;
+        NewHearsEventUnderWay "calls a listener that was added during a dispatch with that event" by reentrant;
+        DefersNested "dispatches an event that a listener publishes after the one under way" by reentrant_nested;
+        PanicGoesThrough "lets a listener's panic through to the publisher" by isolation;
+        PanicStopsOthers "does not call the listeners after one that panics" by isolation;
+        PanicNotTold "keeps a listener's panic to itself" by isolation;
+        PanicToldTwice "tells of one panic twice" by isolation;
+        Reencodes "reads the payload and writes it anew" by round_trip;
+        MissingBecomesNull "gives a missing payload as null" by round_trip;
+        CopiesValue "hands out a copy of a typed value, made by way of JSON" by round_trip_reference;
+        TakesReserved "takes events of reserved types" by reserved;
+        TakesAnyName "takes listeners for any name" by reserved;
+        NeverConfirms "never says that a subscription is in place" by ready;
+        DropsBacklog "drops what goes beyond its own buffer of 16, without a word" by loss_is_seen bounded;
+        CloseNotTold "ends without a close notice" by close;
+        CloseToldTwice "gives the close notice once more when it is closed twice" by close close_in_listener;
+        TakesAfterClose "says yes to events after its end" by close close_in_listener;
+        AddsAfterClose "takes listeners after its end" by close;
+        NeverEnds "never says that it has ended" by close;
+        KeepsAfterClose "keeps its listeners after its end" by close;
+        HeardWhileClosing "delivers what is published while the close notices are given" by close_in_listener;
+        UndecodableEnds "ends a topic's streams at a payload that is no number" by undecodable;
+    }
+    Link LinkFlaw {
+        ReencodesOutward "writes what it sends anew" by round_trip_wire;
+        ReencodesInward "writes what it received anew" by round_trip_wire;
+        SendsReserved "sends events of reserved types" by reserved_wire;
+        UnknownControlIsBad "counts control events that it does not know as bad input" by reserved_wire;
+        SubscribesEach "subscribes for each listener" by refcount;
+        UnsubscribesEach "unsubscribes for each listener that is removed" by refcount;
+        NeverUnsubscribes "never unsubscribes" by refcount;
+        RacyCount "counts listeners and subscribes in two steps" by refcount_threads;
+        NeverConfirms "does not look at the hub's answers" by ready;
+        ConfirmsTooEarly "says that a subscription is in place when it was asked for" by ready_waits;
+        TakesAnyAnswer "takes the hub's answer to one subscription for the answer to all" by ready_waits;
+        OneAnswerForAll "takes the answer to an earlier subscription for the answer to a later one" by ready_waits;
+        HidesDenial "does not hear a no" by ready_denied;
+        NeverAsksAgain "does not ask again after a no" by ready_denied;
+        ConfirmsSilence "takes silence for a yes" by ready_unanswered;
+        WaitsForever "waits for a hub that does not answer" by ready_unanswered;
+        WaitsEachTime "waits 2 s for each subscription at a hub that does not answer" by ready_unanswered;
+        SwallowsBadInput "does not count bad input" by bad_input;
+        TakesDoubleMembers "takes what a lenient reader of JSON takes" by bad_input;
+        PanicsOnBadInput "panics at bad input" by bad_input;
+        SwallowsGap "does not tell of a gap" by loss_is_seen_far;
+        GapOfAllToNobody "tells no subscription of a gap of all topics" by loss_is_seen_far;
+        CutNotTold "does not tell that its connection was lost" by connection_loss;
+        CutReadsAsClose "tells of a lost connection as of a close of its own" by connection_loss;
+        QueuesWhileDown [OutlivingLink] "takes events while its connection is down" by connection_loss_outlives;
+        NoGapAfterCut [OutlivingLink] "does not tell of the gap that an interruption leaves" by connection_loss_outlives;
+        SendsAfterClose "sends what it refuses after its end" by close_wire;
+        NeverHangsUp "does not end the connection" by close_wire;
+        Unbounded "queues without end for a far side that does not read" by bounded_outbound;
+    }
+    Hub HubFlaw {
+        SendsUnencodable "has links that send an event without its payload where that is no JSON" by round_trip_encode;
+        EchoesTwice "sends a publisher its own event twice" by echo;
+        NoEcho "does not send a publisher its own event" by echo;
+        ConfirmsBeforeInPlace "confirms a subscription one event before it is in place" by ready;
+    }
+}
