@@ -1,4 +1,4 @@
-//! alkpubsub
+#![doc = include_str!("../README.md")]
 
 #[cfg(feature = "websocket-server")]
 mod adapter;
