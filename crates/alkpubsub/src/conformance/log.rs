@@ -10,7 +10,7 @@ use crate::waiters::Waiters;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(super) type Verdict = Result<(), Violation>;
 
@@ -88,6 +88,15 @@ pub(super) async fn publish_numbers(
         publish(target, numbered(event_type, id, number)?).await?;
     }
     Ok(())
+}
+
+/// Waits for what no event tells of, by asking again and again: counters, which may be brought up to date a moment
+/// after the listeners were called.
+pub(super) async fn comes_true(fixture: &dyn Fixture, what: String, mut look: impl FnMut() -> bool) {
+    waits_for(what);
+    while !look() {
+        fixture.timer(Duration::from_millis(2)).await;
+    }
 }
 
 /// Adds a listener and waits until it is in place.

@@ -1,8 +1,8 @@
 //! What the WebSocket fixtures share: a raw peer that is neither our client nor our server.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use alkpubsub::BoxFuture;
 use alkpubsub::conformance::{FarSide, Fault, RawMessage, Wire};
-use alkpubsub::{BoxFuture, EventTarget};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use std::path::{Path, PathBuf};
@@ -13,29 +13,25 @@ use tokio::task::AbortHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-pub fn docs(file: &str) -> PathBuf {
+pub(crate) fn docs(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/conformance").join(file)
 }
 
 /// A runtime for one law. It ends with the law, and everything that runs on it.
-pub fn block_on(law: BoxFuture<'_, ()>) {
+pub(crate) fn block_on(law: BoxFuture<'_, ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(law);
 }
 
-pub fn shared(target: impl EventTarget) -> Arc<dyn EventTarget> {
-    Arc::new(target)
-}
-
 /// One end of a WebSocket, read and written by a library that is not ours.
-pub struct RawPeer {
-    pub wire: Arc<Wire>,
+pub(crate) struct RawPeer {
+    pub(crate) wire: Arc<Wire>,
     stalled: watch::Sender<bool>,
     tasks: [AbortHandle; 2],
 }
 
 impl RawPeer {
-    pub fn new<S>(far: FarSide, socket: WebSocketStream<S>) -> Arc<Self>
+    pub(crate) fn new<S>(far: FarSide, socket: WebSocketStream<S>) -> Arc<Self>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

@@ -1,8 +1,8 @@
 //! What listeners may do and what is done to them: removal, reentrant, isolation.
 
 use crate::conformance::log::{
-    FENCE, Heard, Log, Verdict, What, ensure, ensure_eq, in_place, listen, numbered, peers, publish,
-    publish_numbers, unique,
+    FENCE, Heard, Log, Verdict, What, comes_true, ensure, ensure_eq, in_place, listen, numbered, peers,
+    publish, publish_numbers, unique,
 };
 use crate::conformance::run::{block_on, lock, on_thread};
 use crate::conformance::{Fixture, Violation};
@@ -307,7 +307,7 @@ pub(super) async fn isolation(fixture: &dyn Fixture) -> Verdict {
             "one panic was reported as {reported:?}"
         );
     }
-    ensure!(subscriber.stats().panicked >= 1, "the panic was not counted");
+    comes_true(fixture, "the panic to be counted".into(), || subscriber.stats().panicked >= 1).await;
     // The publisher's own end is as sound as before.
     let again = peers.publisher.dispatch_event(numbered(&event_type, "1", 3)?);
     ensure!(matches!(again, Ok(()) | Err(DispatchError::Full)), "after a panic, dispatch says {again:?}");
