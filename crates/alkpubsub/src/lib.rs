@@ -1,9 +1,10 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg(feature = "websocket-server")]
+#[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
 mod adapter;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod connect;
 mod envelope;
 mod event;
 mod event_target;
@@ -17,6 +18,11 @@ mod subscription;
 mod topic;
 mod waiters;
 
+#[cfg(feature = "websocket-client")]
+pub use crate::adapter::websocket::client::{
+    ClientOptions, DisconnectError, SocketInput, SocketMessage, WebSocketClientEventTarget,
+};
+pub use crate::connect::{ConnectError, connect};
 pub use crate::envelope::{DecodeError, EncodeError, EnvelopeError, EventEnvelope};
 pub use crate::event::{Event, IntoEvent};
 pub use crate::event_target::{

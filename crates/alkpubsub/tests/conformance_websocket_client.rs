@@ -61,6 +61,7 @@ async fn scripted() -> Made {
     let url = format!("ws://{}/", listener.local_addr()?);
     let accepting = tokio::spawn(async move {
         let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
         let accepted = tokio_tungstenite::accept_async(stream).await;
         accepted.map_err(std::io::Error::other)
     });

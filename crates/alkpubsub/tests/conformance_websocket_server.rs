@@ -51,6 +51,7 @@ async fn peers() -> Result<Peers, Box<dyn std::error::Error + Send + Sync>> {
     let serving = hub.clone();
     tokio::spawn(async move { serving.serve(listener).await });
     let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
     let (socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/"), stream).await?;
     let spoke = RawPeer::new(FarSide::Spoke, socket);
     let hub: Arc<dyn EventTarget> = hub;

@@ -1,4 +1,5 @@
 //! One folder per transport; no adapter knows another.
 
+#[cfg(feature = "websocket-server")]
 pub(crate) mod engine;
 pub(crate) mod websocket;

@@ -40,10 +40,16 @@ impl RawPeer {
         let wire = Wire::new(far, move |message| _ = to_send.send(message));
         let (stalled, stall) = watch::channel(false);
         let (sink, stream) = socket.split();
-        let tasks = [
-            tokio::spawn(write(sink, sending)).abort_handle(),
-            tokio::spawn(read(stream, wire.clone(), stall)).abort_handle(),
-        ];
+        let writing = tokio::spawn(write(sink, sending)).abort_handle();
+        let reading = {
+            let (wire, writing) = (wire.clone(), writing.clone());
+            tokio::spawn(async move {
+                read(stream, wire, stall).await;
+                // Both halves have to go before the socket does.
+                writing.abort();
+            })
+        };
+        let tasks = [writing, reading.abort_handle()];
         Arc::new(Self { wire, stalled, tasks })
     }
 }

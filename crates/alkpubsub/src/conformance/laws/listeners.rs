@@ -4,7 +4,7 @@ use crate::conformance::log::{
     FENCE, Heard, Log, Verdict, What, comes_true, ensure, ensure_eq, in_place, listen, numbered, peers,
     publish, publish_numbers, unique,
 };
-use crate::conformance::run::{block_on, lock, on_thread};
+use crate::conformance::run::{block_on, both, lock, on_thread};
 use crate::conformance::{Fixture, Violation};
 use crate::waiters::Waiters;
 use crate::{DispatchError, EventEnvelope, EventTarget, InProcess, ListenerId, Notice, PubSub, TargetError};
@@ -143,32 +143,6 @@ impl Progress {
         };
         log.until("an event that was published on another thread", arrived).await;
     }
-}
-
-/// Waits for two futures on this one task.
-async fn both<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> (A, B) {
-    let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
-    let (mut first, mut second) = (None, None);
-    std::future::poll_fn(|context| {
-        if first.is_none()
-            && let std::task::Poll::Ready(value) = one.as_mut().poll(context)
-        {
-            first = Some(value);
-        }
-        if second.is_none()
-            && let std::task::Poll::Ready(value) = other.as_mut().poll(context)
-        {
-            second = Some(value);
-        }
-        match (first.take(), second.take()) {
-            (Some(one), Some(other)) => std::task::Poll::Ready((one, other)),
-            (one, other) => {
-                (first, second) = (one, other);
-                std::task::Poll::Pending
-            }
-        }
-    })
-    .await
 }
 
 /// A subscription that is dropped leaves no listener behind.

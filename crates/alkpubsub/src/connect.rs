@@ -1,0 +1,135 @@
+//! A target chosen at run time, from a URL.
+
+use crate::event_target::EventTarget;
+use crate::in_process::InProcess;
+use std::io;
+use std::sync::Arc;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The text is not a URL that can be connected to.
+    #[error("not a URL to connect to: {why}; one looks like ws://127.0.0.1:8484")]
+    BadUrl {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No target of this build goes by the URL's scheme.
+    #[error("nothing here speaks `{scheme}:`; {hint}")]
+    NoSuchTarget {
+        /// The URL's scheme.
+        scheme: String,
+        /// What there is, or how to get it.
+        hint: &'static str,
+    },
+    /// The far side answered, and said no before there was a connection.
+    #[error("the far side refused the connection with HTTP status {status}{}", hint(*status))]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Nobody answered at that address.
+    #[error("cannot reach {address}: {error}")]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+    /// Somebody answered at that address, but did not finish the handshake of the protocol.
+    #[error("{address} does not answer as a WebSocket server does: {why}")]
+    Handshake {
+        /// Host and port.
+        address: String,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+/// What a hub means by a status.
+const fn hint(status: u16) -> &'static str {
+    match status {
+        401 => ": it wants a token",
+        403 => ": this origin, or this client, is not allowed there",
+        404 => ": nothing is served at this path",
+        503 => ": it is full or shutting down, try again later",
+        200..=299 => ": that is a web server, but no WebSocket",
+        _ => "",
+    }
+}
+
+/// Connects to the event target that a URL names: `ws://host:port/` is a hub over a WebSocket (feature
+/// `websocket-client`; port 80 unless given), `in-process:` a new target in this memory.
+///
+/// What the target promises is told by [`capabilities`](EventTarget::capabilities). The target of a `ws:` URL is
+/// one connection and ends with it.
+///
+/// # Errors
+/// [`ConnectError`] names what is wrong with the URL, or why the far side cannot be reached.
+///
+/// # Panics
+/// For a `ws:` URL: outside of a tokio runtime with its I/O and time drivers.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use alkpubsub::PubSub;
+///
+/// let pubsub = PubSub::new(alkpubsub::connect("in-process:").await?);
+/// let mut ticks = pubsub.subscribe_envelopes("tick", "").await?;
+/// pubsub.publish_json("tick", "", &1).await?;
+/// assert!(ticks.next().await.is_some());
+///
+/// let error = alkpubsub::connect("127.0.0.1:8484").await.err().unwrap();
+/// assert_eq!(
+///     error.to_string(),
+///     "not a URL to connect to: it does not begin with a scheme; one looks like ws://127.0.0.1:8484"
+/// );
+/// # Ok(())
+/// # }
+/// # use std::future::Future;
+/// # let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+/// # match std::pin::pin!(example()).as_mut().poll(&mut context) {
+/// #     std::task::Poll::Ready(done) => done.unwrap(),
+/// #     std::task::Poll::Pending => panic!(),
+/// # }
+/// ```
+pub async fn connect(url: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
+    match scheme(url)?.as_str() {
+        "in-process" => Ok(Arc::new(InProcess::new())),
+        "ws" => websocket(url).await,
+        "wss" => no_such_target("wss", NO_TLS),
+        other => no_such_target(other, "there are `ws:` and `in-process:`"),
+    }
+}
+
+pub(crate) const NO_TLS: &str = "TLS is not there yet: use `ws:`, if need be to a proxy that speaks TLS";
+
+/// What stands before the first `:`, in lower case.
+pub(crate) fn scheme(url: &str) -> Result<String, ConnectError> {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    let letters = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if !letters || !scheme.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        return Err(ConnectError::BadUrl { why: "it does not begin with a scheme".into() });
+    }
+    // `localhost:8484` is a scheme and a path to the letter of the standard, and never meant so.
+    if scheme == "localhost" {
+        return Err(ConnectError::BadUrl { why: "it does not begin with a scheme".into() });
+    }
+    Ok(scheme.to_ascii_lowercase())
+}
+
+#[cfg(feature = "websocket-client")]
+async fn websocket(url: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
+    Ok(Arc::new(crate::WebSocketClientEventTarget::connect(url).await?))
+}
+
+#[cfg(not(feature = "websocket-client"))]
+async fn websocket(_: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
+    std::future::ready(no_such_target("ws", "build alkpubsub with its feature `websocket-client`")).await
+}
+
+pub(crate) fn no_such_target<T>(scheme: &str, hint: &'static str) -> Result<T, ConnectError> {
+    Err(ConnectError::NoSuchTarget { scheme: scheme.into(), hint })
+}
