@@ -102,38 +102,40 @@ impl Shard {
         Poll::Pending
     }
 
-    /// Carries out the program's orders.
+    /// Carries out the orders that the program has given; those that come meanwhile wake the task again.
     fn obey(&mut self) {
         let mut commands = std::mem::take(&mut self.commands);
-        loop {
-            self.intake.shared.take_commands(&mut commands);
-            if commands.is_empty() {
-                break;
-            }
-            for command in commands.drain(..) {
-                match command {
-                    Command::Connect(connection) => self.connect(connection),
-                    Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
-                    Command::Close { link, code, reason } => {
-                        let reason = CloseReason::Refused { code, reason };
-                        self.close(link, reason, false, Heed::Events);
-                    }
-                    Command::Remove { link, reply } => drop(reply.send(self.release(link))),
-                    Command::Shutdown { within } => self.shut_down(within),
+        self.intake.shared.take_commands(&mut commands);
+        for command in commands.drain(..) {
+            match command {
+                Command::Connect(connection) => self.connect(connection),
+                Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
+                Command::Close { link, code, reason } => {
+                    let reason = CloseReason::Refused { code, reason };
+                    self.close(link, reason, false, Heed::Events);
                 }
+                Command::Remove { link, reply } => drop(reply.send(self.release(link))),
+                Command::Shutdown { within } => self.shut_down(within),
             }
-            // What the orders queued is tried before it counts as too much.
-            self.write_dirty();
+            self.relieve();
         }
         self.commands = commands;
     }
 
+    /// In the middle of a round, a link that has too much waiting gets its write: a fast reader is never closed for
+    /// what a single round brought it.
+    fn relieve(&mut self) {
+        if self.intake.hub.take_overfull() {
+            self.write_dirty();
+        }
+    }
+
     fn connect(&mut self, new: NewConnection) {
         let NewConnection { socket, greeting, mut received, identity, reply } = new;
-        let Some(id) =
-            self.intake.hub.connect(identity.clone(), self.intake.now).filter(|_| self.ending.is_none())
-        else {
-            // Not reached by `serve`, which counts before it shakes hands.
+        let open = self.ending.is_none();
+        let link = open.then(|| self.intake.hub.connect(identity.clone(), self.intake.now)).flatten();
+        let Some(id) = link else {
+            // It had a place when it began to shake hands; since then the hub began to shut down.
             self.intake.shared.links.fetch_sub(1, Relaxed);
             return;
         };
@@ -185,11 +187,7 @@ impl Shard {
             if let Err(ending) = self.intake.take(connection, &mut self.scratch[..read]) {
                 return self.end(slot, ending);
             }
-            if self.intake.hub.take_overfull() {
-                // A link that has too much waiting gets its write now, in the middle of the round: a fast reader is
-                // never closed for what a single round brought it.
-                self.write_dirty();
-            }
+            self.relieve();
         }
         if let Some(connection) = self.connections.get(slot).and_then(Option::as_ref) {
             connection.requeue();
