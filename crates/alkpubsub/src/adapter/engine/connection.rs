@@ -136,9 +136,9 @@ impl Connection {
         Pin::new(&mut *self.socket).poll_shutdown(&mut Context::from_waker(&self.waker))
     }
 
-    /// Whether a frame was written in part.
-    pub(super) fn is_mid_frame(&self) -> bool {
-        !self.unsent.is_empty()
+    /// Whether a frame was written in part, or a message read in part.
+    pub(super) fn is_mid_message(&self) -> bool {
+        !self.unsent.is_empty() || !self.partial.is_empty() || self.decoder.is_mid_message()
     }
 
     /// Asks for another turn in the next round.

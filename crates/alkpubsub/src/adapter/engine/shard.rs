@@ -362,10 +362,10 @@ impl Shard {
         }
     }
 
-    /// Takes a connection out and gives its socket back, as long as it stands between two frames.
+    /// Takes a connection out and gives its socket back, as long as it stands between two messages.
     fn release(&mut self, id: LinkId) -> Option<Box<dyn super::Socket>> {
         let connection = self.connections.get_mut(id.slot())?.take_if(|connection| {
-            connection.id == id && matches!(connection.state, State::Open) && !connection.is_mid_frame()
+            connection.id == id && matches!(connection.state, State::Open) && !connection.is_mid_message()
         })?;
         self.intake.hub.disconnect(id);
         self.intake.shared.links.fetch_sub(1, Relaxed);

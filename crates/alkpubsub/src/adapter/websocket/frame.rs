@@ -175,6 +175,11 @@ impl Decoder {
         }))
     }
 
+    /// Whether a message has come in part.
+    pub(crate) fn is_mid_message(&self) -> bool {
+        self.assembly.is_some()
+    }
+
     /// The frame at `buffer[at..]`, checked as far as its header goes; `None` until the whole of it is there.
     fn frame(&self, rules: Rules, buffer: &[u8], at: usize) -> Result<Option<Frame>, Violation> {
         // The usual end of a read.

@@ -210,7 +210,7 @@ impl WebSocketServerEventTarget {
     }
 
     /// Takes a connection out and gives its socket back as it stands: nothing is sent, nothing closed. `None` where
-    /// it is not there any more, is closing, or stands in the middle of a frame.
+    /// it is not there any more, is closing, or stands in the middle of a message.
     pub async fn remove_connection(&self, link: LinkId) -> Option<Box<dyn Socket>> {
         self.hub.remove_connection(link).await
     }
