@@ -8,7 +8,7 @@ use alkpubsub::websocket_server::ServerOptions;
 use alkpubsub::{BoxFuture, Capabilities, Carries, EventTarget, Lifetime, Order, WebSocketServerEventTarget};
 use std::sync::Arc;
 use support::RawPeer;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 alkpubsub::conformance_tests!(websocket_server, Hub);
 
@@ -47,13 +47,10 @@ impl Fixture for Hub {
 async fn peers() -> Result<Peers, Box<dyn std::error::Error + Send + Sync>> {
     let hub = Arc::new(WebSocketServerEventTarget::new(ServerOptions::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
+    let url = format!("ws://{}/", listener.local_addr()?);
     let serving = hub.clone();
     tokio::spawn(async move { serving.serve(listener).await });
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let (socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/"), stream).await?;
-    let spoke = RawPeer::new(FarSide::Spoke, socket);
+    let spoke = RawPeer::connect(&url).await?;
     let hub: Arc<dyn EventTarget> = hub;
     let wire = spoke.wire.clone();
     Ok(Peers::new(wire.target(), vec![hub.clone()]).with_wire(wire, Some(hub)).keeping(spoke))
