@@ -8,6 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio_tungstenite::WebSocketStream;
@@ -51,6 +52,15 @@ impl RawPeer {
         };
         let tasks = [writing, reading.abort_handle()];
         Arc::new(Self { wire, stalled, tasks })
+    }
+
+    /// A spoke of the hub at that URL, `ws://host:port/`.
+    pub(crate) async fn connect(url: &str) -> Result<Arc<Self>, Box<dyn std::error::Error + Send + Sync>> {
+        let address = url.trim_start_matches("ws://").trim_end_matches('/');
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (socket, _) = tokio_tungstenite::client_async(url, stream).await?;
+        Ok(Self::new(FarSide::Spoke, socket))
     }
 }
 

@@ -161,7 +161,9 @@ pub(super) async fn close(fixture: &dyn Fixture) -> Verdict {
             "the listener {by}, 0 on a topic and 1 on `close`, was told"
         );
     }
-    ensure_eq!(Arc::strong_count(&kept), 1, "after the end, the listener is held so often");
+    // A dispatch that was under way on another thread may have it in its hands a moment longer.
+    let let_go = || Arc::strong_count(&kept) == 1;
+    comes_true(fixture, "the target to let go of a listener after its end".into(), let_go).await;
     let stats = target.stats();
     ensure_eq!((stats.listeners, stats.topics), (0, 0), "listeners and topics after the end");
     let last = subscription.next().await.and_then(Item::event).and_then(|event| event.payload::<u64>().ok());
