@@ -157,10 +157,10 @@ impl Shard {
             self.connections.resize_with(id.slot() + 1, || None);
         }
         let connection = self.connections[id.slot()].insert(connection);
-        match self.intake.take(connection, &mut received) {
-            Ok(()) => self.read(id.slot()),
-            Err(ending) => self.end(id.slot(), ending),
+        if let Err(ending) = self.intake.take(connection, &mut received) {
+            self.end(id.slot(), ending);
         }
+        self.read(id.slot());
     }
 
     fn serve(&mut self, slot: usize) {
@@ -185,7 +185,8 @@ impl Shard {
                 Poll::Ready(Err(error)) => return self.lost(slot, error.to_string()),
             };
             if let Err(ending) = self.intake.take(connection, &mut self.scratch[..read]) {
-                return self.end(slot, ending);
+                // Read on, for the peer's close or the end: a socket that was not read empty wakes nobody again.
+                self.end(slot, ending);
             }
             self.relieve();
         }
