@@ -224,7 +224,10 @@ impl Shard {
                 closing.heed = Heed::Nothing;
                 self.write(slot);
             }
-            (Ending::Offence { .. }, State::Closing(closing)) => closing.heed = Heed::Nothing,
+            (Ending::Offence { .. }, State::Closing(closing)) => {
+                closing.heed = Heed::Nothing;
+                self.write(slot);
+            }
         }
     }
 
@@ -271,6 +274,12 @@ impl Shard {
                 // The server ends the stream first (RFC 6455, section 7.1.1); the rest is the peer's.
                 let _ = connection.poll_shutdown();
                 self.gone(slot);
+            }
+            (Poll::Ready(Ok(())), State::Closing(Closing { heed: Heed::Nothing, .. })) => {
+                // The peer's answer cannot be read any more, and the peer waits for the server to end the stream. Its
+                // own end is waited for: with something unread, the socket's end would be a reset, which may take the
+                // close frame from the peer.
+                let _ = connection.poll_shutdown();
             }
             (Poll::Pending, State::Open) if self.intake.hub.is_too_slow(id) => self.too_slow(id),
             _ => {}
