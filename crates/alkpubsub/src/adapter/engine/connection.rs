@@ -136,9 +136,9 @@ impl Connection {
         Pin::new(&mut *self.socket).poll_shutdown(&mut Context::from_waker(&self.waker))
     }
 
-    /// Whether a frame was written in part.
-    pub(super) fn is_mid_frame(&self) -> bool {
-        !self.unsent.is_empty()
+    /// Whether nothing was read or written in part, so that somebody else can go on with the socket.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.unsent.is_empty() && self.partial.is_empty() && self.decoder.is_between_messages()
     }
 
     /// Asks for another turn in the next round.

@@ -372,10 +372,16 @@ impl Shard {
         }
     }
 
-    /// Takes a connection out and gives its socket back, as long as it stands between two frames.
+    /// Takes a connection out and gives its socket back, as long as it stands between two messages.
     fn release(&mut self, id: LinkId) -> Option<Box<dyn super::Socket>> {
+        // What was dispatched before still goes out, as far as the socket takes it.
+        if self.intake.hub.contains(id) {
+            self.write(id.slot());
+        }
         let connection = self.connections.get_mut(id.slot())?.take_if(|connection| {
-            connection.id == id && matches!(connection.state, State::Open) && !connection.is_mid_frame()
+            connection.id == id
+                && matches!(connection.state, State::Open)
+                && connection.is_between_messages()
         })?;
         self.intake.hub.disconnect(id);
         self.intake.shared.links.fetch_sub(1, Relaxed);

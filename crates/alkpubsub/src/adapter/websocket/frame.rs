@@ -128,6 +128,11 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
+    /// Whether the next frame begins a message, as opposed to going on with one in fragments.
+    pub(crate) const fn is_between_messages(&self) -> bool {
+        self.assembly.is_none()
+    }
+
     /// Reads the next message from `buffer[*at..]` and moves `at` behind the frames it took.
     ///
     /// `None` asks for more bytes: the caller keeps those from `at` on, which are the beginning of one frame,

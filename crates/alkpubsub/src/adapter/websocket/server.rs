@@ -209,8 +209,9 @@ impl WebSocketServerEventTarget {
         self.hub.reserve()?.connect_as(Box::new(socket), identity.map(Into::into)).await
     }
 
-    /// Takes a connection out and gives its socket back as it stands: nothing is sent, nothing closed. `None` where
-    /// it is not there any more, is closing, or stands in the middle of a frame.
+    /// Takes a connection out and gives its socket back as it stands, not closed; what was dispatched before is
+    /// sent as far as the socket takes it at once. `None` where the connection is not there any more, is closing,
+    /// or stands in the middle of a message, its peer's or the hub's: ask again later.
     pub async fn remove_connection(&self, link: LinkId) -> Option<Box<dyn Socket>> {
         self.hub.remove_connection(link).await
     }
