@@ -79,9 +79,6 @@ impl Shard {
     fn round(&mut self, context: &mut Context<'_>) -> Poll<CloseReason> {
         self.intake.shared.ready.register(context.waker());
         self.intake.now = self.started.elapsed();
-        while self.tick.poll_tick(context).is_ready() {
-            self.look_around();
-        }
         self.obey();
         let mut ready = std::mem::take(&mut self.ready);
         self.intake.shared.ready.take(&mut ready);
@@ -91,6 +88,10 @@ impl Shard {
         self.ready = ready;
         // Listeners and hooks may have given orders: they belong to this round.
         self.obey();
+        // After the reading: a peer whose answer came while the task was held up is not dead.
+        while self.tick.poll_tick(context).is_ready() {
+            self.look_around();
+        }
         self.write_dirty();
         self.intake.count();
         if let Some(until) = self.ending
