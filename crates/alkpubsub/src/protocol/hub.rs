@@ -481,7 +481,7 @@ impl<M: Message> Hub<M> {
         for (slot, link) in &mut self.links {
             let id = LinkId::new(slot, link.serial);
             let silent = now.saturating_sub(link.heard);
-            if link.pinged && silent >= ping_interval + ping_timeout {
+            if link.pinged && silent >= ping_interval.saturating_add(ping_timeout) {
                 each(id, Silence::Dead);
             } else if !link.pinged && silent >= ping_interval {
                 link.pinged = true;

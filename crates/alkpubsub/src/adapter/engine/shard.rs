@@ -26,6 +26,8 @@ use tungstenite::protocol::Role;
 const SCRATCH: usize = 64 * 1024;
 /// Reads of one socket in a round; one that has more comes again in the next.
 const READS_PER_ROUND: usize = 4;
+/// How often the hub looks for silent peers and for what has lasted too long.
+const TICK: Duration = Duration::from_secs(1);
 /// How long a peer may take to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -56,7 +58,7 @@ pub(super) struct Shard {
 
 impl Shard {
     pub(super) fn new(shared: Arc<Shared>, relaying: Relaying, hooks: Option<Arc<dyn HubHooks>>) -> Self {
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let limits = shared.limits;
         let Relaying { fan_out, relay, identities } = relaying;
@@ -321,7 +323,7 @@ impl Shard {
         }
     }
 
-    /// Once a second: silent peers, and closes that were not answered.
+    /// Once a tick: silent peers, and closes that were not answered.
     fn look_around(&mut self) {
         let mut dead = Vec::new();
         let mut ping = Vec::new();
@@ -393,10 +395,15 @@ impl Shard {
     }
 
     fn shut_down(&mut self, within: Duration) {
-        if self.ending.is_some() {
+        // Patience may be as long as a duration can be, and a second order may shorten it.
+        let until = self.intake.now.saturating_add(within);
+        let known = self.ending.replace(self.ending.map_or(until, |known| known.min(until)));
+        if within < TICK {
+            self.tick.reset_after(within);
+        }
+        if known.is_some() {
             return;
         }
-        self.ending = Some(self.intake.now + within);
         self.intake.hub.drain();
         for id in self.intake.hub.links().collect::<Vec<_>>() {
             let reason = CloseReason::Refused { code: 1001, reason: "the hub shuts down".into() };

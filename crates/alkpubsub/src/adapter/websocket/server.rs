@@ -218,7 +218,7 @@ impl WebSocketServerEventTarget {
 
     /// Shuts down in order: new connections and subscriptions are refused, what waits is sent, every spoke gets a
     /// close frame (1001) and may send events until it answers (8 s at most). Returns when all are gone, or `within`
-    /// has passed.
+    /// has passed; a second call may shorten that, and not lengthen it.
     pub async fn shutdown(&self, within: Duration) {
         self.hub.begin_shutdown(within);
         self.hub.closed().await;
