@@ -255,7 +255,8 @@ impl Shard {
             CloseReason::Refused { reason, .. } => reason.clone(),
             _ => Arc::default(),
         };
-        self.intake.hub.finish(id, Some(frame::close(Some(reason.code()), &words).into()), drop_rest);
+        let code = Some(reason.code()).filter(|code| frame::may_be_sent(*code));
+        self.intake.hub.finish(id, Some(frame::close(code, &words).into()), drop_rest);
         let until = self.intake.now + CLOSE_TIMEOUT;
         connection.state = State::Closing(Closing { until, answered: false, heed, reason });
         self.write(id.slot());
