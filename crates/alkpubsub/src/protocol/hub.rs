@@ -404,6 +404,17 @@ impl<M: Message> Hub<M> {
         }
     }
 
+    /// Queues an event for one link, subscribed or not. Where the link is gone or about to end, it counts as
+    /// dropped.
+    pub fn send_event(&mut self, id: LinkId, message: M) {
+        if self.link(id).is_some_and(|link| !link.finished) {
+            self.counters.sent += 1;
+            self.send(id, message);
+        } else {
+            self.counters.dropped += 1;
+        }
+    }
+
     /// The links that have something new to send, each once. What cannot be sent now is the adapter's to come
     /// back for.
     pub fn take_dirty(&mut self, into: &mut Vec<LinkId>) {
