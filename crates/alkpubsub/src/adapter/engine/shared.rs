@@ -6,6 +6,7 @@ use super::wake::ReadyList;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{BoxFuture, CloseReason, DispatchError, LinkId};
 use crate::listeners::Listeners;
+use crate::protocol::check::Refusal;
 use crate::protocol::hub::HubLimits;
 use crate::stats::Stats;
 use crate::topic::check_type;
@@ -126,11 +127,12 @@ impl Shared {
         if let Some(reason) = self.listeners.closed() {
             return Err(DispatchError::Closed(reason));
         }
-        let bytes = event.text()?.len();
-        let limit = self.limits.message.max_message;
-        if bytes > limit {
-            return Err(DispatchError::TooLarge { bytes, limit });
-        }
+        let text = event.text()?;
+        let bytes = text.len();
+        self.limits.message.admit(text).map_err(|refusal| match refusal {
+            Refusal::TooDeep { limit } => DispatchError::TooDeep { limit },
+            _ => DispatchError::TooLarge { bytes, limit: self.limits.message.max_message },
+        })?;
         {
             let mut commands = self.commands();
             if let Some(reason) = &commands.ended {
