@@ -107,7 +107,7 @@ impl EventTarget for Spoke {
     }
 
     fn closed(&self) -> BoxFuture<'_, CloseReason> {
-        Box::pin(self.ended.until(|| self.listeners.closed()))
+        Box::pin(self.ended.until(|| self.listeners.ended()))
     }
 
     fn stats(&self) -> Stats {
