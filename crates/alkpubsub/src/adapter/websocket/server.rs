@@ -238,7 +238,11 @@ async fn shake_hands(
         match handshake::read(&head, &origins) {
             Ok(Some(granted)) => break place.map_err(refusal).map(|place| (place, granted)),
             Ok(None) => {}
-            Err(refused) => break Err(refused),
+            Err(refused) => {
+                // The answer's way may take as long as the peer likes: nobody else has to wait for the place.
+                drop(place);
+                break Err(refused);
+            }
         }
         if stream.read_buf(&mut head).await? == 0 {
             return Ok(());
