@@ -456,10 +456,14 @@ impl<M: Message> Hub<M> {
         Some(message)
     }
 
-    /// After a write was tried: whether too much still waits for this link (close code 1013).
+    /// After a write was tried: whether too much still waits for this link (close code 1013). The oldest message,
+    /// which is on its way, does not count: one that is longer than the bound may pass alone.
     #[must_use]
     pub fn is_too_slow(&self, id: LinkId) -> bool {
-        self.link(id).is_some_and(|link| link.outbound.bytes() > self.limits.max_outbound)
+        self.link(id).is_some_and(|link| {
+            let oldest = link.outbound.iter().next().map_or(0, Message::weight);
+            link.outbound.bytes() - oldest > self.limits.max_outbound
+        })
     }
 
     /// After writes were tried: the link with most waiting, if too much waits for all together.

@@ -142,11 +142,8 @@ impl Shard {
             self.intake.shared.links.fetch_sub(1, Relaxed);
             return;
         };
-        if !greeting.is_empty() {
-            self.intake.hub.send(id, greeting.into());
-        }
         let wake = SocketWaker::new(id.slot(), self.intake.shared.ready.clone());
-        let mut connection = Connection::new(id, socket, wake);
+        let mut connection = Connection::new(id, socket, greeting, wake);
         if self.intake.hooks.is_some() || reply.is_some() {
             let spoke = Arc::new(Spoke::new(id, identity, self.intake.shared.clone()));
             connection.spoke = Some(spoke.clone());
@@ -164,6 +161,7 @@ impl Shard {
             self.end(id.slot(), ending);
         }
         self.read(id.slot());
+        self.write(id.slot());
     }
 
     fn serve(&mut self, slot: usize) {
@@ -255,6 +253,9 @@ impl Shard {
             CloseReason::Refused { reason, .. } => reason.clone(),
             _ => Arc::default(),
         };
+        if drop_rest {
+            connection.keep_begun(&mut self.intake.hub);
+        }
         let code = Some(reason.code()).filter(|code| frame::may_be_sent(*code));
         self.intake.hub.finish(id, Some(frame::close(code, &words).into()), drop_rest);
         let until = self.intake.now + CLOSE_TIMEOUT;
