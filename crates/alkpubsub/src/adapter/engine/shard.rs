@@ -306,23 +306,21 @@ impl Shard {
     }
 
     fn too_slow(&mut self, id: LinkId) {
+        let Some(connection) = self.connections.get(id.slot()).and_then(Option::as_ref) else {
+            return;
+        };
+        if !matches!(connection.state, State::Open) {
+            // It was told already, and does not read.
+            return self.gone(id.slot());
+        }
         self.intake.too_slow += 1;
         let queued = self.intake.hub.waiting(id).map_or(0, |waiting| waiting.bytes());
-        if let Some(spoke) =
-            self.connections[id.slot()].as_ref().and_then(|connection| connection.spoke.clone())
-        {
+        if let Some(spoke) = connection.spoke.clone() {
             self.intake.hook(|hooks| hooks.backpressure(&spoke, queued));
         }
         tracing::debug!(link = %id, queued, "too slow");
-        let reason =
-            CloseReason::Refused { code: 1013, reason: "too slow: more waits than the bound".into() };
-        match &self.connections[id.slot()] {
-            Some(connection) if matches!(connection.state, State::Open) => {
-                self.close(id, reason, true, Heed::Close)
-            }
-            // It was closing already, and does not read.
-            _ => self.gone(id.slot()),
-        }
+        let reason = "too slow: more waits than the bound".into();
+        self.close(id, CloseReason::Refused { code: 1013, reason }, true, Heed::Close);
     }
 
     /// Once a tick: silent peers, and closes that were not answered.
