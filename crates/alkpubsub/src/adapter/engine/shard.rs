@@ -382,9 +382,7 @@ impl Shard {
             self.write(id.slot());
         }
         let connection = self.connections.get_mut(id.slot())?.take_if(|connection| {
-            connection.id == id
-                && matches!(connection.state, State::Open)
-                && connection.is_between_messages()
+            connection.id == id && matches!(connection.state, State::Open) && connection.is_between_messages()
         })?;
         self.intake.hub.disconnect(id);
         self.intake.shared.links.fetch_sub(1, Relaxed);
