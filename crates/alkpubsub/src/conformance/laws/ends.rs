@@ -2,7 +2,7 @@
 
 use crate::conformance::Fixture;
 use crate::conformance::log::{
-    FENCE, Log, Verdict, What, ensure, ensure_eq, in_place, listen, numbered, peers, publish,
+    FENCE, Log, Verdict, What, comes_true, ensure, ensure_eq, in_place, listen, numbered, peers, publish,
     publish_numbers, unique,
 };
 use crate::conformance::run::{lock, waits_for};
@@ -12,7 +12,6 @@ use crate::event_target::{
 use crate::{End, EventEnvelope, Item, PubSub, SubscribeError};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// After its end a target says so, to everyone and in the same words.
 async fn is_closed(target: &Arc<dyn EventTarget>, reason: &CloseReason) -> Verdict {
@@ -93,16 +92,13 @@ pub(super) async fn connection_loss_outlives(fixture: &dyn Fixture) -> Verdict {
     fault.cut().await;
     // Nothing tells that a connection is down but the attempt.
     let lost = numbered(&event_type, "lost", 7)?;
-    loop {
-        match target.dispatch_event(lost.clone()) {
-            Err(DispatchError::Disconnected) => break,
-            Ok(()) | Err(DispatchError::Full) => {
-                waits_for("dispatch to say Disconnected");
-                fixture.timer(Duration::from_millis(2)).await;
-            }
-            Err(other) => ensure!(false, "while the connection is down dispatch gave {other:?}"),
-        }
-    }
+    let mut last = Ok(());
+    let mut settled = || {
+        last = target.dispatch_event(lost.clone());
+        !matches!(last, Ok(()) | Err(DispatchError::Full))
+    };
+    comes_true(fixture, "dispatch to say Disconnected".into(), &mut settled).await;
+    ensure!(matches!(last, Err(DispatchError::Disconnected)), "without a connection dispatch gave {last:?}");
     fault.heal().await;
     let gap = |heard: &[crate::conformance::log::Heard]| {
         heard

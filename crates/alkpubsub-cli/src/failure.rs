@@ -1,0 +1,100 @@
+//! Why the program ends otherwise than well: an exit code and one line that says what was wrong and what to do.
+
+use alkpubsub::{CloseReason, ConnectError, DispatchError};
+use std::fmt;
+use std::process::ExitCode;
+
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    line: String,
+}
+
+impl Failure {
+    /// 1: the connection, or what carries it.
+    pub(crate) fn connection(line: String) -> Self {
+        Self { code: 1, line }
+    }
+
+    /// 2: what was given.
+    pub(crate) fn input(line: String) -> Self {
+        Self { code: 2, line }
+    }
+
+    /// 3: the hub said no.
+    pub(crate) fn refused(line: String) -> Self {
+        Self { code: 3, line }
+    }
+
+    /// 4: the time that was given has passed.
+    pub(crate) fn timeout(line: String) -> Self {
+        Self { code: 4, line }
+    }
+
+    /// The command line cannot be read. Clap says so in several paragraphs; here it is one line.
+    pub(crate) fn of_usage(error: &clap::Error) -> Self {
+        use clap::error::ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand};
+        if matches!(error.kind(), DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand) {
+            return Self::input("say what to do: hub, pub or sub; see `alkpubsub --help`".into());
+        }
+        let text = error.to_string();
+        let told =
+            text.split("\n\n").filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+        let words = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = told.map(words).collect::<Vec<_>>().join("; ");
+        let line = line.strip_prefix("error: ").unwrap_or(&line);
+        let command = std::env::args().skip(1).find(|word| ["hub", "pub", "sub"].contains(&word.as_str()));
+        let help = command.map_or_else(|| "--help".into(), |command| format!("{command} --help"));
+        Self::input(format!("{line}; see `alkpubsub {help}`"))
+    }
+
+    /// The connection ended, and was still wanted.
+    pub(crate) fn ended(reason: &CloseReason) -> Self {
+        match reason {
+            CloseReason::ByPeer { code: 1002 | 1003 | 1007..=1010, .. } => {
+                Self::refused(format!("the hub refused what was sent: {reason}"))
+            }
+            CloseReason::ByPeer { code: 1001, .. } => {
+                Self::connection(format!("the hub shuts down: {reason}; try again later"))
+            }
+            CloseReason::ByPeer { code: 1013, .. } => {
+                Self::connection(format!("too much waited for this connection: {reason}"))
+            }
+            _ => Self::connection(format!("the connection has ended: {reason}")),
+        }
+    }
+
+    /// An event cannot be sent.
+    pub(crate) fn dispatch(error: DispatchError) -> Self {
+        match error {
+            DispatchError::Closed(reason) => Self::ended(&reason),
+            DispatchError::TooDeep { .. } => Self::input(format!("{error}; see --max-depth")),
+            other => Self::input(other.to_string()),
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        self.code.into()
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let line = error.to_string();
+        match error {
+            ConnectError::BadUrl { .. } | ConnectError::NoSuchTarget { .. } => Self::input(line),
+            ConnectError::Refused { status: 400.. } => Self::refused(line),
+            ConnectError::Unreachable { .. } => {
+                Self::connection(format!("{line}; is a hub running there? `alkpubsub hub` starts one"))
+            }
+            _ => Self::connection(line),
+        }
+    }
+}
+
+/// One line, whatever the far side or the system put into its words.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.line.chars().map(|c| if c.is_control() { ' ' } else { c }).try_for_each(|c| write!(f, "{c}"))
+    }
+}
