@@ -177,7 +177,7 @@ impl Intake {
         // It was written when it was taken; a failure would have been the publisher's.
         let Ok(text) = event.text() else { return };
         match to {
-            Some(link) => self.hub.send(link, Frame::text(text)),
+            Some(link) => self.hub.send_event(link, Frame::text(text)),
             None => {
                 self.hub.fan_out(event.topic().as_str(), || Frame::text(text));
             }

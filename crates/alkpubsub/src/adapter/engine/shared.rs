@@ -175,9 +175,12 @@ impl Shared {
         self.waiters.wake_all();
     }
 
-    /// Resolves when the task has ended.
+    /// Resolves when the task has ended, every close notice was given and no listener is left.
     pub(super) fn ended(&self) -> BoxFuture<'_, CloseReason> {
-        Box::pin(self.waiters.until(|| self.commands().ended.clone()))
+        Box::pin(self.waiters.until(|| {
+            let ended = self.commands().ended.clone();
+            ended.filter(|_| self.listeners.ended().is_some())
+        }))
     }
 
     pub(super) fn publish_stats(&self, stats: Stats) {
