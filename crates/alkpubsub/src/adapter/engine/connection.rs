@@ -5,8 +5,8 @@ use super::spoke::Spoke;
 use super::wake::SocketWaker;
 use crate::adapter::websocket::frame::Decoder;
 use crate::event_target::{CloseReason, LinkId};
+use crate::protocol::Outbound;
 use crate::protocol::hub::Hub;
-use crate::protocol::{Message, Outbound};
 use bytes::{Buf, Bytes};
 use std::io;
 use std::pin::Pin;
@@ -96,11 +96,7 @@ impl Connection {
         loop {
             let waiting = hub.waiting(self.id).filter(|waiting| !waiting.is_empty());
             let batch = match waiting {
-                None if self.unsent.is_empty() => {
-                    // Gives the queue's memory back.
-                    hub.pop(self.id);
-                    return Poll::Ready(Ok(()));
-                }
+                None if self.unsent.is_empty() => return Poll::Ready(Ok(())),
                 None => &self.unsent,
                 Some(waiting) if self.unsent.is_empty() && waiting.len() == 1 => {
                     &waiting.iter().next().expect("it has one")[self.begun..]
@@ -122,13 +118,7 @@ impl Connection {
     fn sent(&mut self, written: usize, hub: &mut Hub<Frame>) {
         let rest = written.min(self.unsent.len());
         self.unsent.advance(rest);
-        self.begun += written - rest;
-        while let Some(first) = hub.waiting(self.id).and_then(|waiting| waiting.iter().next())
-            && self.begun >= first.weight()
-        {
-            self.begun -= first.weight();
-            hub.pop(self.id);
-        }
+        self.begun = hub.written(self.id, self.begun + written - rest);
     }
 
     /// Takes a frame that was begun out of the queue, before the rest of the queue is dropped: half a frame would
