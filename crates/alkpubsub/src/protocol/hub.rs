@@ -404,6 +404,17 @@ impl<M: Message> Hub<M> {
         }
     }
 
+    /// Queues an event for one link, subscribed or not. Where the link is gone or about to end, it counts as
+    /// dropped.
+    pub fn send_event(&mut self, id: LinkId, message: M) {
+        if self.link(id).is_some_and(|link| !link.finished) {
+            self.counters.sent += 1;
+            self.send(id, message);
+        } else {
+            self.counters.dropped += 1;
+        }
+    }
+
     /// The links that have something new to send, each once. What cannot be sent now is the adapter's to come
     /// back for.
     pub fn take_dirty(&mut self, into: &mut Vec<LinkId>) {
@@ -445,10 +456,14 @@ impl<M: Message> Hub<M> {
         Some(message)
     }
 
-    /// After a write was tried: whether too much still waits for this link (close code 1013).
+    /// After a write was tried: whether too much still waits for this link (close code 1013). The oldest message,
+    /// which is on its way, does not count: one that is longer than the bound may pass alone.
     #[must_use]
     pub fn is_too_slow(&self, id: LinkId) -> bool {
-        self.link(id).is_some_and(|link| link.outbound.bytes() > self.limits.max_outbound)
+        self.link(id).is_some_and(|link| {
+            let oldest = link.outbound.iter().next().map_or(0, Message::weight);
+            link.outbound.bytes() - oldest > self.limits.max_outbound
+        })
     }
 
     /// After writes were tried: the link with most waiting, if too much waits for all together.
@@ -481,7 +496,7 @@ impl<M: Message> Hub<M> {
         for (slot, link) in &mut self.links {
             let id = LinkId::new(slot, link.serial);
             let silent = now.saturating_sub(link.heard);
-            if link.pinged && silent >= ping_interval + ping_timeout {
+            if link.pinged && silent >= ping_interval.saturating_add(ping_timeout) {
                 each(id, Silence::Dead);
             } else if !link.pinged && silent >= ping_interval {
                 link.pinged = true;

@@ -146,6 +146,8 @@ impl EventTarget for Handle {
         // Nothing is taken and nobody hears from here on; the task says goodbye and ends.
         self.shared.listeners.close(CloseReason::Closed);
         self.begin_shutdown(Duration::from_secs(8));
+        // The task may have ended while the notices were given.
+        self.shared.waiters.wake_all();
     }
 
     /// A hub hears everything that its spokes send.

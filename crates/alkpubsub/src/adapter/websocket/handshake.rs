@@ -129,7 +129,7 @@ pub(crate) fn check<'h>(
     if let Some(origin) = origin
         && !std::str::from_utf8(origin).is_ok_and(|origin| origins.pass(origin))
     {
-        return refused(403, "this origin is not allowed; start the hub with --allow-origin to allow it");
+        return refused(403, "pages of this origin may not connect to this hub");
     }
     Ok(Upgrade { accept: derive_accept_key(key), subprotocol })
 }
