@@ -9,6 +9,8 @@ mod ends;
 mod fan_out;
 mod handshake;
 mod limits;
+#[cfg(feature = "hyper")]
+mod mounted;
 mod races;
 mod spokes;
 mod support;

@@ -96,6 +96,20 @@ impl Reserved {
         self.used = self.shared.order(Command::Connect(connection));
     }
 
+    /// Hands over a connection whose handshake was answered elsewhere.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn connect_upgraded(mut self, socket: Box<dyn Socket>, identity: Option<Arc<str>>) {
+        let (greeting, received) = (Bytes::new(), Vec::new());
+        let connection = NewConnection { socket, greeting, received, identity, reply: None };
+        self.used = self.shared.order(Command::Connect(connection));
+    }
+
+    /// Resolves when the hub has ended.
+    #[cfg(feature = "hyper")]
+    pub(crate) async fn ended(&self) {
+        self.shared.ended().await;
+    }
+
     /// The same, for a caller that wants the spoke.
     pub(crate) async fn connect_as(
         mut self,

@@ -146,9 +146,12 @@ impl fmt::Debug for ServerOptions {
 /// ```
 #[derive(Debug)]
 pub struct WebSocketServerEventTarget {
-    hub: Handle,
-    origins: Arc<Origins>,
-    handshake_timeout: Duration,
+    pub(super) hub: Handle,
+    pub(super) origins: Arc<Origins>,
+    pub(super) handshake_timeout: Duration,
+    /// Connections that another server hands over. They end with this target.
+    #[cfg(feature = "hyper")]
+    pub(super) upgrades: std::sync::Mutex<JoinSet<()>>,
 }
 
 impl WebSocketServerEventTarget {
@@ -160,7 +163,13 @@ impl WebSocketServerEventTarget {
     pub fn new(options: ServerOptions) -> Self {
         let ServerOptions { limits, fan_out, relay, identities, origins, handshake_timeout, hooks } = options;
         let hub = Handle::start(limits, Relaying { fan_out, relay, identities }, hooks);
-        Self { hub, origins: Arc::new(origins), handshake_timeout }
+        Self {
+            hub,
+            origins: Arc::new(origins),
+            handshake_timeout,
+            #[cfg(feature = "hyper")]
+            upgrades: std::sync::Mutex::default(),
+        }
     }
 
     /// Accepts connections until the hub is closed: shakes hands with each, within the time and the limits given.
@@ -265,7 +274,7 @@ async fn shake_hands(
     Ok(())
 }
 
-fn refusal(error: AddConnectionError) -> Refused {
+pub(super) fn refusal(error: AddConnectionError) -> Refused {
     match error {
         AddConnectionError::Full { .. } => handshake::FULL,
         AddConnectionError::Closed => handshake::CLOSING,
