@@ -31,5 +31,5 @@ ws.on("open", () => {
   listeners.set("__subscribed:", () => console.log("open"));
   if (role === "subscribe") send({ type: "__subscribe", id: "", payload: { topic: `${type}:${id}` } });
   else console.log("open");
+  process.stdin.on("end", () => ws.close()).resume();
 });
-process.stdin.on("end", () => ws.close()).resume();

@@ -225,6 +225,12 @@ pub enum ListenError {
     /// The name is neither a topic nor a notice's name.
     #[error("{0}; notices are listened to under close, gap, denied or error")]
     BadTopic(#[from] BadTopic),
+    /// The topic is longer than this target forwards. A hub's own limit may be lower; then it denies the topic.
+    #[error("the topic is longer than the limit of {limit} bytes")]
+    TopicTooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The target is closed.
     #[error("the target is {0}")]
     Closed(CloseReason),

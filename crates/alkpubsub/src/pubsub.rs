@@ -18,6 +18,12 @@ pub enum SubscribeError {
     /// Type and id make no topic.
     #[error(transparent)]
     BadTopic(#[from] BadTopic),
+    /// The topic is longer than the target forwards.
+    #[error("the topic is longer than the limit of {limit} bytes")]
+    TopicTooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The far side said no.
     #[error("the topic was denied: {0}")]
     Denied(DenyReason),
@@ -30,6 +36,7 @@ impl From<ListenError> for SubscribeError {
     fn from(error: ListenError) -> Self {
         match error {
             ListenError::BadTopic(error) => Self::BadTopic(error),
+            ListenError::TopicTooLong { limit } => Self::TopicTooLong { limit },
             ListenError::Closed(reason) => Self::Closed(reason),
         }
     }

@@ -3,12 +3,14 @@
 use super::run::{lock, waits_for};
 use super::{Fixture, Peers, Violation};
 use crate::envelope::EventEnvelope;
-use crate::event_target::{DispatchError, EventTarget, Listener, ListenerId, Notice, Readiness};
+use crate::event_target::{
+    Capabilities, DispatchError, EventTarget, Listener, ListenerId, Notice, Readiness,
+};
 use crate::waiters::Waiters;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(super) type Verdict = Result<(), Violation>;
 
@@ -39,7 +41,15 @@ pub(super) const FENCE: u64 = 999_999;
 
 pub(super) async fn peers(fixture: &dyn Fixture) -> Result<Peers, Violation> {
     waits_for("the fixture's peers");
-    fixture.peers().await.map_err(|error| Violation::new(format!("the fixture made no peers: {error}")))
+    let made = fixture.peers().await;
+    let peers = made.map_err(|error| Violation::new(format!("the fixture made no peers: {error}")))?;
+    let subscriber =
+        peers.subscribers.first().ok_or_else(|| Violation::new("the fixture made no subscriber"))?;
+    // Echo is the medium's alone: behind a hub that relays, a link echoes nothing by itself.
+    let declared = Capabilities { echo: false, ..subscriber.capabilities() };
+    let wanted = Capabilities { echo: false, ..fixture.capabilities() };
+    ensure_eq!(declared, wanted, "the fixture's capabilities are not the target's");
+    Ok(peers)
 }
 
 /// A word that no other law, and no other run on a shared medium, uses.
@@ -78,6 +88,15 @@ pub(super) async fn publish_numbers(
         publish(target, numbered(event_type, id, number)?).await?;
     }
     Ok(())
+}
+
+/// Waits for what no event tells of, by asking again and again: counters, which may be brought up to date a moment
+/// after the listeners were called.
+pub(super) async fn comes_true(fixture: &dyn Fixture, what: String, mut look: impl FnMut() -> bool) {
+    waits_for(what);
+    while !look() {
+        fixture.timer(Duration::from_millis(2)).await;
+    }
 }
 
 /// Adds a listener and waits until it is in place.

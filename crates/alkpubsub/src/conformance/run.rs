@@ -161,6 +161,32 @@ pub(super) async fn on_thread<T: Send + 'static>(
     result.map_err(|_| Violation::new("a publishing thread panicked"))
 }
 
+/// Waits for two futures on this one task.
+pub(super) async fn both<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> (A, B) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let (mut first, mut second) = (None, None);
+    std::future::poll_fn(|context| {
+        if first.is_none()
+            && let Poll::Ready(value) = one.as_mut().poll(context)
+        {
+            first = Some(value);
+        }
+        if second.is_none()
+            && let Poll::Ready(value) = other.as_mut().poll(context)
+        {
+            second = Some(value);
+        }
+        match (first.take(), second.take()) {
+            (Some(one), Some(other)) => Poll::Ready((one, other)),
+            (one, other) => {
+                (first, second) = (one, other);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
 /// Whether the future is pending right now; it can be awaited afterwards.
 pub(super) fn is_pending<T>(future: &mut BoxFuture<'_, T>) -> bool {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()

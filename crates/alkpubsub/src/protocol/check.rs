@@ -277,9 +277,7 @@ impl<'t> Found<'t> {
     }
 
     fn member(&mut self, name: RawString<'t>, scanner: &mut Scanner<'t>) -> Result<(), Stop> {
-        // A name with a lone surrogate is none of the three.
-        let name =
-            if name.escaped { unescape(name.text).unwrap_or_default() } else { Cow::Borrowed(name.text) };
+        let name = if name.escaped { unescape_name(name.text) } else { Cow::Borrowed(name.text) };
         match &*name {
             "type" => {
                 let value = string_member(scanner, Member::Type, self.event_type.is_some())?;
@@ -315,6 +313,23 @@ fn string_member<'t>(scanner: &mut Scanner<'t>, member: Member, again: bool) -> 
         return Ok(Cow::Borrowed(raw.text));
     }
     Ok(unescape(raw.text).ok_or(Refusal::LoneSurrogate(member))?)
+}
+
+/// Undoes the escapes of a member's name. One with a lone surrogate is none of the three, but may be reserved:
+/// what stands before the first surrogate tells.
+fn unescape_name(raw: &str) -> Cow<'_, str> {
+    unescape(raw).unwrap_or_else(|| {
+        let mut at = 0;
+        while let Some(escape) = raw[at..].find('\\').map(|escape| at + escape) {
+            let is_surrogate =
+                raw[escape + 1..].starts_with('u') && matches!(raw.as_bytes()[escape + 2], b'd' | b'D');
+            match unescape(&raw[..escape]) {
+                Some(before) if is_surrogate => return Cow::Owned(before.into_owned() + "\u{fffd}"),
+                _ => at = escape + 2,
+            }
+        }
+        Cow::Borrowed("\u{fffd}")
+    })
 }
 
 /// Undoes the escapes of a string whose syntax was checked; `None` where it holds a lone surrogate.
@@ -378,7 +393,13 @@ mod tests {
 
     #[test]
     fn a_name_with_a_lone_surrogate_is_an_unknown_member() {
-        assert!(check(r#"{"type":"a","\ud800":1,"id":""}"#).is_ok());
+        for name in [r"\ud800", r"\u005f\ud800", r"\uD7ff\udc00", r"\\\ud800__", r"type\ud800"] {
+            assert!(check(&format!(r#"{{"type":"a","{name}":1,"id":""}}"#)).is_ok(), "{name}");
+        }
+        for name in [r"__\ud800", r"\u005f_\ud800", r"__\n\uD7ff\udc00"] {
+            let refused = check(&format!(r#"{{"type":"a","{name}":1,"id":""}}"#)).map(|_| ());
+            assert_eq!(refused, Err(Refusal::ReservedMember), "{name}");
+        }
     }
 
     #[test]

@@ -86,6 +86,7 @@ pub enum GapReason {
     /// A message did not fit this connection's limit.
     TooLarge,
     /// The connection was down. Never on the wire: the link itself knows it.
+    #[serde(skip)]
     Disconnected,
     /// This connection, or this subscriber, was too slow. An unknown reason reads as this one.
     #[default]

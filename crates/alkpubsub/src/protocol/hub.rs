@@ -132,6 +132,8 @@ struct Counters {
 struct Link<M> {
     serial: u32,
     dirty: bool,
+    /// Whether anything was queued for it since the last look for silence.
+    used: bool,
     pinged: bool,
     /// Its last message is queued: nothing comes behind it.
     finished: bool,
@@ -185,6 +187,7 @@ impl<M: Message> Hub<M> {
         let slot = self.links.insert(Link {
             serial: self.serial,
             dirty: false,
+            used: false,
             pinged: false,
             finished: false,
             heard: now,
@@ -404,6 +407,17 @@ impl<M: Message> Hub<M> {
         }
     }
 
+    /// Queues an event for one link, subscribed or not. Where the link is gone or about to end, it counts as
+    /// dropped.
+    pub fn send_event(&mut self, id: LinkId, message: M) {
+        if self.link(id).is_some_and(|link| !link.finished) {
+            self.counters.sent += 1;
+            self.send(id, message);
+        } else {
+            self.counters.dropped += 1;
+        }
+    }
+
     /// The links that have something new to send, each once. What cannot be sent now is the adapter's to come
     /// back for.
     pub fn take_dirty(&mut self, into: &mut Vec<LinkId>) {
@@ -435,20 +449,34 @@ impl<M: Message> Hub<M> {
 
     /// Takes the oldest message that waits for a link.
     pub fn pop(&mut self, id: LinkId) -> Option<M> {
-        let link = self.link_mut(id)?;
-        let Some(message) = link.outbound.pop() else {
-            link.outbound.shrink();
-            return None;
-        };
+        let message = self.link_mut(id)?.outbound.pop()?;
         self.queued.bytes -= message.weight();
         self.queued.messages -= 1;
         Some(message)
     }
 
-    /// After a write was tried: whether too much still waits for this link (close code 1013).
+    /// Drops from a link's queue what was written: so many bytes, from the beginning of its oldest message. Gives
+    /// how many of them are of the message that is the oldest now.
+    pub fn written(&mut self, id: LinkId, bytes: usize) -> usize {
+        let Some(link) = self.link_mut(id) else {
+            return 0;
+        };
+        let (bytes_before, messages_before) = (link.outbound.bytes(), link.outbound.len());
+        let begun = link.outbound.advance(bytes);
+        let (bytes_left, messages_left) = (link.outbound.bytes(), link.outbound.len());
+        self.queued.bytes -= bytes_before - bytes_left;
+        self.queued.messages -= messages_before - messages_left;
+        begun
+    }
+
+    /// After a write was tried: whether too much still waits for this link (close code 1013). The oldest message,
+    /// which is on its way, does not count: one that is longer than the bound may pass alone.
     #[must_use]
     pub fn is_too_slow(&self, id: LinkId) -> bool {
-        self.link(id).is_some_and(|link| link.outbound.bytes() > self.limits.max_outbound)
+        self.link(id).is_some_and(|link| {
+            let oldest = link.outbound.iter().next().map_or(0, Message::weight);
+            link.outbound.bytes() - oldest > self.limits.max_outbound
+        })
     }
 
     /// After writes were tried: the link with most waiting, if too much waits for all together.
@@ -476,12 +504,18 @@ impl<M: Message> Hub<M> {
     }
 
     /// Finds the links that were silent too long; to be called about once a second.
+    ///
+    /// Gives the memory of queues back that were not used since the last look: doing so whenever one is empty would
+    /// cost a busy link more than all the rest of a delivery.
     pub fn silent(&mut self, now: Duration, mut each: impl FnMut(LinkId, Silence)) {
         let HubLimits { ping_interval, ping_timeout, .. } = self.limits;
         for (slot, link) in &mut self.links {
+            if !std::mem::take(&mut link.used) {
+                link.outbound.shrink();
+            }
             let id = LinkId::new(slot, link.serial);
             let silent = now.saturating_sub(link.heard);
-            if link.pinged && silent >= ping_interval + ping_timeout {
+            if link.pinged && silent >= ping_interval.saturating_add(ping_timeout) {
                 each(id, Silence::Dead);
             } else if !link.pinged && silent >= ping_interval {
                 link.pinged = true;
@@ -517,6 +551,7 @@ impl<M: Message> Hub<M> {
 /// Gives the bytes that wait for the link now.
 fn queue<M: Message>(link: &mut Link<M>, slot: usize, message: &M, dirty: &mut Vec<usize>) -> usize {
     link.outbound.push(message.clone());
+    link.used = true;
     if !link.dirty {
         link.dirty = true;
         dirty.push(slot);

@@ -15,6 +15,8 @@ use std::time::Duration;
 pub struct LinkOptions {
     /// Whether the far side is told which topics are wanted. `false` for a hub that sends everything to all.
     pub forward_subscriptions: bool,
+    /// Bytes of a topic. What is longer is an error here: a denial has to fit into a message, topic and all.
+    pub max_topic: usize,
     /// Messages that may wait to be sent. Control events have as much room again.
     pub max_queued: usize,
     /// Bytes that may wait to be sent; the last message may go beyond. Control events have as much room again.
@@ -25,9 +27,10 @@ pub struct LinkOptions {
 }
 
 impl LinkOptions {
-    /// Subscriptions are forwarded, 4,096 messages and 4 MiB may wait, 2 s for the first answer.
+    /// Subscriptions are forwarded, topics of 4,096 bytes, 4,096 messages and 4 MiB may wait, 2 s for the first answer.
     pub const DEFAULT: Self = Self {
         forward_subscriptions: true,
+        max_topic: 4096,
         max_queued: 4096,
         max_queued_bytes: 4 << 20,
         answer_timeout: Duration::from_secs(2),

@@ -33,6 +33,17 @@ impl<M: Message> Outbound<M> {
         Some(message)
     }
 
+    /// Drops the messages that these bytes of weight make up; gives what is left of the bytes, which is the part of
+    /// the next message.
+    pub(crate) fn advance(&mut self, mut bytes: usize) -> usize {
+        while let Some(first) = self.messages.front().map(Message::weight).filter(|&first| first <= bytes) {
+            bytes -= first;
+            self.bytes -= first;
+            self.messages.pop_front();
+        }
+        bytes
+    }
+
     /// The messages, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &M> {
         self.messages.iter()

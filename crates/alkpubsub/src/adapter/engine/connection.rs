@@ -5,7 +5,7 @@ use super::spoke::Spoke;
 use super::wake::SocketWaker;
 use crate::adapter::websocket::frame::Decoder;
 use crate::event_target::{CloseReason, LinkId};
-use crate::protocol::Message;
+use crate::protocol::Outbound;
 use crate::protocol::hub::Hub;
 use bytes::{Buf, Bytes};
 use std::io;
@@ -27,8 +27,12 @@ pub(super) struct Connection {
     pub(super) decoder: Decoder,
     /// The beginning of a frame whose rest has not come.
     pub(super) partial: Vec<u8>,
-    /// The rest of a frame that a write took only in part.
+    /// What goes out before anything of the hub's queue: the answer to the handshake, or the rest of a frame whose
+    /// place in the queue was taken from it.
     unsent: Bytes,
+    /// Bytes of the queue's first frame that were written. It stays in the queue, and counts there, until it is
+    /// written whole.
+    begun: usize,
     pub(super) wake: Arc<SocketWaker>,
     waker: Waker,
     pub(super) state: State,
@@ -63,13 +67,15 @@ pub(super) enum Heed {
 }
 
 impl Connection {
-    pub(super) fn new(id: LinkId, socket: Box<dyn Socket>, wake: Arc<SocketWaker>) -> Self {
+    /// `greeting` is sent first, whatever becomes of the connection.
+    pub(super) fn new(id: LinkId, socket: Box<dyn Socket>, greeting: Bytes, wake: Arc<SocketWaker>) -> Self {
         Self {
             id,
             socket,
             decoder: Decoder::default(),
             partial: Vec::new(),
-            unsent: Bytes::new(),
+            unsent: greeting,
+            begun: 0,
             waker: Waker::from(wake.clone()),
             wake,
             state: State::Open,
@@ -89,19 +95,14 @@ impl Connection {
     pub(super) fn poll_write(&mut self, hub: &mut Hub<Frame>, scratch: &mut [u8]) -> Poll<io::Result<()>> {
         loop {
             let waiting = hub.waiting(self.id).filter(|waiting| !waiting.is_empty());
-            let alone = match waiting {
-                None if self.unsent.is_empty() => {
-                    // Gives the queue's memory back.
-                    hub.pop(self.id);
-                    return Poll::Ready(Ok(()));
+            let batch = match waiting {
+                None if self.unsent.is_empty() => return Poll::Ready(Ok(())),
+                None => &self.unsent,
+                Some(waiting) if self.unsent.is_empty() && waiting.len() == 1 => {
+                    &waiting.iter().next().expect("it has one")[self.begun..]
                 }
-                None => true,
-                Some(waiting) => self.unsent.is_empty() && waiting.len() == 1,
+                Some(waiting) => gather(&self.unsent, waiting, self.begun, scratch),
             };
-            if alone && self.unsent.is_empty() {
-                self.unsent = hub.pop(self.id).map_or_else(Bytes::new, Bytes::from);
-            }
-            let batch: &[u8] = if alone { &self.unsent } else { gather(&self.unsent, hub, self.id, scratch) };
             let mut context = Context::from_waker(&self.waker);
             let written = match Pin::new(&mut *self.socket).poll_write(&mut context, batch) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -114,16 +115,20 @@ impl Connection {
     }
 
     /// Forgets the bytes that were written.
-    fn sent(&mut self, mut written: usize, hub: &mut Hub<Frame>) {
+    fn sent(&mut self, written: usize, hub: &mut Hub<Frame>) {
         let rest = written.min(self.unsent.len());
         self.unsent.advance(rest);
-        written -= rest;
-        while written > 0 {
-            let Some(frame) = hub.pop(self.id) else { return };
-            let whole = written.min(frame.weight());
-            written -= whole;
+        self.begun = hub.written(self.id, self.begun + written - rest);
+    }
+
+    /// Takes a frame that was begun out of the queue, before the rest of the queue is dropped: half a frame would
+    /// make what comes behind it unreadable.
+    pub(super) fn keep_begun(&mut self, hub: &mut Hub<Frame>) {
+        if self.begun > 0
+            && let Some(frame) = hub.pop(self.id)
+        {
             self.unsent = frame.into();
-            self.unsent.advance(whole);
+            self.unsent.advance(std::mem::take(&mut self.begun));
         }
     }
 
@@ -136,9 +141,12 @@ impl Connection {
         Pin::new(&mut *self.socket).poll_shutdown(&mut Context::from_waker(&self.waker))
     }
 
-    /// Whether a frame was written in part.
-    pub(super) fn is_mid_frame(&self) -> bool {
-        !self.unsent.is_empty()
+    /// Whether nothing was read or written in part, so that somebody else can go on with the socket.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.unsent.is_empty()
+            && self.begun == 0
+            && self.partial.is_empty()
+            && self.decoder.is_between_messages()
     }
 
     /// Asks for another turn in the next round.
@@ -149,10 +157,11 @@ impl Connection {
 
 /// Copies what waits into one buffer: for small messages cheaper than a vectored write, and for large ones the
 /// copy is small beside the kernel's own.
-fn gather<'s>(unsent: &[u8], hub: &Hub<Frame>, id: LinkId, scratch: &'s mut [u8]) -> &'s [u8] {
+fn gather<'s>(unsent: &[u8], waiting: &Outbound<Frame>, begun: usize, scratch: &'s mut [u8]) -> &'s [u8] {
     let mut filled = 0;
-    let waiting = hub.waiting(id).into_iter().flat_map(|waiting| waiting.iter());
-    for bytes in std::iter::once(unsent).chain(waiting.map(|frame| &**frame)) {
+    let mut begun = begun;
+    let frames = waiting.iter().map(|frame| &frame[std::mem::take(&mut begun)..]);
+    for bytes in std::iter::once(unsent).chain(frames) {
         let part = bytes.len().min(scratch.len() - filled);
         scratch[filled..filled + part].copy_from_slice(&bytes[..part]);
         filled += part;

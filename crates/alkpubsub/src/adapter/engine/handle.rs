@@ -96,6 +96,20 @@ impl Reserved {
         self.used = self.shared.order(Command::Connect(connection));
     }
 
+    /// Hands over a connection whose handshake was answered elsewhere.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn connect_upgraded(mut self, socket: Box<dyn Socket>, identity: Option<Arc<str>>) {
+        let (greeting, received) = (Bytes::new(), Vec::new());
+        let connection = NewConnection { socket, greeting, received, identity, reply: None };
+        self.used = self.shared.order(Command::Connect(connection));
+    }
+
+    /// Resolves when the hub has ended.
+    #[cfg(feature = "hyper")]
+    pub(crate) async fn ended(&self) {
+        self.shared.ended().await;
+    }
+
     /// The same, for a caller that wants the spoke.
     pub(crate) async fn connect_as(
         mut self,
@@ -146,6 +160,8 @@ impl EventTarget for Handle {
         // Nothing is taken and nobody hears from here on; the task says goodbye and ends.
         self.shared.listeners.close(CloseReason::Closed);
         self.begin_shutdown(Duration::from_secs(8));
+        // The task may have ended while the notices were given.
+        self.shared.waiters.wake_all();
     }
 
     /// A hub hears everything that its spokes send.

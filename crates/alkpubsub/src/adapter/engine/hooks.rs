@@ -23,8 +23,8 @@ pub trait HubHooks: Send + Sync + 'static {
         let _ = (spoke, queued_bytes);
     }
 
-    /// Whether a connection may subscribe to, or publish on, `event_type:id`. The type ends at the topic's first
-    /// `:` for a subscription; for a publication both are the envelope's own.
+    /// Whether a connection may subscribe to, or publish on, a topic, which is split at its first `:`. So it is for
+    /// publications too, whatever the envelope says: type `a:b` with id `c` asks for `a` and `b:c`.
     ///
     /// # Errors
     /// The reason that the spoke is told.

@@ -141,20 +141,17 @@ impl Intake {
     }
 
     fn subscribe(&mut self, connection: &Connection, topic: &str) {
-        let (event_type, id) = topic.split_once(':').unwrap_or((topic, ""));
-        match self.authorise(connection, Action::Subscribe, event_type, id) {
+        match self.authorise(connection, Action::Subscribe, topic) {
             Ok(()) => self.hub.subscribe(connection.id, topic),
             Err(reason) => self.hub.deny(connection.id, topic, Action::Subscribe, reason),
         }
     }
 
     fn publish(&mut self, connection: &Connection, parts: &Parts<'_>) {
-        if let Err(reason) = self.authorise(connection, Action::Publish, &parts.event_type, &parts.id) {
-            return with_topic(&parts.event_type, &parts.id, |topic| {
-                self.hub.deny(connection.id, topic, Action::Publish, reason);
-            });
-        }
         with_topic(&parts.event_type, &parts.id, |topic| {
+            if let Err(reason) = self.authorise(connection, Action::Publish, topic) {
+                return self.hub.deny(connection.id, topic, Action::Publish, reason);
+            }
             let spoke = connection.spoke.as_ref();
             if let Some(spoke) = spoke {
                 spoke.received.fetch_add(1, Relaxed);
@@ -180,23 +177,20 @@ impl Intake {
         // It was written when it was taken; a failure would have been the publisher's.
         let Ok(text) = event.text() else { return };
         match to {
-            Some(link) => self.hub.send(link, Frame::text(text)),
+            Some(link) => self.hub.send_event(link, Frame::text(text)),
             None => {
                 self.hub.fan_out(event.topic().as_str(), || Frame::text(text));
             }
         }
     }
 
-    fn authorise(
-        &self,
-        connection: &Connection,
-        action: Action,
-        event_type: &str,
-        id: &str,
-    ) -> Result<(), DenyReason> {
+    /// Rights go by the topic, split at its first `:`, whatever an envelope says of type and id: `a:b` + `c` reaches
+    /// those who hear `a` + `b:c`.
+    fn authorise(&self, connection: &Connection, action: Action, topic: &str) -> Result<(), DenyReason> {
         let (Some(hooks), Some(spoke)) = (&self.hooks, &connection.spoke) else {
             return Ok(());
         };
+        let (event_type, id) = topic.split_once(':').unwrap_or((topic, ""));
         let asked = catch_unwind(AssertUnwindSafe(|| hooks.authorise(spoke, action, event_type, id)));
         asked.unwrap_or_else(|panic| {
             self.hook_panicked(&*panic);

@@ -26,6 +26,8 @@ use tungstenite::protocol::Role;
 const SCRATCH: usize = 64 * 1024;
 /// Reads of one socket in a round; one that has more comes again in the next.
 const READS_PER_ROUND: usize = 4;
+/// How often the hub looks for silent peers and for what has lasted too long.
+const TICK: Duration = Duration::from_secs(1);
 /// How long a peer may take to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -56,7 +58,7 @@ pub(super) struct Shard {
 
 impl Shard {
     pub(super) fn new(shared: Arc<Shared>, relaying: Relaying, hooks: Option<Arc<dyn HubHooks>>) -> Self {
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let limits = shared.limits;
         let Relaying { fan_out, relay, identities } = relaying;
@@ -79,9 +81,6 @@ impl Shard {
     fn round(&mut self, context: &mut Context<'_>) -> Poll<CloseReason> {
         self.intake.shared.ready.register(context.waker());
         self.intake.now = self.started.elapsed();
-        while self.tick.poll_tick(context).is_ready() {
-            self.look_around();
-        }
         self.obey();
         let mut ready = std::mem::take(&mut self.ready);
         self.intake.shared.ready.take(&mut ready);
@@ -91,6 +90,10 @@ impl Shard {
         self.ready = ready;
         // Listeners and hooks may have given orders: they belong to this round.
         self.obey();
+        // After the reading: a peer whose answer came while the task was held up is not dead.
+        while self.tick.poll_tick(context).is_ready() {
+            self.look_around();
+        }
         self.write_dirty();
         self.intake.count();
         if let Some(until) = self.ending
@@ -139,11 +142,8 @@ impl Shard {
             self.intake.shared.links.fetch_sub(1, Relaxed);
             return;
         };
-        if !greeting.is_empty() {
-            self.intake.hub.send(id, greeting.into());
-        }
         let wake = SocketWaker::new(id.slot(), self.intake.shared.ready.clone());
-        let mut connection = Connection::new(id, socket, wake);
+        let mut connection = Connection::new(id, socket, greeting, wake);
         if self.intake.hooks.is_some() || reply.is_some() {
             let spoke = Arc::new(Spoke::new(id, identity, self.intake.shared.clone()));
             connection.spoke = Some(spoke.clone());
@@ -157,10 +157,11 @@ impl Shard {
             self.connections.resize_with(id.slot() + 1, || None);
         }
         let connection = self.connections[id.slot()].insert(connection);
-        match self.intake.take(connection, &mut received) {
-            Ok(()) => self.read(id.slot()),
-            Err(ending) => self.end(id.slot(), ending),
+        if let Err(ending) = self.intake.take(connection, &mut received) {
+            self.end(id.slot(), ending);
         }
+        self.read(id.slot());
+        self.write(id.slot());
     }
 
     fn serve(&mut self, slot: usize) {
@@ -185,7 +186,8 @@ impl Shard {
                 Poll::Ready(Err(error)) => return self.lost(slot, error.to_string()),
             };
             if let Err(ending) = self.intake.take(connection, &mut self.scratch[..read]) {
-                return self.end(slot, ending);
+                // Read on, for the peer's close or the end: a socket that was not read empty wakes nobody again.
+                self.end(slot, ending);
             }
             self.relieve();
         }
@@ -223,7 +225,10 @@ impl Shard {
                 closing.heed = Heed::Nothing;
                 self.write(slot);
             }
-            (Ending::Offence { .. }, State::Closing(closing)) => closing.heed = Heed::Nothing,
+            (Ending::Offence { .. }, State::Closing(closing)) => {
+                closing.heed = Heed::Nothing;
+                self.write(slot);
+            }
         }
     }
 
@@ -248,7 +253,11 @@ impl Shard {
             CloseReason::Refused { reason, .. } => reason.clone(),
             _ => Arc::default(),
         };
-        self.intake.hub.finish(id, Some(frame::close(Some(reason.code()), &words).into()), drop_rest);
+        if drop_rest {
+            connection.keep_begun(&mut self.intake.hub);
+        }
+        let code = Some(reason.code()).filter(|code| frame::may_be_sent(*code));
+        self.intake.hub.finish(id, Some(frame::close(code, &words).into()), drop_rest);
         let until = self.intake.now + CLOSE_TIMEOUT;
         connection.state = State::Closing(Closing { until, answered: false, heed, reason });
         self.write(id.slot());
@@ -271,6 +280,12 @@ impl Shard {
                 let _ = connection.poll_shutdown();
                 self.gone(slot);
             }
+            (Poll::Ready(Ok(())), State::Closing(Closing { heed: Heed::Nothing, .. })) => {
+                // The peer's answer cannot be read any more, and the peer waits for the server to end the stream. Its
+                // own end is waited for: with something unread, the socket's end would be a reset, which may take the
+                // close frame from the peer.
+                let _ = connection.poll_shutdown();
+            }
             (Poll::Pending, State::Open) if self.intake.hub.is_too_slow(id) => self.too_slow(id),
             _ => {}
         }
@@ -291,26 +306,24 @@ impl Shard {
     }
 
     fn too_slow(&mut self, id: LinkId) {
+        let Some(connection) = self.connections.get(id.slot()).and_then(Option::as_ref) else {
+            return;
+        };
+        if !matches!(connection.state, State::Open) {
+            // It was told already, and does not read.
+            return self.gone(id.slot());
+        }
         self.intake.too_slow += 1;
         let queued = self.intake.hub.waiting(id).map_or(0, |waiting| waiting.bytes());
-        if let Some(spoke) =
-            self.connections[id.slot()].as_ref().and_then(|connection| connection.spoke.clone())
-        {
+        if let Some(spoke) = connection.spoke.clone() {
             self.intake.hook(|hooks| hooks.backpressure(&spoke, queued));
         }
         tracing::debug!(link = %id, queued, "too slow");
-        let reason =
-            CloseReason::Refused { code: 1013, reason: "too slow: more waits than the bound".into() };
-        match &self.connections[id.slot()] {
-            Some(connection) if matches!(connection.state, State::Open) => {
-                self.close(id, reason, true, Heed::Close)
-            }
-            // It was closing already, and does not read.
-            _ => self.gone(id.slot()),
-        }
+        let reason = "too slow: more waits than the bound".into();
+        self.close(id, CloseReason::Refused { code: 1013, reason }, true, Heed::Close);
     }
 
-    /// Once a second: silent peers, and closes that were not answered.
+    /// Once a tick: silent peers, and closes that were not answered.
     fn look_around(&mut self) {
         let mut dead = Vec::new();
         let mut ping = Vec::new();
@@ -362,10 +375,14 @@ impl Shard {
         }
     }
 
-    /// Takes a connection out and gives its socket back, as long as it stands between two frames.
+    /// Takes a connection out and gives its socket back, as long as it stands between two messages.
     fn release(&mut self, id: LinkId) -> Option<Box<dyn super::Socket>> {
+        // What was dispatched before still goes out, as far as the socket takes it.
+        if self.intake.hub.contains(id) {
+            self.write(id.slot());
+        }
         let connection = self.connections.get_mut(id.slot())?.take_if(|connection| {
-            connection.id == id && matches!(connection.state, State::Open) && !connection.is_mid_frame()
+            connection.id == id && matches!(connection.state, State::Open) && connection.is_between_messages()
         })?;
         self.intake.hub.disconnect(id);
         self.intake.shared.links.fetch_sub(1, Relaxed);
@@ -376,10 +393,15 @@ impl Shard {
     }
 
     fn shut_down(&mut self, within: Duration) {
-        if self.ending.is_some() {
+        // Patience may be as long as a duration can be, and a second order may shorten it.
+        let until = self.intake.now.saturating_add(within);
+        let known = self.ending.replace(self.ending.map_or(until, |known| known.min(until)));
+        if within < TICK {
+            self.tick.reset_after(within);
+        }
+        if known.is_some() {
             return;
         }
-        self.ending = Some(self.intake.now + within);
         self.intake.hub.drain();
         for id in self.intake.hub.links().collect::<Vec<_>>() {
             let reason = CloseReason::Refused { code: 1001, reason: "the hub shuts down".into() };

@@ -8,7 +8,6 @@ use crate::event_target::{BoxFuture, CloseReason, DispatchError, LinkId};
 use crate::listeners::Listeners;
 use crate::protocol::hub::HubLimits;
 use crate::stats::Stats;
-use crate::topic::check_type;
 use crate::waiters::Waiters;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -122,14 +121,9 @@ impl Shared {
     }
 
     fn try_dispatch(&self, event: EventEnvelope, to: Option<LinkId>) -> Result<(), DispatchError> {
-        check_type(event.event_type())?;
+        let bytes = event.admitted(&self.limits.message)?.len();
         if let Some(reason) = self.listeners.closed() {
             return Err(DispatchError::Closed(reason));
-        }
-        let bytes = event.text()?.len();
-        let limit = self.limits.message.max_message;
-        if bytes > limit {
-            return Err(DispatchError::TooLarge { bytes, limit });
         }
         {
             let mut commands = self.commands();
@@ -181,9 +175,12 @@ impl Shared {
         self.waiters.wake_all();
     }
 
-    /// Resolves when the task has ended.
+    /// Resolves when the task has ended, every close notice was given and no listener is left.
     pub(super) fn ended(&self) -> BoxFuture<'_, CloseReason> {
-        Box::pin(self.waiters.until(|| self.commands().ended.clone()))
+        Box::pin(self.waiters.until(|| {
+            let ended = self.commands().ended.clone();
+            ended.filter(|_| self.listeners.ended().is_some())
+        }))
     }
 
     pub(super) fn publish_stats(&self, stats: Stats) {

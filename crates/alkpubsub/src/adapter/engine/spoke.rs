@@ -55,6 +55,7 @@ impl Spoke {
     }
 
     /// Closes the connection: what waits for it is sent first, then a close frame with this code and reason.
+    /// A code that RFC 6455 keeps off the wire (1005, 1006, 1015, below 1000, …) makes that frame an empty one.
     pub fn disconnect(&self, code: u16, reason: &str) {
         self.shared.order(Command::Close { link: self.id, code, reason: reason.into() });
     }
@@ -106,7 +107,7 @@ impl EventTarget for Spoke {
     }
 
     fn closed(&self) -> BoxFuture<'_, CloseReason> {
-        Box::pin(self.ended.until(|| self.listeners.closed()))
+        Box::pin(self.ended.until(|| self.listeners.ended()))
     }
 
     fn stats(&self) -> Stats {

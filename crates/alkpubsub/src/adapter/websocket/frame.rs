@@ -128,6 +128,11 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
+    /// Whether the next frame begins a message, as opposed to going on with one in fragments.
+    pub(crate) const fn is_between_messages(&self) -> bool {
+        self.assembly.is_none()
+    }
+
     /// Reads the next message from `buffer[*at..]` and moves `at` behind the frames it took.
     ///
     /// `None` asks for more bytes: the caller keeps those from `at` on, which are the beginning of one frame,
@@ -290,6 +295,12 @@ fn data(kind: Data, payload: Cow<'_, [u8]>) -> Message<'_> {
     }
 }
 
+/// Whether a close frame may hold this code.
+pub(crate) const fn may_be_sent(code: u16) -> bool {
+    // 1004 to 1006 and 1015 name what was never sent; 1012 to 1014 were registered after RFC 6455.
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
 /// Reads a close frame's payload.
 fn close_message(payload: &[u8]) -> Result<Message<'_>, Violation> {
     let (code, reason) = match payload.split_first_chunk() {
@@ -297,8 +308,7 @@ fn close_message(payload: &[u8]) -> Result<Message<'_>, Violation> {
         None if payload.is_empty() => return Ok(Message::Close { code: None, reason: "" }),
         None => return Err(Violation::HalfCloseCode),
     };
-    // 1004 to 1006 and 1015 name what was never sent; 1012 to 1014 were registered after RFC 6455.
-    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+    if !may_be_sent(code) {
         return Err(Violation::CloseCode(code));
     }
     let reason = str::from_utf8(reason).map_err(|_| Violation::CloseReason)?;

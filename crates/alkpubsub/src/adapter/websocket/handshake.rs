@@ -129,7 +129,7 @@ pub(crate) fn check<'h>(
     if let Some(origin) = origin
         && !std::str::from_utf8(origin).is_ok_and(|origin| origins.pass(origin))
     {
-        return refused(403, "this origin is not allowed; start the hub with --allow-origin to allow it");
+        return refused(403, "pages of this origin may not connect to this hub");
     }
     Ok(Upgrade { accept: derive_accept_key(key), subprotocol })
 }
@@ -156,6 +156,16 @@ impl Upgrade {
 }
 
 impl Refused {
+    /// The headers that its status calls for.
+    pub(crate) const fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self.status {
+            405 => &[("Allow", "GET")],
+            426 => &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+            503 => &[("Retry-After", "5")],
+            _ => &[],
+        }
+    }
+
     /// The answer that refuses it.
     pub(crate) fn response(self) -> String {
         let Self { status, why } = self;
@@ -170,12 +180,10 @@ impl Refused {
             505 => "HTTP Version Not Supported",
             _ => "Refused",
         };
-        let extra = match status {
-            405 => "Allow: GET\r\n",
-            426 => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-            503 => "Retry-After: 5\r\n",
-            _ => "",
-        };
+        let mut extra = String::new();
+        for (name, value) in self.headers() {
+            let _ = write!(extra, "{name}: {value}\r\n");
+        }
         let connection = if status == 426 { "close, Upgrade" } else { "close" };
         format!(
             "HTTP/1.1 {status} {reason}\r\nConnection: {connection}\r\n{extra}Content-Type: text/plain\r\n\

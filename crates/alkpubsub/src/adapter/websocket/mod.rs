@@ -6,6 +6,8 @@ pub(crate) mod client;
 pub(crate) mod frame;
 #[cfg(feature = "websocket-server")]
 mod handshake;
+#[cfg(feature = "hyper")]
+mod mounted;
 #[cfg(feature = "websocket-server")]
 mod server;
 

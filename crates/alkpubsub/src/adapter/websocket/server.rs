@@ -146,9 +146,12 @@ impl fmt::Debug for ServerOptions {
 /// ```
 #[derive(Debug)]
 pub struct WebSocketServerEventTarget {
-    hub: Handle,
-    origins: Arc<Origins>,
-    handshake_timeout: Duration,
+    pub(super) hub: Handle,
+    pub(super) origins: Arc<Origins>,
+    pub(super) handshake_timeout: Duration,
+    /// Connections that another server hands over. They end with this target.
+    #[cfg(feature = "hyper")]
+    pub(super) upgrades: std::sync::Mutex<JoinSet<()>>,
 }
 
 impl WebSocketServerEventTarget {
@@ -160,7 +163,13 @@ impl WebSocketServerEventTarget {
     pub fn new(options: ServerOptions) -> Self {
         let ServerOptions { limits, fan_out, relay, identities, origins, handshake_timeout, hooks } = options;
         let hub = Handle::start(limits, Relaying { fan_out, relay, identities }, hooks);
-        Self { hub, origins: Arc::new(origins), handshake_timeout }
+        Self {
+            hub,
+            origins: Arc::new(origins),
+            handshake_timeout,
+            #[cfg(feature = "hyper")]
+            upgrades: std::sync::Mutex::default(),
+        }
     }
 
     /// Accepts connections until the hub is closed: shakes hands with each, within the time and the limits given.
@@ -209,15 +218,16 @@ impl WebSocketServerEventTarget {
         self.hub.reserve()?.connect_as(Box::new(socket), identity.map(Into::into)).await
     }
 
-    /// Takes a connection out and gives its socket back as it stands: nothing is sent, nothing closed. `None` where
-    /// it is not there any more, is closing, or stands in the middle of a frame.
+    /// Takes a connection out and gives its socket back as it stands, not closed; what was dispatched before is
+    /// sent as far as the socket takes it at once. `None` where the connection is not there any more, is closing,
+    /// or stands in the middle of a message, its peer's or the hub's: ask again later.
     pub async fn remove_connection(&self, link: LinkId) -> Option<Box<dyn Socket>> {
         self.hub.remove_connection(link).await
     }
 
     /// Shuts down in order: new connections and subscriptions are refused, what waits is sent, every spoke gets a
     /// close frame (1001) and may send events until it answers (8 s at most). Returns when all are gone, or `within`
-    /// has passed.
+    /// has passed; a second call may shorten that, and not lengthen it.
     pub async fn shutdown(&self, within: Duration) {
         self.hub.begin_shutdown(within);
         self.hub.closed().await;
@@ -237,7 +247,11 @@ async fn shake_hands(
         match handshake::read(&head, &origins) {
             Ok(Some(granted)) => break place.map_err(refusal).map(|place| (place, granted)),
             Ok(None) => {}
-            Err(refused) => break Err(refused),
+            Err(refused) => {
+                // The answer's way may take as long as the peer likes: nobody else has to wait for the place.
+                drop(place);
+                break Err(refused);
+            }
         }
         if stream.read_buf(&mut head).await? == 0 {
             return Ok(());
@@ -260,7 +274,7 @@ async fn shake_hands(
     Ok(())
 }
 
-fn refusal(error: AddConnectionError) -> Refused {
+pub(super) fn refusal(error: AddConnectionError) -> Refused {
     match error {
         AddConnectionError::Full { .. } => handshake::FULL,
         AddConnectionError::Closed => handshake::CLOSING,

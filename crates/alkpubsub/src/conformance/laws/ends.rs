@@ -2,7 +2,7 @@
 
 use crate::conformance::Fixture;
 use crate::conformance::log::{
-    FENCE, Log, Verdict, What, ensure, ensure_eq, in_place, listen, numbered, peers, publish,
+    FENCE, Log, Verdict, What, comes_true, ensure, ensure_eq, in_place, listen, numbered, peers, publish,
     publish_numbers, unique,
 };
 use crate::conformance::run::{lock, waits_for};
@@ -12,7 +12,6 @@ use crate::event_target::{
 use crate::{End, EventEnvelope, Item, PubSub, SubscribeError};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// After its end a target says so, to everyone and in the same words.
 async fn is_closed(target: &Arc<dyn EventTarget>, reason: &CloseReason) -> Verdict {
@@ -93,16 +92,13 @@ pub(super) async fn connection_loss_outlives(fixture: &dyn Fixture) -> Verdict {
     fault.cut().await;
     // Nothing tells that a connection is down but the attempt.
     let lost = numbered(&event_type, "lost", 7)?;
-    loop {
-        match target.dispatch_event(lost.clone()) {
-            Err(DispatchError::Disconnected) => break,
-            Ok(()) | Err(DispatchError::Full) => {
-                waits_for("dispatch to say Disconnected");
-                fixture.timer(Duration::from_millis(2)).await;
-            }
-            Err(other) => ensure!(false, "while the connection is down dispatch gave {other:?}"),
-        }
-    }
+    let mut last = Ok(());
+    let mut settled = || {
+        last = target.dispatch_event(lost.clone());
+        !matches!(last, Ok(()) | Err(DispatchError::Full))
+    };
+    comes_true(fixture, "dispatch to say Disconnected".into(), &mut settled).await;
+    ensure!(matches!(last, Err(DispatchError::Disconnected)), "without a connection dispatch gave {last:?}");
     fault.heal().await;
     let gap = |heard: &[crate::conformance::log::Heard]| {
         heard
@@ -165,7 +161,9 @@ pub(super) async fn close(fixture: &dyn Fixture) -> Verdict {
             "the listener {by}, 0 on a topic and 1 on `close`, was told"
         );
     }
-    ensure_eq!(Arc::strong_count(&kept), 1, "after the end, the listener is held so often");
+    // A dispatch that was under way on another thread may have it in its hands a moment longer.
+    let let_go = || Arc::strong_count(&kept) == 1;
+    comes_true(fixture, "the target to let go of a listener after its end".into(), let_go).await;
     let stats = target.stats();
     ensure_eq!((stats.listeners, stats.topics), (0, 0), "listeners and topics after the end");
     let last = subscription.next().await.and_then(Item::event).and_then(|event| event.payload::<u64>().ok());
@@ -218,9 +216,11 @@ pub(super) async fn close_in_listener(fixture: &dyn Fixture) -> Verdict {
     waits_for("the end of a target that a listener closed");
     target.closed().await;
     log.until("the close notice", |heard| heard.iter().any(|call| call.by == 1).then_some(())).await;
+    // The listener that closed may still be at its last words, on its own thread.
+    comes_true(fixture, "both publications to be refused".into(), || lock(&results).len() == 2).await;
     let results = std::mem::take(&mut *lock(&results));
     let refused = results.iter().all(|result| matches!(result, Err(DispatchError::Closed(_))));
-    ensure!(results.len() == 2 && refused, "publishing on a target that is being closed gave {results:?}");
+    ensure!(refused, "publishing on a target that is being closed gave {results:?}");
     let heard: Vec<_> =
         log.all().iter().filter_map(|call| call.number()).filter(|number| *number == 7).collect();
     ensure!(heard.is_empty(), "an event that was published after `close` was heard");

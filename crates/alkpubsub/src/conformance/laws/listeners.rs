@@ -1,10 +1,10 @@
 //! What listeners may do and what is done to them: removal, reentrant, isolation.
 
 use crate::conformance::log::{
-    FENCE, Log, Verdict, What, ensure, ensure_eq, in_place, listen, numbered, peers, publish,
-    publish_numbers, unique,
+    FENCE, Heard, Log, Verdict, What, comes_true, ensure, ensure_eq, in_place, listen, numbered, peers,
+    publish, publish_numbers, unique,
 };
-use crate::conformance::run::{block_on, lock, on_thread};
+use crate::conformance::run::{block_on, both, lock, on_thread};
 use crate::conformance::{Fixture, Violation};
 use crate::waiters::Waiters;
 use crate::{DispatchError, EventEnvelope, EventTarget, InProcess, ListenerId, Notice, PubSub, TargetError};
@@ -77,9 +77,9 @@ pub(super) async fn removal_across_threads(fixture: &dyn Fixture) -> Verdict {
     listen(&*subscriber, &topic, log.listener(0)).await?;
     let progress = Arc::new(Progress::default());
     let publishing = {
-        let (publisher, event_type, progress) =
-            (peers.publisher.clone(), event_type.clone(), progress.clone());
-        on_thread(move || block_on(progress.publish(&*publisher, &event_type)))
+        let (publisher, event_type) = (peers.publisher.clone(), event_type.clone());
+        let (progress, log) = (progress.clone(), log.clone());
+        on_thread(move || block_on(progress.publish(&*publisher, &event_type, &log)))
     };
     let removing = async {
         for round in 1..=20 {
@@ -117,10 +117,12 @@ struct Progress {
 }
 
 impl Progress {
-    async fn publish(&self, publisher: &dyn EventTarget, event_type: &str) -> Verdict {
+    async fn publish(&self, publisher: &dyn EventTarget, event_type: &str, log: &Log) -> Verdict {
         while !self.stop.load(SeqCst) {
             let number = self.published.load(SeqCst) + 1;
             publish(publisher, numbered(event_type, "1", number)?).await?;
+            // A medium without bounds of its own must not fill faster than it is read.
+            self.arrived(log, number.saturating_sub(64)).await;
             self.published.store(number, SeqCst);
             self.changed.wake_all();
         }
@@ -131,37 +133,16 @@ impl Progress {
     async fn settle(&self, log: &Log) {
         let goal = self.published.load(SeqCst) + 2;
         self.changed.until(|| (self.published.load(SeqCst) >= goal).then_some(())).await;
-        let arrived = |heard: &[crate::conformance::log::Heard]| {
-            heard.iter().rev().any(|call| call.by == 0 && call.number() >= Some(goal)).then_some(())
+        self.arrived(log, goal).await;
+    }
+
+    async fn arrived(&self, log: &Log, number: u64) {
+        let arrived = |heard: &[Heard]| {
+            let found = heard.iter().rev().find_map(|call| call.number().filter(|_| call.by == 0));
+            (number == 0 || found >= Some(number)).then_some(())
         };
         log.until("an event that was published on another thread", arrived).await;
     }
-}
-
-/// Waits for two futures on this one task.
-async fn both<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> (A, B) {
-    let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
-    let (mut first, mut second) = (None, None);
-    std::future::poll_fn(|context| {
-        if first.is_none()
-            && let std::task::Poll::Ready(value) = one.as_mut().poll(context)
-        {
-            first = Some(value);
-        }
-        if second.is_none()
-            && let std::task::Poll::Ready(value) = other.as_mut().poll(context)
-        {
-            second = Some(value);
-        }
-        match (first.take(), second.take()) {
-            (Some(one), Some(other)) => std::task::Poll::Ready((one, other)),
-            (one, other) => {
-                (first, second) = (one, other);
-                std::task::Poll::Pending
-            }
-        }
-    })
-    .await
 }
 
 /// A subscription that is dropped leaves no listener behind.
@@ -300,7 +281,7 @@ pub(super) async fn isolation(fixture: &dyn Fixture) -> Verdict {
             "one panic was reported as {reported:?}"
         );
     }
-    ensure!(subscriber.stats().panicked >= 1, "the panic was not counted");
+    comes_true(fixture, "the panic to be counted".into(), || subscriber.stats().panicked >= 1).await;
     // The publisher's own end is as sound as before.
     let again = peers.publisher.dispatch_event(numbered(&event_type, "1", 3)?);
     ensure!(matches!(again, Ok(()) | Err(DispatchError::Full)), "after a panic, dispatch says {again:?}");

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod ends;
+mod hubs;
 mod listeners;
 mod loss;
 mod subscriptions;
@@ -69,6 +70,7 @@ laws! { $
     11 subscriptions::ready_waits [FarHub Confirms]
     11 subscriptions::ready_denied [FarHub Confirms]
     11 subscriptions::ready_unanswered [FarHub Confirms]
+    11 hubs::ready_answers [FarSpoke]
     12 wire_text::bad_input [Wire]
     13 loss::loss_is_seen []
     13 loss::loss_is_seen_far [FarHub]
@@ -79,5 +81,6 @@ laws! { $
     15 ends::close_wire [Wire Near]
     16 loss::bounded []
     16 loss::bounded_outbound [Stall FarHub]
+    16 hubs::bounded_slow_spoke [Stall FarSpoke]
     17 loss::undecodable []
 }

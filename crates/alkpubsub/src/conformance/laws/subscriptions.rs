@@ -4,7 +4,7 @@ use crate::conformance::log::{
     FENCE, Log, Verdict, ensure, ensure_eq, in_place, listen, numbered, peers, publish, publish_numbers,
     unique,
 };
-use crate::conformance::run::{is_pending, on_thread, waits_for};
+use crate::conformance::run::{both, is_pending, on_thread, waits_for};
 use crate::conformance::{Fixture, Wire};
 use crate::event_target::{EventTarget, Notice, Readiness};
 use crate::protocol::check::{MessageLimits, parts};
@@ -233,13 +233,8 @@ pub(super) async fn ready_denied(fixture: &dyn Fixture) -> Verdict {
         crate::conformance::block_on(until_asked(&far, &asking, "s"));
         far.send(denied);
     });
-    let mut denying = Box::pin(denying);
-    let mut subscribing = Box::pin(pubsub.subscribe_envelopes(&event_type, "3"));
-    let subscribed = std::future::poll_fn(|context| {
-        let _ = denying.as_mut().poll(context).is_ready();
-        subscribing.as_mut().poll(context)
-    })
-    .await;
+    let (denying, subscribed) = both(denying, pubsub.subscribe_envelopes(&event_type, "3")).await;
+    denying?;
     ensure_eq!(subscribed.map(drop), Err(SubscribeError::Denied(DenyReason::Draining)), "subscribing gave");
     Ok(())
 }

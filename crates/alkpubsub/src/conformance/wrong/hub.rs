@@ -6,8 +6,9 @@ use crate::conformance::run::lock;
 use crate::conformance::{FarSide, Fault, Fixture, Offers, Peers, RawMessage, Wire};
 use crate::event_target::{BoxFuture, Capabilities, Carries, EventTarget, Lifetime, Order};
 use crate::protocol::check::{MessageLimits, parts};
-use crate::protocol::control::{self, Control};
-use std::collections::BTreeSet;
+use crate::protocol::control::{self, Action, Control, DenyReason};
+use crate::{BadTopic, Topic};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -92,7 +93,7 @@ impl Fault for LinkFault {
     }
 }
 
-/// Three links to a hub that relays.
+/// Three links to a hub that relays, and a raw spoke.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HubFixture(pub(super) HubFlaw);
 
@@ -107,11 +108,30 @@ impl Fixture for HubFixture {
         }
     }
 
+    fn offers(&self) -> Offers {
+        Offers { stall: true, wire: Some(FarSide::Spoke), ..Offers::default() }
+    }
+
     fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
         let hub = Arc::new(Hub { flaw: self.0, state: Mutex::default() });
-        let mut links = (0..3).map(|number| -> Arc<dyn EventTarget> { hub.connect(number) });
+        let mut links = (0..RAW).map(|number| -> Arc<dyn EventTarget> { hub.connect(number) });
         let publisher = links.next();
-        let peers = publisher.map(|publisher| Peers::new(publisher, links.collect()));
+        let spoke = Socket { hub: hub.clone(), number: RAW };
+        let send = move |message| {
+            spoke.heard(match message {
+                RawMessage::Text(text) => text,
+                RawMessage::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            });
+        };
+        let wire = Wire::new(FarSide::Spoke, send);
+        let fault = Arc::new(RawSpoke { wire: wire.clone(), queue: Mutex::default() });
+        lock(&hub.state).raw = Some(fault.clone());
+        let peers = publisher.map(|publisher| {
+            Peers::new(publisher, links.collect())
+                .with_wire(wire, None)
+                .with_fault(fault)
+                .keeping(hub.clone())
+        });
         Box::pin(std::future::ready(peers.ok_or_else(String::new)))
     }
 
@@ -119,6 +139,12 @@ impl Fixture for HubFixture {
         super::deadline(self.0 == HubFlaw::None)
     }
 }
+
+/// The number of the raw spoke; links have those below.
+const RAW: usize = 3;
+
+/// Bytes that may wait for a raw spoke that does not read.
+const MAX_OUTBOUND: usize = 1 << 20;
 
 struct Hub {
     flaw: HubFlaw,
@@ -128,10 +154,60 @@ struct Hub {
 #[derive(Default)]
 struct State {
     links: Vec<Weak<Link>>,
+    raw: Option<Arc<RawSpoke>>,
     /// Topic and link.
     subscribed: BTreeSet<(String, usize)>,
+    /// Subscribed twice, where that counts.
+    twice: BTreeSet<(String, usize)>,
     /// Confirmed, but not in place yet, where that is the flaw.
     late: Vec<(String, usize)>,
+}
+
+/// The hub's end of the raw spoke.
+struct RawSpoke {
+    wire: Arc<Wire>,
+    queue: Mutex<RawQueue>,
+}
+
+#[derive(Default)]
+struct RawQueue {
+    stalled: bool,
+    too_slow: bool,
+    texts: Vec<String>,
+}
+
+impl RawSpoke {
+    fn send(&self, text: &str, bounded: bool) {
+        {
+            let mut queue = lock(&self.queue);
+            let queued: usize = queue.texts.iter().map(String::len).sum();
+            queue.too_slow |= bounded && queued > MAX_OUTBOUND;
+            if queue.too_slow {
+                return;
+            }
+            if queue.stalled {
+                queue.texts.push(text.to_owned());
+                return;
+            }
+        }
+        self.wire.heard(text);
+    }
+}
+
+impl Fault for RawSpoke {
+    fn stall(&self) -> BoxFuture<'_, ()> {
+        lock(&self.queue).stalled = true;
+        Box::pin(std::future::ready(()))
+    }
+
+    fn go_on(&self) -> BoxFuture<'_, ()> {
+        let queue = std::mem::take(&mut *lock(&self.queue));
+        queue.texts.into_iter().for_each(|text| self.wire.heard(text));
+        if queue.too_slow {
+            self.wire.ended(Some(1013));
+        }
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// One link's place at the hub.
@@ -151,28 +227,68 @@ impl Hub {
     }
 
     fn send(&self, number: usize, text: &str) {
-        let link = lock(&self.state).links.get(number).and_then(Weak::upgrade);
+        let (link, raw) = {
+            let state = lock(&self.state);
+            (state.links.get(number).and_then(Weak::upgrade), state.raw.clone().filter(|_| number == RAW))
+        };
         if let Some(link) = link {
             link.receive(&RawMessage::Text(text.to_owned()));
+        }
+        if let Some(raw) = raw {
+            raw.send(text, self.flaw != HubFlaw::WaitsForSlowSpoke);
         }
     }
 
     fn relay(&self, from: usize, topic: &str, text: &str) {
-        let to: Vec<_> = {
+        let to: BTreeMap<usize, usize> = {
             let mut state = lock(&self.state);
-            let of_topic = |(of, number): &(String, usize)| (of == topic).then_some(*number);
-            let to = state.subscribed.iter().filter_map(of_topic).collect();
+            let mut to = BTreeMap::new();
+            let of_topic = |(of, _): &&(String, usize)| of == topic;
+            for (_, number) in state.subscribed.iter().chain(&state.twice).filter(of_topic) {
+                *to.entry(*number).or_default() += 1;
+            }
+            if self.flaw == HubFlaw::SendsToAll {
+                (0..=RAW).for_each(|number| _ = to.entry(number).or_insert(1));
+            }
             let late = std::mem::take(&mut state.late);
             state.subscribed.extend(late);
             to
         };
-        for number in to {
+        for (number, held) in to {
             let times = match self.flaw {
                 HubFlaw::EchoesTwice if number == from => 2,
                 HubFlaw::NoEcho if number == from => 0,
-                _ => 1,
+                _ => held,
             };
             (0..times).for_each(|_| self.send(number, text));
+        }
+    }
+
+    fn subscribe(&self, number: usize, topic: &str) {
+        let denied = match Topic::parse(topic) {
+            Ok(_) => None,
+            Err(BadTopic::Reserved) => Some(DenyReason::Reserved),
+            Err(_) => Some(DenyReason::BadTopic),
+        };
+        if let Some(reason) = denied {
+            if self.flaw != HubFlaw::DeniesInSilence {
+                self.send(number, &control::denied(topic, Action::Subscribe, reason));
+            }
+            return;
+        }
+        let entry = (topic.to_owned(), number);
+        let again = {
+            let mut state = lock(&self.state);
+            let again = state.subscribed.contains(&entry);
+            match self.flaw {
+                HubFlaw::ConfirmsBeforeInPlace => state.late.push(entry),
+                HubFlaw::HeldTwiceDeliversTwice if again => _ = state.twice.insert(entry),
+                _ => _ = state.subscribed.insert(entry),
+            }
+            again
+        };
+        if !again || self.flaw != HubFlaw::AnswersOnce {
+            self.send(number, &control::subscribed(topic));
         }
     }
 }
@@ -185,20 +301,11 @@ impl Far for Socket {
                 let topic = format!("{}:{}", parts.event_type, parts.id);
                 self.hub.relay(self.number, &topic, &text);
             }
-            Ok(Some(Control::Subscribe(topic))) => {
-                let entry = (topic.clone().into_owned(), self.number);
-                let mut state = lock(&self.hub.state);
-                if self.hub.flaw == HubFlaw::ConfirmsBeforeInPlace {
-                    state.late.push(entry);
-                } else {
-                    state.subscribed.insert(entry);
-                }
-                drop(state);
-                self.hub.send(self.number, &control::subscribed(&topic));
-            }
-            Ok(Some(Control::Unsubscribe(topic))) => {
+            Ok(Some(Control::Subscribe(topic))) => self.hub.subscribe(self.number, &topic),
+            Ok(Some(Control::Unsubscribe(topic))) if self.hub.flaw != HubFlaw::IgnoresUnsubscribe => {
                 lock(&self.hub.state).subscribed.remove(&(topic.into_owned(), self.number));
             }
+            Ok(Some(Control::Ping(echo))) => self.hub.send(self.number, &control::pong(echo)),
             _ => {}
         }
     }

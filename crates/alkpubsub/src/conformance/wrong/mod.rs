@@ -166,5 +166,11 @@ wrong_targets! {
         EchoesTwice "sends a publisher its own event twice" by echo;
         NoEcho "does not send a publisher its own event" by echo;
         ConfirmsBeforeInPlace "confirms a subscription one event before it is in place" by ready;
+        AnswersOnce "does not answer a spoke that asks again for a topic that it holds" by ready_answers;
+        DeniesInSilence "does not say no" by ready_answers;
+        HeldTwiceDeliversTwice "delivers twice to a spoke that asked twice" by ready_answers;
+        SendsToAll "sends every event to every spoke" by ready_answers;
+        IgnoresUnsubscribe "goes on sending after __unsubscribe" by ready_answers;
+        WaitsForSlowSpoke "keeps everything for a spoke that does not read" by bounded_slow_spoke;
     }
 }

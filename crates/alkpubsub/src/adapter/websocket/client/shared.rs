@@ -11,7 +11,7 @@ use crate::protocol::check::{self, Refusal};
 use crate::protocol::control::Action;
 use crate::protocol::link::{ControlOverflow, Heard, Link};
 use crate::stats::Stats;
-use crate::topic::{Topic, check_type, with_topic};
+use crate::topic::{Topic, with_topic};
 use crate::waiters::Waiters;
 use bytestring::ByteString;
 use futures_util::task::AtomicWaker;
@@ -115,6 +115,10 @@ impl Shared {
     }
 
     pub(super) fn add(&self, name: &str, listener: Arc<dyn Listener>) -> Result<ListenerId, ListenError> {
+        let limit = self.options.link.max_topic;
+        if name.len() > limit {
+            return Err(ListenError::TopicTooLong { limit });
+        }
         // Where it is refused, it is dropped at the end of this function, without a lock.
         let given = listener.clone();
         let now = self.now();
@@ -146,15 +150,15 @@ impl Shared {
     }
 
     pub(super) fn dispatch(&self, event: &EventEnvelope) -> Result<(), DispatchError> {
-        let admitted = self.admit(event);
+        let admitted = event.admitted(&self.options.message);
         let mut state = self.lock();
         let open = match &state.stage {
             Stage::Open => Ok(()),
             Stage::Leaving => Err(DispatchError::Closed(CloseReason::Closed)),
             Stage::Closed(reason) => Err(DispatchError::Closed(reason.clone())),
         };
-        let taken = open.and(admitted).and_then(|message| {
-            let queued = state.link.send(message);
+        let taken = open.and(admitted).and_then(|text| {
+            let queued = state.link.send(Outgoing { text: text.clone(), event: true });
             queued.then_some(()).ok_or(DispatchError::Full)
         });
         match &taken {
@@ -169,16 +173,6 @@ impl Shared {
             self.task.wake();
         }
         taken
-    }
-
-    fn admit(&self, event: &EventEnvelope) -> Result<Outgoing, DispatchError> {
-        check_type(event.event_type())?;
-        let text = event.text()?;
-        self.options.message.admit(text).map_err(|refusal| match refusal {
-            Refusal::TooDeep { limit } => DispatchError::TooDeep { limit },
-            _ => DispatchError::TooLarge { bytes: text.len(), limit: self.options.message.max_message },
-        })?;
-        Ok(Outgoing { text: text.clone(), event: true })
     }
 
     /// Queues a ping; gives its number.

@@ -1,0 +1,233 @@
+//! Every bound of a hub, from both sides of it.
+
+use crate::support::{Hub, Raw, Recorder, denied, envelope, limits, recorded, subscribe, text, within};
+use alkpubsub::websocket_server::ServerOptions;
+use alkpubsub::{CloseReason, DispatchError, EventEnvelope, EventTarget};
+use std::io::{Read, Write};
+
+/// An envelope of exactly so many bytes.
+fn sized(bytes: usize) -> String {
+    let empty = envelope("a", "b", "\"\"").len();
+    envelope("a", "b", &format!("\"{}\"", "x".repeat(bytes - empty)))
+}
+
+#[tokio::test]
+async fn a_message_of_64_kib_is_taken_and_one_byte_more_ends_the_connection() {
+    let hub = Hub::relaying().await;
+    let mut subscriber = hub.subscriber(&["a:b"]).await;
+    let mut client = hub.client().await;
+    client.send_text(&sized(64 * 1024)).await;
+    assert_eq!(subscriber.text().await, sized(64 * 1024));
+    client.send_text(&sized(64 * 1024 + 1)).await;
+    client.closes_with(1009).await;
+    // The same in fragments.
+    let mut client = hub.client().await;
+    let message = sized(64 * 1024 + 1);
+    let (first, second) = message.as_bytes().split_at(40_000);
+    client.send([crate::support::frame(0x01, first), crate::support::frame(0x80, second)].concat()).await;
+    client.closes_with(1009).await;
+    assert_eq!(subscriber.flush().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_message_far_over_the_limit_is_refused_before_it_is_read() {
+    let hub = Hub::relaying().await;
+    let mut client = hub.client().await;
+    // The client is told although it is in the middle of ten MiB.
+    let message = text(&"x".repeat(10 << 20));
+    let Raw { .. } = &client;
+    let (mut read, mut write) = tokio::io::split(client.socket);
+    let writes = tokio::spawn(async move { tokio::io::AsyncWriteExt::write_all(&mut write, &message).await });
+    let mut answer = [0; 4];
+    within("the close", tokio::io::AsyncReadExt::read_exact(&mut read, &mut answer)).await.unwrap();
+    assert_eq!((answer[0], u16::from_be_bytes([answer[2], answer[3]])), (0x88, 1009));
+    drop(within("the rest", writes).await);
+    client = hub.client().await;
+    client.flush().await;
+}
+
+#[tokio::test]
+async fn depth_64_is_taken_and_65_is_refused() {
+    let hub = Hub::relaying().await;
+    let mut client = hub.subscriber(&["a:b"]).await;
+    let nested = |depth: usize| envelope("a", "b", &format!("{}{}", "[".repeat(depth), "]".repeat(depth)));
+    client.send_text(&nested(63)).await;
+    client.send_text(&nested(64)).await;
+    assert_eq!(client.flush().await, [nested(63)]);
+    assert_eq!(hub.stats().bad_input, 1);
+}
+
+#[tokio::test]
+async fn a_topic_of_256_bytes_is_too_long_and_the_limit_can_be_moved() {
+    let hub = Hub::with_limits(|limits| limits.max_topic = 10).await;
+    let mut client = hub.subscriber(&["a:12345678"]).await;
+    client.send_text(&subscribe("a:123456789")).await;
+    assert_eq!(client.text().await, denied("a:123456789", "subscribe", "topic_too_long"));
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_closed_and_the_others_get_everything_in_order() {
+    let (hooks, mut record) = Recorder::new();
+    let hub = Hub::start(ServerOptions::new().relay().hooks(hooks)).await;
+    let stuck = hub.subscriber(&["a:b"]).await;
+    let stuck_link = record.connected().await.id();
+    let mut reader = hub.subscriber(&["a:b"]).await;
+    record.connected().await;
+    let mut publisher = hub.client().await;
+    record.connected().await;
+    let filler = "x".repeat(10_000);
+    // The kernel's buffers take some MiB before anything waits in the hub.
+    let mut sent = 0;
+    loop {
+        publisher.publish("a", "b", &format!(r#"[{sent},"{filler}"]"#)).await;
+        assert_eq!(reader.text().await, envelope("a", "b", &format!(r#"[{sent},"{filler}"]"#)));
+        sent += 1;
+        if let Ok(crate::support::Saw::Backpressure(link, queued)) = record.0.try_recv() {
+            assert_eq!(link, stuck_link);
+            assert!(queued > 1 << 20 && queued < (1 << 20) + 20_000, "{queued}");
+            break;
+        }
+        assert!(sent < 10_000, "never too much");
+    }
+    assert_eq!(reader.flush().await, [""; 0]);
+    let stats = hub.stats();
+    assert_eq!((stats.too_slow, stats.links), (1, 3));
+    assert!(stats.queued_bytes < 100, "what waited is gone, the close frame is there: {stats:?}");
+    assert!(stats.dropped > 90, "{stats:?}");
+    // It reads on: everything up to the bound is there, in order, then the close.
+    let mut stuck = stuck;
+    let mut expected = 0;
+    let reason = loop {
+        match stuck.next().await {
+            crate::support::Heard::Text(text) => {
+                assert_eq!(text, envelope("a", "b", &format!(r#"[{expected},"{filler}"]"#)));
+                expected += 1;
+            }
+            crate::support::Heard::Close(code, reason) => {
+                assert_eq!(code, Some(1013));
+                break reason;
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(reason.contains("too slow") && expected < sent, "{reason}");
+    assert_eq!(u64::try_from(sent - expected).unwrap(), hub.stats().dropped);
+    stuck.send(crate::support::close(1013)).await;
+    stuck.ends().await;
+    let (link, reason) = record.disconnected().await;
+    assert_eq!((link, reason.code()), (stuck_link, 1013));
+    assert!(matches!(reason, CloseReason::Refused { .. }));
+}
+
+#[tokio::test]
+async fn where_too_much_waits_for_all_together_the_fullest_goes() {
+    let (hooks, mut record) = Recorder::new();
+    let options = ServerOptions::new().hooks(hooks).limits(limits(|limits| {
+        limits.max_outbound_total = 100_000;
+    }));
+    let hub = Hub::start(options).await;
+    let mut links = Vec::new();
+    let mut pipes = Vec::new();
+    for _ in 0..3 {
+        let (near, far) = tokio::io::duplex(64);
+        links.push(hub.add_connection(near, None).await.unwrap());
+        record.connected().await;
+        pipes.push(far);
+    }
+    let event = |size: usize| EventEnvelope::new("a", "b", &"x".repeat(size)).unwrap();
+    for (spoke, size) in links.iter().zip([30_000, 40_000, 20_000]) {
+        spoke.dispatch_event(event(10)).unwrap();
+        spoke.dispatch_event(event(size)).unwrap();
+    }
+    hub.until("waiting", |stats| stats.queued_bytes > 60_000).await;
+    assert!(record.0.try_recv().is_err(), "all together they are within the bound");
+    links[2].dispatch_event(event(15_000)).unwrap();
+    let (link, queued) = record.backpressure().await;
+    assert_eq!(link, links[1].id(), "the fullest, not the one that broke the bound");
+    assert!(queued > 40_000, "{queued}");
+    let mut second = Raw::over(pipes.remove(1));
+    // What was begun is ended, then the close frame.
+    assert_eq!(second.text().await, event(10).to_json().unwrap());
+    second.is_closed_with(1013).await;
+    assert_eq!(hub.stats().too_slow, 1);
+    let mut first = Raw::over(pipes.remove(0));
+    assert_eq!(first.text().await.len(), event(10).to_json().unwrap().len());
+    assert_eq!(first.text().await.len(), event(30_000).to_json().unwrap().len());
+}
+
+/// The reader has a thread of its own, as it would have a process of its own.
+#[test]
+fn a_fast_reader_of_a_burst_is_not_closed() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let hub = Hub::relaying().await;
+        let mut publishers = Vec::new();
+        for _ in 0..40 {
+            publishers.push(hub.client().await);
+        }
+        let reader = hub.subscriber(&["a:b"]).await;
+        let mut socket = reader.socket.into_std().unwrap();
+        socket.set_nonblocking(false).unwrap();
+        let message = envelope("a", "b", &format!("\"{}\"", "x".repeat(1000)));
+        // 40 sockets that have 100 KiB each to read: 4 MiB for one reader in one round.
+        let burst = text(&message).repeat(100);
+        let expected = 40 * 100 * (message.len() + 4);
+        let reading = std::thread::spawn(move || {
+            let (mut total, mut buffer) = (0, vec![0; 1 << 20]);
+            while total < expected {
+                match socket.read(&mut buffer) {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => total += read,
+                }
+            }
+            (total, socket)
+        });
+        for publisher in &mut publishers {
+            let mut sent = 0;
+            // As much as the kernel takes without the hub's reading.
+            while sent < burst.len() {
+                match publisher.socket.try_write(&burst[sent..]) {
+                    Ok(written) => sent += written,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        }
+        within("the reader", async {
+            while !reading.is_finished() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        let (total, mut socket) = reading.join().unwrap();
+        assert_eq!(total, expected);
+        assert_eq!(hub.stats().too_slow, 0);
+        socket.write_all(&crate::support::close(1000)).unwrap();
+    });
+}
+
+#[tokio::test]
+async fn the_programs_own_queue_is_bounded_and_says_when_there_is_room() {
+    let (hub, _record) = recorded(ServerOptions::new()).await;
+    let mut subscriber = hub.subscriber(&["a:b"]).await;
+    // Nothing yields here, so that the hub's task takes nothing meanwhile.
+    let event = EventEnvelope::new("a", "b", &1).unwrap();
+    let mut taken = 0;
+    let error = loop {
+        match hub.dispatch_event(event.clone()) {
+            Ok(()) => taken += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, DispatchError::Full), "{error:?}");
+    assert_eq!(taken, 4096);
+    within("room", hub.room()).await;
+    hub.dispatch_event(event).unwrap();
+    for _ in 0..taken + 1 {
+        subscriber.text().await;
+    }
+    assert_eq!((hub.stats().dispatched, hub.stats().rejected), (4097, 1));
+    // In bytes too.
+    let large = EventEnvelope::new("c", "d", &"x".repeat(60_000)).unwrap();
+    let taken = (0..1000).take_while(|_| hub.dispatch_event(large.clone()).is_ok()).count();
+    assert_eq!(taken, (4 << 20) / large.to_json().unwrap().len() + 1);
+}

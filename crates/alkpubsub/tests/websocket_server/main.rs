@@ -1,0 +1,16 @@
+//! The WebSocket hub, from both ends: bytes made by hand on plain sockets, and the program that owns the hub.
+//!
+//! Nothing here waits for time to pass. Whatever is awaited has a watchdog behind it, which fails the test.
+
+mod bad_input;
+mod churn;
+mod control;
+mod ends;
+mod fan_out;
+mod handshake;
+mod limits;
+#[cfg(feature = "hyper")]
+mod mounted;
+mod races;
+mod spokes;
+mod support;
