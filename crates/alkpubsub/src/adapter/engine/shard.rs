@@ -117,6 +117,8 @@ impl Shard {
                     let reason = CloseReason::Refused { code, reason };
                     self.close(link, reason, false, Heed::Events);
                 }
+                // Who gave up waiting would let the socket, and with it the connection, fall.
+                Command::Remove { reply, .. } if reply.is_closed() => {}
                 Command::Remove { link, reply } => drop(reply.send(self.release(link))),
                 Command::Shutdown { within } => self.shut_down(within),
             }
