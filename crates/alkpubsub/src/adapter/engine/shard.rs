@@ -167,10 +167,10 @@ impl Shard {
     }
 
     fn serve(&mut self, slot: usize) {
-        let Some(connection) = self.connections.get(slot).and_then(Option::as_ref) else {
+        let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
             return;
         };
-        connection.wake.taken();
+        connection.woken();
         self.read(slot);
         self.write(slot);
     }
