@@ -1,7 +1,8 @@
 //! The command line.
 
-use alkpubsub::MessageLimits;
+use crate::failure::Failure;
 use alkpubsub::websocket_server::HubLimits;
+use alkpubsub::{MessageLimits, Topic};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::fmt;
 use std::str::FromStr;
@@ -154,6 +155,12 @@ pub(crate) struct Sub {
     /// End with exit code 4 when this time passes without an event, as in `5s` or `1m 30s`.
     #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<humantime::Duration>,
+}
+
+/// A type and an id of the command line as a topic.
+pub(crate) fn topic(event_type: &str, id: &str) -> Result<Topic, Failure> {
+    Topic::new(event_type, id)
+        .map_err(|error| Failure::input(format!("{event_type:?} cannot be an event's type: {error}")))
 }
 
 /// A number of bytes: `65536`, `64KiB`, `1MiB`, `1GiB`.

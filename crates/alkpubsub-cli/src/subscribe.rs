@@ -1,6 +1,6 @@
 //! `alkpubsub sub`
 
-use crate::args::Sub;
+use crate::args::{Sub, topic};
 use crate::compact;
 use crate::failure::Failure;
 use crate::signals::Signals;
@@ -50,8 +50,7 @@ fn topics(words: &[String]) -> Result<Vec<Topic>, Failure> {
             let wrong = format!("the type {:?} has no id; an id that is empty is written ''", pair[0]);
             return Err(Failure::input(wrong));
         };
-        let topic = Topic::new(event_type, id)
-            .map_err(|error| Failure::input(format!("the type {event_type:?}: {error}")))?;
+        let topic = topic(event_type, id)?;
         let again = topics.iter().any(|known| known.event_type() == event_type && known.id() == id);
         if !again {
             topics.push(topic);

@@ -1,9 +1,13 @@
 //! The contract that every event target keeps.
 
 use crate::envelope::{EncodeError, EventEnvelope};
+use crate::protocol::check::{MessageLimits, Refusal};
 use crate::protocol::control::{Action, DenyReason, GapReason};
+pub use crate::protocol::hub::LinkId;
+pub use crate::protocol::link::Readiness;
 use crate::stats::Stats;
-use crate::topic::{BadTopic, Topic};
+use crate::topic::{BadTopic, Topic, check_type};
+use bytestring::ByteString;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,16 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A future behind a pointer, as the object-safe [`EventTarget`] needs it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// One connection of a hub, unique while the hub lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LinkId(pub(crate) u64);
-
-impl fmt::Display for LinkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// The handle of one added listener. Each `add` is a listener of its own.
 ///
@@ -274,6 +268,20 @@ pub enum DispatchError {
     Encode(#[from] EncodeError),
 }
 
+/// The text of an envelope to send, if it may be sent: what every target asks that has a far side.
+pub(crate) fn admit<'e>(
+    event: &'e EventEnvelope,
+    limits: &MessageLimits,
+) -> Result<&'e ByteString, DispatchError> {
+    check_type(event.event_type())?;
+    let text = event.text()?;
+    limits.admit(text).map_err(|refusal| match refusal {
+        Refusal::TooDeep { limit } => DispatchError::TooDeep { limit },
+        _ => DispatchError::TooLarge { bytes: text.len(), limit: limits.max_message },
+    })?;
+    Ok(text)
+}
+
 impl From<BadTopic> for DispatchError {
     fn from(error: BadTopic) -> Self {
         match error {
@@ -281,20 +289,6 @@ impl From<BadTopic> for DispatchError {
             other => Self::BadTopic(other),
         }
     }
-}
-
-/// What is known of a topic's subscription at the far side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Readiness {
-    /// No event published from now on is missed.
-    Confirmed,
-    /// The far side does not answer subscriptions (waited for once per connection, 2 s); events should come.
-    Unconfirmed,
-    /// The far side said no.
-    Denied(DenyReason),
-    /// The target is closed.
-    Closed,
 }
 
 /// Which events keep their order: those of one publisher over one connection, or of one topic only.

@@ -9,11 +9,11 @@ use super::control::{self, Action, Control, DenyReason, GapReason};
 use super::outbound::{Message, Outbound};
 use super::table::{Member, Table};
 use super::tolerance::Tolerance;
-use crate::event_target::LinkId;
 use crate::stats::Stats;
 use crate::topic::{self, BadTopic};
 use slab::Slab;
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,6 +141,16 @@ struct Link<M> {
     identity: Option<Arc<str>>,
     tolerance: Tolerance,
     outbound: Outbound<M>,
+}
+
+/// One connection of a hub, unique while the hub lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl LinkId {

@@ -4,7 +4,7 @@ use super::connection::Socket;
 use super::spoke::Spoke;
 use super::wake::ReadyList;
 use crate::envelope::EventEnvelope;
-use crate::event_target::{BoxFuture, CloseReason, DispatchError, LinkId};
+use crate::event_target::{BoxFuture, CloseReason, DispatchError, LinkId, admit};
 use crate::listeners::Listeners;
 use crate::protocol::hub::HubLimits;
 use crate::stats::Stats;
@@ -121,7 +121,7 @@ impl Shared {
     }
 
     fn try_dispatch(&self, event: EventEnvelope, to: Option<LinkId>) -> Result<(), DispatchError> {
-        let bytes = event.admitted(&self.limits.message)?.len();
+        let bytes = admit(&event, &self.limits.message)?.len();
         if let Some(reason) = self.listeners.closed() {
             return Err(DispatchError::Closed(reason));
         }

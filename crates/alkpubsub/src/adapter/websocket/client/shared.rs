@@ -3,7 +3,7 @@
 use super::ClientOptions;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{
-    CloseReason, DispatchError, ListenError, Listener, ListenerId, Notice, TargetError,
+    CloseReason, DispatchError, ListenError, Listener, ListenerId, Notice, TargetError, admit,
 };
 use crate::listeners::Listeners;
 use crate::protocol::Message;
@@ -150,7 +150,7 @@ impl Shared {
     }
 
     pub(super) fn dispatch(&self, event: &EventEnvelope) -> Result<(), DispatchError> {
-        let admitted = event.admitted(&self.options.message);
+        let admitted = admit(event, &self.options.message);
         let mut state = self.lock();
         let open = match &state.stage {
             Stage::Open => Ok(()),
