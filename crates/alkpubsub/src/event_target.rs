@@ -1,13 +1,11 @@
 //! The contract that every event target keeps.
 
 use crate::envelope::{EncodeError, EventEnvelope};
-use crate::protocol::check::{MessageLimits, Refusal};
 use crate::protocol::control::{Action, DenyReason, GapReason};
 pub use crate::protocol::hub::LinkId;
 pub use crate::protocol::link::Readiness;
 use crate::stats::Stats;
-use crate::topic::{BadTopic, Topic, check_type};
-use bytestring::ByteString;
+use crate::topic::{BadTopic, Topic};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -266,20 +264,6 @@ pub enum DispatchError {
     /// The payload cannot be written as JSON.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-}
-
-/// The text of an envelope to send, if it may be sent: what every target asks that has a far side.
-pub(crate) fn admit<'e>(
-    event: &'e EventEnvelope,
-    limits: &MessageLimits,
-) -> Result<&'e ByteString, DispatchError> {
-    check_type(event.event_type())?;
-    let text = event.text()?;
-    limits.admit(text).map_err(|refusal| match refusal {
-        Refusal::TooDeep { limit } => DispatchError::TooDeep { limit },
-        _ => DispatchError::TooLarge { bytes: text.len(), limit: limits.max_message },
-    })?;
-    Ok(text)
 }
 
 impl From<BadTopic> for DispatchError {

@@ -117,6 +117,8 @@ impl Shard {
                     let reason = CloseReason::Refused { code, reason };
                     self.close(link, reason, false, Heed::Events);
                 }
+                // Who gave up waiting would let the socket, and with it the connection, fall.
+                Command::Remove { reply, .. } if reply.is_closed() => {}
                 Command::Remove { link, reply } => drop(reply.send(self.release(link))),
                 Command::Shutdown { within } => self.shut_down(within),
             }
@@ -165,10 +167,10 @@ impl Shard {
     }
 
     fn serve(&mut self, slot: usize) {
-        let Some(connection) = self.connections.get(slot).and_then(Option::as_ref) else {
+        let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
             return;
         };
-        connection.wake.taken();
+        connection.woken();
         self.read(slot);
         self.write(slot);
     }

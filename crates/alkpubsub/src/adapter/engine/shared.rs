@@ -3,8 +3,9 @@
 use super::connection::Socket;
 use super::spoke::Spoke;
 use super::wake::ReadyList;
+use crate::adapter::admit;
 use crate::envelope::EventEnvelope;
-use crate::event_target::{BoxFuture, CloseReason, DispatchError, LinkId, admit};
+use crate::event_target::{BoxFuture, CloseReason, DispatchError, LinkId};
 use crate::listeners::Listeners;
 use crate::protocol::hub::HubLimits;
 use crate::stats::Stats;

@@ -1,9 +1,10 @@
 //! What the target and its task share.
 
 use super::ClientOptions;
+use crate::adapter::admit;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{
-    CloseReason, DispatchError, ListenError, Listener, ListenerId, Notice, TargetError, admit,
+    CloseReason, DispatchError, ListenError, Listener, ListenerId, Notice, TargetError,
 };
 use crate::listeners::Listeners;
 use crate::protocol::Message;
