@@ -154,7 +154,7 @@ impl Hub {
                     let _ = writeln!(io::stderr(), "alkpubsub: line {number} was left out: {why}");
                 }
                 Err(Wrong::Line(why)) => {
-                    let what_to_do = "what stands before it was sent; --skip-bad goes on";
+                    let what_to_do = "the lines before it were sent; --skip-bad goes on";
                     return Ok(Some(Failure::input(format!("line {number}: {why}; {what_to_do}"))));
                 }
             }
