@@ -34,6 +34,11 @@ pub(crate) async fn run(args: Pub) -> Result<(), Failure> {
     limits.max_depth = args.max_depth;
     let one = match args.event.as_slice() {
         [dash] if dash == "-" => None,
+        _ if args.skip_bad => {
+            let wrong =
+                "--skip-bad is about lines of standard input, so it needs `-` in the place of an event";
+            return Err(Failure::input(format!("{wrong}; see `alkpubsub pub --help`")));
+        }
         [event_type, id, payload] => Some(envelope(event_type, id, payload, &limits)?),
         _ => {
             let wrong = "an event is TYPE ID PAYLOAD, or `-` alone for envelopes on standard input";

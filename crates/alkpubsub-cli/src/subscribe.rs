@@ -96,8 +96,34 @@ async fn hear(
             output.end(Err(Failure::timeout(format!("no event within {patience}"))));
         }
         () = settled => {}
+        () = reader_gone() => output.end(Ok(())),
     }
     output.outcome()
+}
+
+/// Resolves when whoever reads our output has gone, where the system tells it: else the next event would be the one
+/// that shows it, and may never come.
+#[cfg(unix)]
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe; an `OwnedFd` stays what it is, so that this one is sound"
+)]
+async fn reader_gone() {
+    use std::os::fd::AsFd;
+    use tokio::io::{Interest, unix::AsyncFd};
+    let output = io::stdout().as_fd().try_clone_to_owned();
+    // Files cannot be watched, and nobody reads at their other end.
+    if let Ok(output) = output.and_then(|output| AsyncFd::with_interest(output, Interest::ERROR))
+        && output.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+#[cfg(not(unix))]
+async fn reader_gone() {
+    std::future::pending().await
 }
 
 /// Prints the events of one topic.

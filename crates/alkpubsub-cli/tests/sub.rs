@@ -168,7 +168,10 @@ async fn a_reader_that_goes_away_is_no_error() {
     peer.send(ENVELOPE).await;
     assert_eq!(sub.line().await, ENVELOPE);
     drop(sub.stdout.take());
-    peer.send(ENVELOPE).await;
+    // Elsewhere the next event shows it.
+    if !cfg!(target_os = "linux") {
+        peer.send(ENVELOPE).await;
+    }
     assert_eq!(peer.closed().await, 1000);
     drop(peer);
     sub.ended().await.assert(0, "");
