@@ -16,6 +16,8 @@ use std::sync::{Arc, OnceLock};
 pub struct EncodeError(Arc<str>);
 
 /// A payload that does not fit the Rust type asked for.
+///
+/// It has serde's own words for why, and these may quote a value of the payload: think of that where it is logged.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the payload does not fit {wanted}: {why}")]
 pub struct DecodeError {
