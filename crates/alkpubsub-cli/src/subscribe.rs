@@ -25,6 +25,7 @@ pub(crate) async fn run(args: Sub) -> Result<(), Failure> {
     let mut options = ClientOptions::DEFAULT;
     options.message.max_message = MAX_ENVELOPE;
     options.message.max_depth = MAX_DEPTH;
+    options.link.max_topic = MAX_ENVELOPE;
     options.close_timeout = CLOSE;
     let mut signals = Signals::listen()?;
     end_even_if_nobody_reads();

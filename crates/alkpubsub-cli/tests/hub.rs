@@ -163,6 +163,13 @@ async fn each_limit_is_an_option() {
     run(&["sub", &url, "a", "bc"]).await.assert(3, "topic_too_long");
     run(&["sub", &url, "a", "b", "a", "c"]).await.assert(3, "too_many_subscriptions");
 
+    let (_hub, url) = Program::hub(&["--max-topic", "1KiB"]).await;
+    let long = "b".repeat(1000);
+    let mut sub = Program::start(["sub", &url, "a", &long, "--count", "1", "--log", "alkpubsub=info"]);
+    assert!(sub.said().await.contains("Confirmed"));
+    run(&["pub", &url, "a", &long, "1"]).await.assert(0, "");
+    sub.ended().await.assert(0, "");
+
     let (_hub, url) = Program::hub(&["--max-links", "1"]).await;
     let one = spoke(&url).await;
     assert_eq!(refused(&url, None).await, 503);

@@ -114,8 +114,9 @@ impl Shard {
                 Command::Connect(connection) => self.connect(connection),
                 Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
                 Command::Close { link, code, reason } => {
-                    let reason = CloseReason::Refused { code, reason };
-                    self.close(link, reason, false, Heed::Events);
+                    // Who leaves in peace may finish what it says; who lost its rights may not.
+                    let heed = if matches!(code, 1000 | 1001) { Heed::Events } else { Heed::Close };
+                    self.close(link, CloseReason::Refused { code, reason }, false, heed);
                 }
                 // Who gave up waiting would let the socket, and with it the connection, fall.
                 Command::Remove { reply, .. } if reply.is_closed() => {}

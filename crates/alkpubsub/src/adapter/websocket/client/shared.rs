@@ -19,6 +19,7 @@ use futures_util::task::AtomicWaker;
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 /// What waits to be sent.
@@ -60,6 +61,8 @@ pub(super) struct State {
     pub(super) answered: bool,
     /// The task is gone.
     pub(super) ended: bool,
+    /// To stop it with, while it is there.
+    pub(super) task: Option<AbortHandle>,
     /// What was given to `new`, after the end.
     pub(super) socket: Option<Box<dyn Any + Send>>,
     counters: Stats,
@@ -80,6 +83,7 @@ impl Shared {
             stage: Stage::Open,
             answered: false,
             ended: false,
+            task: None,
             socket: None,
             counters: Stats::default(),
         };
