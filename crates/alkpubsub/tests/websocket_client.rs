@@ -8,6 +8,7 @@ use alkpubsub::{
     EventEnvelope, EventTarget, GapReason, Item, ListenError, Notice, PubSub, Readiness, SubscribeError,
     TargetError, WebSocketClientEventTarget, on_notice,
 };
+use futures_util::SinkExt;
 use peer::{Peer, Scripted, in_time, pair, pair_with, scripted};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -902,4 +903,20 @@ async fn a_target_is_chosen_by_its_url() {
         let error = alkpubsub::connect(url).await.err().unwrap().to_string();
         assert!(error.contains(words), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_listener_that_leaves_on_hearing_of_the_end_sends_nothing() {
+    let (target, mut peer) = pair().await;
+    let target = Arc::new(target);
+    let listener = target.add_event_listener(TOPIC, Arc::new(|_: &EventEnvelope| ())).unwrap();
+    assert_eq!(peer.text().await, SUBSCRIBE);
+    let own = Arc::downgrade(&target);
+    let leaves = on_notice(move |_| own.upgrade().unwrap().remove_event_listener(listener));
+    target.add_event_listener("close", Arc::new(leaves)).unwrap();
+    target.close();
+    let mut socket: WebSocketStream<TcpStream> = in_time(target.release()).await.unwrap();
+    assert_eq!(target.stats().queued_messages, 0);
+    socket.send(Message::text("mine again")).await.unwrap();
+    assert_eq!(peer.text().await, "mine again");
 }

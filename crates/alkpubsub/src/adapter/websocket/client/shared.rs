@@ -144,7 +144,14 @@ impl Shared {
             return;
         };
         if !Notice::NAMES.contains(&&*name) {
-            let unwanted = self.lock().link.unwant(&name);
+            let unwanted = {
+                let mut state = self.lock();
+                // After the end nothing is sent, not even for a listener that leaves on hearing of it.
+                if matches!(state.stage, Stage::Closed(_)) {
+                    return;
+                }
+                state.link.unwant(&name)
+            };
             self.controlled(unwanted);
         }
     }
