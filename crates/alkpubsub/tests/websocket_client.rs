@@ -920,3 +920,32 @@ async fn a_listener_that_leaves_on_hearing_of_the_end_sends_nothing() {
     socket.send(Message::text("mine again")).await.unwrap();
     assert_eq!(peer.text().await, "mine again");
 }
+
+#[tokio::test]
+async fn a_ping_behind_an_event_of_any_size_is_answered_after_it() {
+    let mut options = ClientOptions::DEFAULT;
+    options.message.max_message = 16 << 20;
+    let (target, mut peer) = pair_with(options).await;
+    let event = EventEnvelope::new("a", "b", &"x".repeat(10 << 20)).unwrap();
+    target.dispatch_event(event.clone()).unwrap();
+    let answering = async {
+        assert!(peer.text().await == event.to_json().unwrap());
+        peer.text().await;
+        peer.send(r#"{"type":"__pong","id":"","payload":{"echo":{"n":1}}}"#).await;
+    };
+    let (ponged, ()) = in_time(async { tokio::join!(target.ping(), answering) }).await;
+    assert_eq!(ponged, Ok(()));
+}
+
+#[tokio::test]
+async fn a_ping_that_does_not_fit_is_not_answered_by_itself() {
+    let mut options = ClientOptions::DEFAULT;
+    options.link.max_queued = 1;
+    let (target, _peer) = pair_with(options).await;
+    // The target's task does not run before the first of them waits.
+    let (first, second) = in_time(async { tokio::join!(target.ping(), target.ping()) }).await;
+    assert_eq!(
+        (first.map_err(|reason| reason.code()), second.map_err(|reason| reason.code())),
+        (Err(1013), Err(1013))
+    );
+}

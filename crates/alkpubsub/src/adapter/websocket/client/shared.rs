@@ -36,6 +36,10 @@ impl Message for Outgoing {
     fn weight(&self) -> usize {
         self.text.len()
     }
+
+    fn is_control(&self) -> bool {
+        !self.event
+    }
 }
 
 pub(super) struct Shared {
@@ -191,9 +195,9 @@ impl Shared {
             }
             state.link.ping()
         };
-        let number = queued.as_ref().copied().unwrap_or_default();
         self.controlled(queued);
-        Ok(number)
+        // Where it did not fit, the target is closed by now.
+        queued.map_err(|_| self.closed().unwrap_or(CloseReason::Closed))
     }
 
     /// After a control event was queued, or did not fit any more.
