@@ -198,8 +198,8 @@ impl<M: Message> Hub<M> {
         Some(LinkId::new(slot, self.serial))
     }
 
-    /// A link is gone; what waited for it is dropped. Gives how many messages that were.
-    pub fn disconnect(&mut self, id: LinkId) -> usize {
+    /// A link is gone; what waited for it is dropped. Gives how many events that were.
+    pub fn disconnect(&mut self, id: LinkId) -> u64 {
         if self.link(id).is_none() {
             return 0;
         }
@@ -207,8 +207,9 @@ impl<M: Message> Hub<M> {
         let link = self.links.remove(id.slot());
         self.queued.bytes -= link.outbound.bytes();
         self.queued.messages -= link.outbound.len();
-        self.counters.dropped += link.outbound.len() as u64;
-        link.outbound.len()
+        let events = events_in(&link.outbound);
+        self.counters.dropped += events;
+        events
     }
 
     /// A link is about to end: it holds no topic any more, gets `last`, and nothing behind it. With `drop_rest`,
@@ -221,7 +222,7 @@ impl<M: Message> Hub<M> {
             let rest = std::mem::take(&mut link.outbound);
             self.queued.bytes -= rest.bytes();
             self.queued.messages -= rest.len();
-            self.counters.dropped += rest.len() as u64;
+            self.counters.dropped += events_in(&rest);
         }
         if let Some(last) = last {
             self.send(id, last);
@@ -546,6 +547,10 @@ impl<M: Message> Hub<M> {
     fn link_mut(&mut self, id: LinkId) -> Option<&mut Link<M>> {
         self.links.get_mut(id.slot()).filter(|link| link.serial == id.serial())
     }
+}
+
+fn events_in<M: Message>(outbound: &Outbound<M>) -> u64 {
+    outbound.iter().filter(|message| !message.is_control()).count() as u64
 }
 
 /// Gives the bytes that wait for the link now.

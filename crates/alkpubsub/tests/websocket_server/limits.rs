@@ -231,3 +231,23 @@ async fn the_programs_own_queue_is_bounded_and_says_when_there_is_room() {
     let taken = (0..1000).take_while(|_| hub.dispatch_event(large.clone()).is_ok()).count();
     assert_eq!(taken, (4 << 20) / large.to_json().unwrap().len() + 1);
 }
+
+#[tokio::test]
+async fn what_is_counted_as_dropped_was_an_event() {
+    let hub = Hub::relaying().await;
+    let (near, far) = tokio::io::duplex(8);
+    let spoke = hub.add_connection(near, None).await.unwrap();
+    let mut client = Raw::over(far);
+    for topic in ["a:1", "a:2", "a:3"] {
+        client.send_text(&subscribe(topic)).await;
+    }
+    client.send(crate::support::frame(crate::support::PING, b"")).await;
+    hub.until("three answers waiting", |stats| stats.topics == 3).await;
+    for size in [1, 200, 60_000] {
+        spoke.dispatch_event(EventEnvelope::new("a", "1", &"x".repeat(size)).unwrap()).unwrap();
+    }
+    hub.until("three events waiting", |stats| stats.sent == 3).await;
+    drop(client);
+    let stats = hub.until_empty().await;
+    assert_eq!((stats.sent, stats.dropped), (3, 3));
+}
