@@ -949,3 +949,23 @@ async fn a_ping_that_does_not_fit_is_not_answered_by_itself() {
         (Err(1013), Err(1013))
     );
 }
+
+#[tokio::test]
+async fn bounds_and_times_may_be_as_large_as_they_can() {
+    let mut options = ClientOptions::DEFAULT;
+    (options.link.max_queued, options.link.max_queued_bytes) = (usize::MAX, usize::MAX);
+    options.link.answer_timeout = Duration::MAX;
+    options.close_timeout = Duration::MAX;
+    let (target, mut peer) = pair_with(options).await;
+    target.add_event_listener(TOPIC, Arc::new(|_: &EventEnvelope| ())).unwrap();
+    assert_eq!(peer.text().await, SUBSCRIBE);
+    peer.send(SUBSCRIBED).await;
+    assert_eq!(in_time(target.ready(TOPIC)).await, Readiness::Confirmed);
+    // Writing fails, and nothing is read for now.
+    let (target, mut script) = scripted(options);
+    script.fail_writing("no more");
+    target.dispatch_event(event(ENVELOPE)).unwrap();
+    script.written().await;
+    drop(script);
+    assert!(matches!(in_time(target.closed()).await, CloseReason::Lost { .. }));
+}

@@ -272,7 +272,7 @@ impl<M: Message> Link<M> {
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         match self.answering {
-            Answering::Unknown(Some(since)) => Some(since + self.options.answer_timeout),
+            Answering::Unknown(Some(since)) => Some(since.saturating_add(self.options.answer_timeout)),
             _ => None,
         }
     }

@@ -76,6 +76,14 @@ pub(super) enum Stage {
     Closed(CloseReason),
 }
 
+/// How far ahead a time lies that is too far ahead to be told.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// So long after a moment; a program that waits for ever says so with a time that no clock holds.
+pub(super) fn later(moment: Instant, time: Duration) -> Instant {
+    moment.checked_add(time).unwrap_or_else(|| moment + FAR)
+}
+
 impl Shared {
     pub(super) fn new(options: ClientOptions) -> Self {
         let state = State {
@@ -108,7 +116,7 @@ impl Shared {
 
     /// The link's time as the runtime counts it.
     pub(super) fn at(&self, time: Duration) -> Instant {
-        self.start + time
+        later(self.start, time)
     }
 
     pub(super) fn closed(&self) -> Option<CloseReason> {
