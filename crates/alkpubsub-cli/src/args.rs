@@ -64,7 +64,7 @@ pub(crate) struct Limits {
     /// The longest message.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.message.max_message))]
     pub(crate) max_message: Size,
-    /// How deep a message may nest; the envelope itself is 1.
+    /// How deep a message may nest, 1024 at most; the envelope itself is 1.
     #[arg(long, value_name = "LEVELS", default_value_t = HubLimits::DEFAULT.message.max_depth)]
     pub(crate) max_depth: usize,
     /// The longest topic.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 /// What the hub may send: its own limits are for it to keep.
 const MAX_ENVELOPE: usize = 64 << 20;
-const MAX_DEPTH: usize = 1024;
+const MAX_DEPTH: usize = alkpubsub::MessageLimits::MOST_DEPTH;
 /// How long the close may take at the end.
 const CLOSE: Duration = Duration::from_secs(1);
 
