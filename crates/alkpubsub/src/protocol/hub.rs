@@ -160,7 +160,8 @@ impl LinkId {
 }
 
 impl<M: Message> Hub<M> {
-    /// A hub without links. With `identities`, `direct:<identity>` may be subscribed to by its owner alone.
+    /// A hub without links. With `identities`, `direct:<identity>` may be subscribed to by its owner alone; so it is,
+    /// too, from the first link on that comes with an identity.
     #[must_use]
     pub fn new(limits: HubLimits, fan_out: FanOut, identities: bool) -> Self {
         Self {
@@ -184,6 +185,7 @@ impl<M: Message> Hub<M> {
             return None;
         }
         self.serial = self.serial.wrapping_add(1);
+        self.identities |= identity.is_some();
         let slot = self.links.insert(Link {
             serial: self.serial,
             dirty: false,

@@ -37,7 +37,7 @@ pub(crate) struct Relaying {
     pub(crate) fan_out: FanOut,
     /// Whether an event of any spoke goes to the others, without the program's doing.
     pub(crate) relay: bool,
-    /// Whether connections have identities, which own `direct:<identity>`.
+    /// Whether connections have identities, which own `direct:<identity>`, also before the first of them is there.
     pub(crate) identities: bool,
 }
 

@@ -32,7 +32,9 @@ pub struct ServerOptions {
     /// Whether an event of any spoke goes to all who want it, the sender included. `false` in a library: there
     /// the program's listeners decide what becomes of it.
     pub relay: bool,
-    /// Whether connections have identities: then `direct:<identity>` may be subscribed to by its owner alone.
+    /// Whether connections have identities: then `direct:<identity>` may be subscribed to by its owner alone. So it
+    /// is without this from the first connection on that is added with an identity; where others may come before
+    /// that one, say it here.
     pub identities: bool,
     /// Which web pages may connect.
     pub origins: Origins,
