@@ -88,7 +88,7 @@ impl Shard {
             self.serve(slot);
         }
         self.ready = ready;
-        // Listeners and hooks may have given orders: they belong to this round.
+        // Listeners and hooks may have given orders since: they belong to this round.
         self.obey();
         // After the reading: a peer whose answer came while the task was held up is not dead.
         while self.tick.poll_tick(context).is_ready() {
@@ -160,7 +160,10 @@ impl Shard {
         if let Err(ending) = self.intake.take(connection, &mut received) {
             self.end(id.slot(), ending);
         }
-        self.read(id.slot());
+        // It is read in this round, where orders may be obeyed between two reads: not here, within one.
+        if let Some(connection) = self.connections.get(id.slot()).and_then(Option::as_ref) {
+            connection.requeue();
+        }
         self.write(id.slot());
     }
 
@@ -189,6 +192,8 @@ impl Shard {
                 // Read on, for the peer's close or the end: a socket that was not read empty wakes nobody again.
                 self.end(slot, ending);
             }
+            // What listeners gave in answer to one read fits the queue of orders; of a whole round it might not.
+            self.obey();
             self.relieve();
         }
         if let Some(connection) = self.connections.get(slot).and_then(Option::as_ref) {
