@@ -79,6 +79,9 @@ pub(crate) struct Limits {
     /// What may wait for one connection; beyond, it is closed with 1013.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_outbound))]
     pub(crate) max_outbound: Size,
+    /// Messages that may wait for one connection; beyond, it is closed with 1013.
+    #[arg(long, value_name = "MESSAGES", default_value_t = HubLimits::DEFAULT.max_outbound_messages)]
+    pub(crate) max_outbound_messages: usize,
     /// What may wait for all connections together.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_outbound_total))]
     pub(crate) max_outbound_total: Size,

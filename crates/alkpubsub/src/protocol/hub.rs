@@ -42,6 +42,9 @@ pub struct HubLimits {
     pub max_links: usize,
     /// Bytes that may wait for one link after a write was tried; beyond, it is closed with 1013.
     pub max_outbound: usize,
+    /// Messages that may wait for one link after a write was tried; beyond, it is closed with 1013. The smallest, an
+    /// answer to a ping frame, takes many times its two bytes to keep.
+    pub max_outbound_messages: usize,
     /// Bytes that may wait for all links together; beyond, the link with most waiting is closed with 1013.
     pub max_outbound_total: usize,
     /// How long a link may be silent before it is pinged.
@@ -52,13 +55,14 @@ pub struct HubLimits {
 
 impl HubLimits {
     /// The hub program's defaults: 64 KiB a message, 64 deep, topics of 255 bytes, 128 of them a link, 65,536
-    /// links, 1 MiB outbound a link and 256 MiB in all, a ping after 25 s with 8 s to answer.
+    /// links, 1 MiB and 16,384 messages outbound a link and 256 MiB in all, a ping after 25 s with 8 s to answer.
     pub const DEFAULT: Self = Self {
         message: MessageLimits::DEFAULT,
         max_topic: 255,
         max_topics_per_link: 128,
         max_links: 65_536,
         max_outbound: 1 << 20,
+        max_outbound_messages: 16_384,
         max_outbound_total: 256 << 20,
         ping_interval: Duration::from_secs(25),
         ping_timeout: Duration::from_secs(8),
@@ -342,8 +346,7 @@ impl<M: Message> Hub<M> {
     /// Queues an event for all who want its topic; `make` is called once, and only if somebody does. Gives how
     /// many they are.
     pub fn fan_out(&mut self, topic: &str, make: impl FnOnce() -> M) -> usize {
-        let Self { links, table, dirty, overfull, .. } = self;
-        let max_outbound = self.limits.max_outbound;
+        let Self { links, table, dirty, overfull, limits, .. } = self;
         let (receivers, weight) = match self.fan_out {
             FanOut::Subscribed => {
                 let members = table.members(topic);
@@ -352,7 +355,7 @@ impl<M: Message> Hub<M> {
                 }
                 let message = make();
                 for &Member { link, .. } in members {
-                    *overfull |= queue(&mut links[link], link, &message, dirty) > max_outbound;
+                    *overfull |= queue(&mut links[link], link, &message, dirty, limits);
                 }
                 (members.len(), message.weight())
             }
@@ -363,7 +366,7 @@ impl<M: Message> Hub<M> {
                 }
                 let (message, mut count) = (make(), 0);
                 for (slot, link) in receivers {
-                    *overfull |= queue(link, slot, &message, dirty) > max_outbound;
+                    *overfull |= queue(link, slot, &message, dirty, limits);
                     count += 1;
                 }
                 (count, message.weight())
@@ -406,7 +409,7 @@ impl<M: Message> Hub<M> {
         if let Some(link) = self.links.get_mut(slot).filter(open) {
             self.queued.bytes += message.weight();
             self.queued.messages += 1;
-            self.overfull |= queue(link, slot, &message, &mut self.dirty) > self.limits.max_outbound;
+            self.overfull |= queue(link, slot, &message, &mut self.dirty, &self.limits);
         }
     }
 
@@ -479,6 +482,7 @@ impl<M: Message> Hub<M> {
         self.link(id).is_some_and(|link| {
             let oldest = link.outbound.iter().next().map_or(0, Message::weight);
             link.outbound.bytes() - oldest > self.limits.max_outbound
+                || link.outbound.len().saturating_sub(1) > self.limits.max_outbound_messages
         })
     }
 
@@ -555,15 +559,21 @@ fn events_in<M: Message>(outbound: &Outbound<M>) -> u64 {
     outbound.iter().filter(|message| !message.is_control()).count() as u64
 }
 
-/// Gives the bytes that wait for the link now.
-fn queue<M: Message>(link: &mut Link<M>, slot: usize, message: &M, dirty: &mut Vec<usize>) -> usize {
+/// Gives whether more waits for the link now than may.
+fn queue<M: Message>(
+    link: &mut Link<M>,
+    slot: usize,
+    message: &M,
+    dirty: &mut Vec<usize>,
+    limits: &HubLimits,
+) -> bool {
     link.outbound.push(message.clone());
     link.used = true;
     if !link.dirty {
         link.dirty = true;
         dirty.push(slot);
     }
-    link.outbound.bytes()
+    link.outbound.bytes() > limits.max_outbound || link.outbound.len() > limits.max_outbound_messages
 }
 
 #[cfg(test)]

@@ -251,3 +251,22 @@ async fn what_is_counted_as_dropped_was_an_event() {
     let stats = hub.until_empty().await;
     assert_eq!((stats.sent, stats.dropped), (3, 3));
 }
+
+/// A frame of two bytes takes some fifty to keep, so that a bound in bytes alone would be none.
+#[tokio::test]
+async fn answers_to_pings_that_nobody_reads_are_bounded_in_number() {
+    let hub = Hub::with_limits(|limits| limits.max_outbound_messages = 1000).await;
+    let (near, far) = tokio::io::duplex(1 << 16);
+    hub.add_connection(near, None).await.unwrap();
+    let mut client = Raw::over(far);
+    let pings = crate::support::frame(crate::support::PING, b"").repeat(1000);
+    // The pipe takes 32,768 answers before anything waits in the hub.
+    for _ in 0..32 {
+        client.send(&pings).await;
+    }
+    hub.until("all written", |stats| stats.queued_messages == 0).await;
+    client.send(pings.repeat(3)).await;
+    let stats = hub.until("too slow", |stats| stats.too_slow == 1).await;
+    assert!(stats.queued_messages <= 1, "{stats:?}");
+    client.is_closed_with(1013).await;
+}

@@ -124,8 +124,8 @@ impl fmt::Debug for ServerOptions {
 ///
 /// # Overload and close
 /// Dispatched events wait in a queue (4,096 events, 4 MiB) until the task's next round; beyond it,
-/// [`DispatchError::Full`]. A spoke for which more than [`HubLimits::max_outbound`] waits after a write was tried is
-/// closed with 1013. [`close`](EventTarget::close) sends every spoke a close frame (1001) behind what waits for it.
+/// [`DispatchError::Full`]. A spoke for which more than [`HubLimits::max_outbound`] or
+/// [`HubLimits::max_outbound_messages`] waits after a write was tried is closed with 1013. [`close`](EventTarget::close) sends every spoke a close frame (1001) behind what waits for it.
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
