@@ -969,3 +969,15 @@ async fn bounds_and_times_may_be_as_large_as_they_can() {
     drop(script);
     assert!(matches!(in_time(target.closed()).await, CloseReason::Lost { .. }));
 }
+
+/// A hub denies it with the topic in its words, and that would be longer than a message may be.
+#[tokio::test]
+async fn an_event_on_a_topic_over_the_limit_is_not_sent() {
+    let (target, mut peer) = pair().await;
+    let on_topic_of = |bytes: usize| EventEnvelope::new("a", &"x".repeat(bytes - 2), &1).unwrap();
+    let refused = target.dispatch_event(on_topic_of(4097));
+    assert!(matches!(refused, Err(DispatchError::TopicTooLong { limit: 4096 })), "{refused:?}");
+    target.dispatch_event(on_topic_of(4096)).unwrap();
+    assert_eq!(peer.text().await, on_topic_of(4096).to_json().unwrap());
+    assert_eq!((target.stats().dispatched, target.stats().rejected), (1, 1));
+}

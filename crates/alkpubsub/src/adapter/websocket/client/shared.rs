@@ -169,7 +169,12 @@ impl Shared {
     }
 
     pub(super) fn dispatch(&self, event: &EventEnvelope) -> Result<(), DispatchError> {
-        let admitted = event.admitted(&self.options.message);
+        let limit = self.options.link.max_topic;
+        let admitted = if event.topic().as_str().len() > limit {
+            Err(DispatchError::TopicTooLong { limit })
+        } else {
+            event.admitted(&self.options.message)
+        };
         let mut state = self.lock();
         let open = match &state.stage {
             Stage::Open => Ok(()),
