@@ -1,7 +1,8 @@
 //! The command line.
 
-use alkpubsub::MessageLimits;
+use crate::failure::Failure;
 use alkpubsub::websocket_server::HubLimits;
+use alkpubsub::{MessageLimits, Topic};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::fmt;
 use std::str::FromStr;
@@ -52,7 +53,7 @@ pub(crate) struct Hub {
     pub(crate) fan_out: To,
     /// Let web pages of this origin connect, as in `https://example.org`; `*` for all. May be repeated. Pages from
     /// this machine, and what is no browser, always may.
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     pub(crate) allow_origin: Vec<String>,
     #[command(flatten)]
     pub(crate) limits: Limits,
@@ -125,10 +126,11 @@ pub(crate) struct Pub {
     /// one envelope a line.
     #[arg(value_name = "TYPE ID PAYLOAD", required = true, num_args = 1..=3, allow_negative_numbers = true)]
     pub(crate) event: Vec<String>,
-    /// With `-`: name a line that is no envelope on stderr, and go on.
+    /// With `-` only: name a line that is no envelope on stderr, and go on.
     #[arg(long)]
     pub(crate) skip_bad: bool,
-    /// How deep an envelope may nest; for a hub with another limit than the usual one.
+    /// How deep an envelope may nest; for a hub with another limit than the usual one. A hub leaves out what nests
+    /// deeper than its own limit, and nothing says so.
     #[arg(long, value_name = "LEVELS", default_value_t = MessageLimits::DEFAULT.max_depth)]
     pub(crate) max_depth: usize,
 }
@@ -157,6 +159,23 @@ pub(crate) struct Sub {
     /// End with exit code 4 when this time passes without an event, as in `5s` or `1m 30s`.
     #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<humantime::Duration>,
+}
+
+/// A type and an id of the command line as a topic.
+pub(crate) fn topic(event_type: &str, id: &str) -> Result<Topic, Failure> {
+    Topic::new(event_type, id)
+        .map_err(|error| Failure::input(format!("{event_type:?} cannot be an event's type: {error}")))
+}
+
+/// An origin as browsers write it: nothing else would ever be equal to one.
+fn origin(text: &str) -> Result<String, &'static str> {
+    let host = text.split_once("://").filter(|(scheme, _)| !scheme.is_empty()).map_or("", |(_, host)| host);
+    if text == "*" || !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', '*']) {
+        Ok(text.into())
+    } else {
+        Err("an origin is a scheme and a host, with the port where it is not the scheme's own, as in \
+             https://example.org or http://example.org:8080")
+    }
 }
 
 /// A number of bytes: `65536`, `64KiB`, `1MiB`, `1GiB`.
@@ -194,6 +213,17 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn origins_are_what_browsers_send() {
+        for text in ["*", "https://example.org", "http://[2001:db8::1]:8080", "chrome-extension://abc"] {
+            assert_eq!(origin(text).as_deref(), Ok(text));
+        }
+        for text in ["", "example.org", "https://", "://example.org", "https://example.org/", "https://*.org"]
+        {
+            assert!(origin(text).is_err(), "{text}");
+        }
     }
 
     #[test]

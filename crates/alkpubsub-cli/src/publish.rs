@@ -1,6 +1,6 @@
 //! `alkpubsub pub`
 
-use crate::args::Pub;
+use crate::args::{Pub, topic};
 use crate::failure::Failure;
 use crate::signals::Signals;
 use alkpubsub::{
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use std::io::{self, BufRead, Write};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// The longest envelope that is sent. The hub has a limit of its own, and says so.
@@ -19,10 +19,12 @@ const MAX_ENVELOPE: usize = 64 << 20;
 /// How long the hub may take to answer the last ping while nothing moves, before it counts as one that does not know
 /// pings.
 const PONG: Duration = Duration::from_secs(3);
+/// How often it is looked whether something moves.
+const LOOK: Duration = Duration::from_millis(100);
 /// How long it may then take to answer the close.
-const CLOSE: Duration = Duration::from_secs(10);
-/// How long the close may take after Ctrl-C.
-const CLOSE_WHEN_INTERRUPTED: Duration = Duration::from_secs(1);
+const CLOSE: Duration = Duration::from_secs(5);
+/// How long the close may take where nothing depends on it, as after Ctrl-C.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// Lines that are read ahead.
 const AHEAD: usize = 64;
 
@@ -32,6 +34,11 @@ pub(crate) async fn run(args: Pub) -> Result<(), Failure> {
     limits.max_depth = args.max_depth;
     let one = match args.event.as_slice() {
         [dash] if dash == "-" => None,
+        _ if args.skip_bad => {
+            let wrong =
+                "--skip-bad is about lines of standard input, so it needs `-` in the place of an event";
+            return Err(Failure::input(format!("{wrong}; see `alkpubsub pub --help`")));
+        }
         [event_type, id, payload] => Some(envelope(event_type, id, payload, &limits)?),
         _ => {
             let wrong = "an event is TYPE ID PAYLOAD, or `-` alone for envelopes on standard input";
@@ -40,6 +47,7 @@ pub(crate) async fn run(args: Pub) -> Result<(), Failure> {
     };
     let mut options = ClientOptions::DEFAULT;
     options.message = limits;
+    options.close_timeout = LAST_WORD;
     let mut signals = Signals::listen()?;
     let hub = tokio::select! {
         hub = Hub::connect(&args.url, options) => hub?,
@@ -57,7 +65,7 @@ pub(crate) async fn run(args: Pub) -> Result<(), Failure> {
         sent = sending => sent,
         () = signals.next() => {
             // What was read goes out still, if it can at once.
-            drop(hub.target.disconnect(CLOSE_WHEN_INTERRUPTED).await);
+            drop(hub.target.disconnect(LAST_WORD).await);
             Ok(())
         }
     };
@@ -74,6 +82,7 @@ fn envelope(
     let payload: &RawValue = serde_json::from_str(payload).map_err(|error| {
         Failure::input(format!("the payload is not JSON: {error}; a text is written '\"like this\"'"))
     })?;
+    topic(event_type, id)?;
     let envelope =
         EventEnvelope::new(event_type, id, &payload).map_err(|error| Failure::input(error.to_string()))?;
     let text = envelope.to_json().map_err(|error| Failure::input(error.to_string()))?;
@@ -170,14 +179,17 @@ impl Hub {
     /// Returns when the hub has handled all that was published.
     async fn flush(&self) -> Result<(), Failure> {
         let mut ping = pin!(self.target.ping());
-        loop {
-            let waiting = self.target.stats().queued_bytes;
-            match tokio::time::timeout(PONG, &mut ping).await {
+        let (mut waiting, mut moved) = (u64::MAX, Instant::now());
+        while moved.elapsed() < PONG {
+            match tokio::time::timeout(LOOK, &mut ping).await {
                 Ok(Ok(())) => return self.denied(),
                 Ok(Err(reason)) => return Err(Failure::ended(&reason)),
+                Err(_) => {}
+            }
+            let still = self.target.stats().queued_bytes;
+            if still < waiting {
                 // It takes what is sent, and has not come to the ping yet.
-                Err(_) if self.target.stats().queued_bytes < waiting => {}
-                Err(_) => break,
+                (waiting, moved) = (still, Instant::now());
             }
         }
         tracing::debug!("the hub does not answer pings, so it is asked by the close");

@@ -1,6 +1,6 @@
 //! `alkpubsub sub`
 
-use crate::args::Sub;
+use crate::args::{Sub, topic};
 use crate::compact;
 use crate::failure::Failure;
 use crate::signals::Signals;
@@ -25,6 +25,7 @@ pub(crate) async fn run(args: Sub) -> Result<(), Failure> {
     let mut options = ClientOptions::DEFAULT;
     options.message.max_message = MAX_ENVELOPE;
     options.message.max_depth = MAX_DEPTH;
+    options.link.max_topic = MAX_ENVELOPE;
     options.close_timeout = CLOSE;
     let mut signals = Signals::listen()?;
     end_even_if_nobody_reads();
@@ -50,8 +51,7 @@ fn topics(words: &[String]) -> Result<Vec<Topic>, Failure> {
             let wrong = format!("the type {:?} has no id; an id that is empty is written ''", pair[0]);
             return Err(Failure::input(wrong));
         };
-        let topic = Topic::new(event_type, id)
-            .map_err(|error| Failure::input(format!("the type {event_type:?}: {error}")))?;
+        let topic = topic(event_type, id)?;
         let again = topics.iter().any(|known| known.event_type() == event_type && known.id() == id);
         if !again {
             topics.push(topic);
@@ -96,8 +96,34 @@ async fn hear(
             output.end(Err(Failure::timeout(format!("no event within {patience}"))));
         }
         () = settled => {}
+        () = reader_gone() => output.end(Ok(())),
     }
     output.outcome()
+}
+
+/// Resolves when whoever reads our output has gone, where the system tells it: else the next event would be the one
+/// that shows it, and may never come.
+#[cfg(unix)]
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe; an `OwnedFd` stays what it is, so that this one is sound"
+)]
+async fn reader_gone() {
+    use std::os::fd::AsFd;
+    use tokio::io::{Interest, unix::AsyncFd};
+    let output = io::stdout().as_fd().try_clone_to_owned();
+    // Files cannot be watched, and nobody reads at their other end.
+    if let Ok(output) = output.and_then(|output| AsyncFd::with_interest(output, Interest::ERROR))
+        && output.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+#[cfg(not(unix))]
+async fn reader_gone() {
+    std::future::pending().await
 }
 
 /// Prints the events of one topic.

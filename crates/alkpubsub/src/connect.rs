@@ -64,7 +64,9 @@ const fn hint(status: u16) -> &'static str {
 /// `websocket-client`; port 80 unless given), `in-process:` a new target in this memory.
 ///
 /// What the target promises is told by [`capabilities`](EventTarget::capabilities). The target of a `ws:` URL is
-/// one connection and ends with it.
+/// one connection and ends with it; connecting may take 10 s. [`close`](EventTarget::close) on it drops what still
+/// waits to be sent: a program that has to leave in good order makes a `WebSocketClientEventTarget` by itself and calls
+/// its `disconnect`.
 ///
 /// # Errors
 /// [`ConnectError`] names what is wrong with the URL, or why the far side cannot be reached.

@@ -1,9 +1,9 @@
 //! The one message: `{type, id, payload}`.
 
 use crate::event::Event;
-use crate::event_target::{DispatchError, LinkId};
 use crate::protocol::check::{self, MessageLimits, Refusal};
-use crate::topic::{BadTopic, Topic, check_type};
+use crate::protocol::hub::LinkId;
+use crate::topic::{BadTopic, Topic};
 use bytestring::ByteString;
 use serde::de::DeserializeOwned;
 use std::any::Any;
@@ -16,6 +16,8 @@ use std::sync::{Arc, OnceLock};
 pub struct EncodeError(Arc<str>);
 
 /// A payload that does not fit the Rust type asked for.
+///
+/// It has serde's own words for why, and these may quote a value of the payload: think of that where it is logged.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the payload does not fit {wanted}: {why}")]
 pub struct DecodeError {
@@ -223,17 +225,6 @@ impl EventEnvelope {
     pub(crate) fn text(&self) -> Result<&ByteString, EncodeError> {
         let made = self.0.text.get_or_init(|| self.write());
         made.as_ref().map_err(Clone::clone)
-    }
-
-    /// The text to send, if it may be sent: what every target asks that has a far side.
-    pub(crate) fn admitted(&self, limits: &MessageLimits) -> Result<&ByteString, DispatchError> {
-        check_type(self.event_type())?;
-        let text = self.text()?;
-        limits.admit(text).map_err(|refusal| match refusal {
-            Refusal::TooDeep { limit } => DispatchError::TooDeep { limit },
-            _ => DispatchError::TooLarge { bytes: text.len(), limit: limits.max_message },
-        })?;
-        Ok(text)
     }
 
     fn write(&self) -> Result<ByteString, EncodeError> {

@@ -2,6 +2,8 @@
 
 use crate::envelope::{EncodeError, EventEnvelope};
 use crate::protocol::control::{Action, DenyReason, GapReason};
+pub use crate::protocol::hub::LinkId;
+pub use crate::protocol::link::Readiness;
 use crate::stats::Stats;
 use crate::topic::{BadTopic, Topic};
 use std::fmt;
@@ -11,16 +13,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A future behind a pointer, as the object-safe [`EventTarget`] needs it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// One connection of a hub, unique while the hub lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LinkId(pub(crate) u64);
-
-impl fmt::Display for LinkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// The handle of one added listener. Each `add` is a listener of its own.
 ///
@@ -289,20 +281,6 @@ impl From<BadTopic> for DispatchError {
     }
 }
 
-/// What is known of a topic's subscription at the far side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Readiness {
-    /// No event published from now on is missed.
-    Confirmed,
-    /// The far side does not answer subscriptions (waited for once per connection, 2 s); events should come.
-    Unconfirmed,
-    /// The far side said no.
-    Denied(DenyReason),
-    /// The target is closed.
-    Closed,
-}
-
 /// Which events keep their order: those of one publisher over one connection, or of one topic only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -371,26 +349,32 @@ pub trait EventTarget: Send + Sync + 'static {
     /// a call already running on another thread may finish. Removing what is not there does nothing.
     fn remove_event_listener(&self, listener: ListenerId);
 
-    /// Takes an event: gives it to the listeners (in-process) or puts it into the outbound queue.
+    /// Takes an event: gives it to the listeners (in-process) or puts it into the outbound queue, from which it is
+    /// sent in order. `Ok` does not say that it was sent, nor that anybody heard it.
     ///
     /// # Errors
-    /// [`DispatchError`] says why it was not taken.
+    /// [`DispatchError`] says why it was not taken: [`Full`](DispatchError::Full) at the queue's bound,
+    /// [`Closed`](DispatchError::Closed) after the end, or what is wrong with the event.
     fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError>;
 
-    /// Ends the target: listeners get the `close` notice, nothing is sent afterwards, and what the caller owns
-    /// is left as it was given. Closing twice does nothing.
+    /// Ends the target: listeners get the `close` notice, nothing is dispatched afterwards, and what the caller owns
+    /// is left as it was given. What still waits to be sent, a WebSocket client drops and counts; a hub sends it
+    /// first. Closing twice does nothing.
     fn close(&self);
 
-    /// Resolves when it is known whether the topic's subscription is in place.
+    /// Resolves when it is known whether the topic's subscription is in place; add the listener first. A far
+    /// side that has never answered counts as [`Readiness::Unconfirmed`] after 2 s; one that has is waited for until it
+    /// answers or the connection ends, so put a limit of time around this where that matters.
     fn ready<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Readiness>;
 
-    /// Resolves when the outbound queue has room, or the target is closed.
+    /// Resolves when the outbound queue has room, or the target is closed. Others may take the room first, so that
+    /// the dispatch that follows can say `Full` again.
     fn room(&self) -> BoxFuture<'_, ()>;
 
     /// Resolves when the target has ended and no task of it is left.
     fn closed(&self) -> BoxFuture<'_, CloseReason>;
 
-    /// All counters.
+    /// All counters, as they are now.
     fn stats(&self) -> Stats;
 
     /// Whether an event on this topic could be heard. `false` lets a publisher save the making of it.

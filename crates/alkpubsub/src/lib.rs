@@ -1,4 +1,83 @@
-#![doc = include_str!("../README.md")]
+//! Typed publish/subscribe over event targets that can be exchanged.
+//!
+//! A program publishes and subscribes to events by type and id. Where they go is decided where the target is made: to
+//! this process, over a WebSocket to a hub, or to all spokes of a hub of its own.
+//!
+//! ```
+//! # #[cfg(feature = "derive")] mod example {
+//! use alkpubsub::{Event, Item, PubSub};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize, Event)]
+//! #[event(type = "call.responded")]
+//! struct CallResponded {
+//!     output: u32,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pubsub = PubSub::in_process(); // or PubSub::new(any event target)
+//! let mut events = pubsub.subscribe::<CallResponded>("uuid-123").await?;
+//! pubsub.publish("uuid-123", CallResponded { output: 42 }).await?;
+//! match events.next().await {
+//!     Some(Item::Event(event)) => assert_eq!((event.id(), event.output), ("uuid-123", 42)),
+//!     other => panic!("{other:?}"), // a loss that stands here, or `None`: the end
+//! }
+//! # Ok(())
+//! # }
+//! # }
+//! # #[cfg(feature = "derive")] example::main().unwrap();
+//! ```
+//!
+//! # Where to begin
+//!
+//! | to | see |
+//! | --- | --- |
+//! | publish and subscribe, typed or as JSON | [`PubSub`], [`Event`], [`Subscription`] and its [`Item`]s |
+//! | choose a target from a URL at run time | [`connect`] |
+//! | stay within one process | [`InProcess`] |
+//! | be a spoke of a hub | [`WebSocketClientEventTarget`][client] |
+//! | be a hub, on a port of its own or in a hyper or axum application | [`WebSocketServerEventTarget`][server], its options and hooks in [`websocket_server`][server module] |
+//! | pass envelopes on without knowing their types | [`EventEnvelope`], [`Topic`], [`EventTarget`] |
+//! | write a target | [`EventTarget`], [`Listener`], [`protocol`], and the laws in [`conformance`][conformance module] |
+//!
+#![cfg_attr(feature = "websocket-client", doc = "[client]: WebSocketClientEventTarget")]
+#![cfg_attr(not(feature = "websocket-client"), doc = "[client]: #features")]
+#![cfg_attr(feature = "websocket-server", doc = "[server]: WebSocketServerEventTarget")]
+#![cfg_attr(not(feature = "websocket-server"), doc = "[server]: #features")]
+#![cfg_attr(feature = "websocket-server", doc = "[server module]: websocket_server")]
+#![cfg_attr(not(feature = "websocket-server"), doc = "[server module]: #features")]
+#![cfg_attr(feature = "conformance", doc = "[conformance module]: conformance")]
+#![cfg_attr(not(feature = "conformance"), doc = "[conformance module]: #features")]
+//!
+//! # What to rely on
+//!
+//! - **Delivery is at most once.** Who was not subscribed did not hear it, and nothing is stored.
+//!   [`subscribe`](PubSub::subscribe) returns when the far side has confirmed, where it does that; from then on nothing
+//!   published is missed but what the stream says is missing.
+//! - **Queues are bounded**, and a loss is an [`Item`] in the place of the loss. A publisher waits for its target's own
+//!   outbound queue, never for a subscriber.
+//! - **`Ok` of a publish** says that the target has taken the event: the listeners in this process were called, or it
+//!   waits to be sent. What still waits when the target is closed or dropped is lost, so a spoke that has to leave in
+//!   good order ends with `disconnect`.
+//! - **What came over a wire was checked as a whole** and is passed on as the text that it was.
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! | --- | --- | --- |
+//! | `derive` | yes | `#[derive(Event)]` |
+//! | `websocket-client` | | `WebSocketClientEventTarget`; tokio, tokio-tungstenite |
+//! | `websocket-server` | | `WebSocketServerEventTarget`; tokio, tungstenite's parser |
+//! | `hyper` | | `WebSocketServerEventTarget::upgrade`, for a route of a hyper or axum application; hyper's upgrades |
+//! | `conformance` | | the laws, for targets of your own; not covered by semver |
+//!
+//! Without features it is the in-process core: no runtime, no socket, and it builds for wasm32.
+
+// The README's example is a test, too.
+#[cfg(all(doctest, feature = "derive"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
 mod adapter;

@@ -101,6 +101,10 @@ impl PubSub {
     /// Publishes an event, given by value or shared. Waits while the target's own outbound queue is full, never
     /// for a subscriber.
     ///
+    /// `Ok` says that the target has taken it: in-process the listeners were called, elsewhere it waits to be sent.
+    /// It does not say that anybody heard it. What still waits when the target is closed or dropped is lost; see
+    /// `WebSocketClientEventTarget::disconnect`.
+    ///
     /// Cancel-safe: an event whose future is dropped while it waits was not sent.
     ///
     /// # Errors
@@ -112,7 +116,7 @@ impl PubSub {
         self.publish_envelope(envelope).await
     }
 
-    /// Publishes an event now or not at all.
+    /// Publishes an event now or not at all; `Ok` says as much as that of [`publish`](Self::publish).
     ///
     /// # Errors
     /// [`DispatchError`] says why it was not taken; [`DispatchError::Full`] where the queue has no room.
@@ -123,7 +127,7 @@ impl PubSub {
         }
     }
 
-    /// Publishes an untyped event with the JSON of `payload`.
+    /// Publishes an untyped event with the JSON of `payload`; waits and promises as [`publish`](Self::publish) does.
     ///
     /// # Errors
     /// [`DispatchError`] says why it was not taken; never [`DispatchError::Full`].
@@ -140,7 +144,7 @@ impl PubSub {
         self.publish_envelope(envelope).await
     }
 
-    /// Publishes an envelope.
+    /// Publishes an envelope; waits and promises as [`publish`](Self::publish) does.
     ///
     /// # Errors
     /// [`DispatchError`] says why it was not taken; never [`DispatchError::Full`].
@@ -156,10 +160,12 @@ impl PubSub {
     /// Subscribes to an event type and an id, with the default queue.
     ///
     /// When it returns, the far side has confirmed the subscription, or is known not to answer:
-    /// [`Subscription::readiness`] tells which.
+    /// [`Subscription::readiness`] tells which. It waits as [`EventTarget::ready`] does. Dropping the future takes the
+    /// subscription back.
     ///
     /// # Errors
-    /// [`SubscribeError`] where the type makes no topic, the far side says no, or the target is closed.
+    /// [`SubscribeError`] where the type makes no topic or one that is too long, the far side says no, or the target is
+    /// closed.
     pub async fn subscribe<E: Event>(&self, id: &str) -> Result<Subscription<TypedEvent<E>>, SubscribeError> {
         self.subscribe_within(id, QueueLimits::DEFAULT).await
     }

@@ -77,18 +77,3 @@ fn the_table_is_committed() {
     }
     conformance::committed(&docs("wrong-targets.md"), &text);
 }
-
-/// Which other laws see a wrong target; for whoever sharpens a law.
-#[test]
-#[ignore = "prints a table, and waits for many deadlines"]
-fn every_law_on_every_wrong_target() {
-    let mut done = in_parallel(pairs(|_| LAWS.iter().collect()), |(wrong, law)| {
-        conformance::check(law, &wrong.fixture())
-    });
-    done.sort_by_key(|((wrong, law), _)| (wrong.name, law.number, law.name));
-    for ((wrong, law), outcome) in done {
-        if let Outcome::Failed(violation) = outcome {
-            println!("{} dies by {}: {violation}", wrong.name, law.name);
-        }
-    }
-}

@@ -8,7 +8,7 @@ use alkpubsub::{
     EventEnvelope, EventTarget, GapReason, Item, ListenError, Notice, PubSub, Readiness, SubscribeError,
     TargetError, WebSocketClientEventTarget, on_notice,
 };
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use peer::{Peer, Scripted, in_time, pair, pair_with, scripted};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -676,6 +676,73 @@ async fn close_sends_nothing_more_and_leaves_the_socket_as_it_was() {
 }
 
 #[tokio::test]
+async fn what_was_not_read_before_the_close_stays_in_the_socket() {
+    let (target, peer) = scripted(ClientOptions::DEFAULT);
+    let target = Arc::new(target);
+    let weak = Arc::downgrade(&target);
+    let closes = move |_: &EventEnvelope| weak.upgrade().unwrap().close();
+    target.add_event_listener(TOPIC, Arc::new(closes)).unwrap();
+    for _ in 0..4 {
+        peer.send(Scripted::Text(ENVELOPE.into()));
+    }
+    in_time(target.closed()).await;
+    let mut socket: peer::Socket = in_time(target.release()).await.unwrap();
+    assert_eq!(target.stats().received, 1);
+    for _ in 0..3 {
+        assert!(matches!(in_time(socket.next()).await, Some(Ok(Scripted::Text(text))) if text == ENVELOPE));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn close_waits_for_the_message_that_is_on_its_way_into_the_socket() {
+    let (target, peer) = scripted(ClientOptions::DEFAULT);
+    let order = Heard::default();
+    let (entered, has_entered) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel();
+    let (writing, released) = (order.clone(), Mutex::new(released));
+    peer.within_writing(move || {
+        entered.send(()).unwrap();
+        released.lock().unwrap().recv().unwrap();
+        writing.push("sent".into());
+    });
+    target.dispatch_event(event(ENVELOPE)).unwrap();
+    tokio::task::block_in_place(|| {
+        has_entered.recv().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                target.close();
+                order.push("closed".into());
+            });
+            while target.stats().links > 0 {
+                std::thread::yield_now();
+            }
+            // Time for a close that does not wait to be found out.
+            std::thread::sleep(Duration::from_millis(20));
+            release.send(()).unwrap();
+        });
+    });
+    assert_eq!(order.take(), ["sent", "closed"]);
+}
+
+#[tokio::test]
+async fn closed_says_that_no_task_is_left() {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for owned in [false, true] {
+        let (target, mut peer) =
+            if owned { peer::connected(ClientOptions::DEFAULT).await } else { pair().await };
+        assert_eq!(tasks(), before + 1);
+        if owned {
+            peer.close(1000, "").await;
+        } else {
+            target.close();
+        }
+        in_time(target.closed()).await;
+        assert_eq!(tasks(), before);
+    }
+}
+
+#[tokio::test]
 async fn a_listener_may_publish_add_remove_and_close() {
     let (target, mut peer) = pair().await;
     let target = Arc::new(target);
@@ -781,7 +848,11 @@ async fn disconnect_sends_what_is_queued_and_waits_for_the_answer() {
         let (answered, ()) = in_time(async {
             tokio::join!(
                 async {
-                    let answered = target.disconnect(Duration::from_secs(5)).await;
+                    let mut leaving = Box::pin(target.disconnect(Duration::from_secs(5)));
+                    assert!(futures_util::poll!(&mut leaving).is_pending());
+                    let late = target.dispatch_event(event(ENVELOPE));
+                    assert!(matches!(late, Err(DispatchError::Closed(CloseReason::Closed))), "{late:?}");
+                    let answered = leaving.await;
                     drop(target.release::<WebSocketStream<TcpStream>>().await);
                     answered
                 },

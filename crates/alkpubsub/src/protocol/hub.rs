@@ -9,11 +9,11 @@ use super::control::{self, Action, Control, DenyReason, GapReason};
 use super::outbound::{Message, Outbound};
 use super::table::{Member, Table};
 use super::tolerance::Tolerance;
-use crate::event_target::LinkId;
 use crate::stats::Stats;
 use crate::topic::{self, BadTopic};
 use slab::Slab;
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,17 +28,25 @@ pub enum FanOut {
     All,
 }
 
-/// The bounds of a hub.
+/// The bounds of a hub. To change one, take the defaults and set its field.
+///
+/// ```
+/// use alkpubsub::protocol::hub::HubLimits;
+///
+/// let mut limits = HubLimits::DEFAULT;
+/// limits.message.max_message = 1 << 20;
+/// limits.max_topics_per_link = 1000;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubLimits {
     /// What is checked of one message.
     pub message: MessageLimits,
-    /// Bytes of a topic.
+    /// Bytes of a topic; beyond, a subscription to it and an event on it are denied.
     pub max_topic: usize,
-    /// Distinct topics a link may hold.
+    /// Distinct topics a link may hold; beyond, subscriptions are denied.
     pub max_topics_per_link: usize,
-    /// Links at one time.
+    /// Links at one time; beyond, a newcomer is refused (over WebSocket with 503).
     pub max_links: usize,
     /// Bytes that may wait for one link after a write was tried; beyond, it is closed with 1013.
     pub max_outbound: usize,
@@ -49,7 +57,7 @@ pub struct HubLimits {
     pub max_outbound_total: usize,
     /// How long a link may be silent before it is pinged.
     pub ping_interval: Duration,
-    /// How long it may take to answer.
+    /// How long it may take to answer; beyond, its connection is given up.
     pub ping_timeout: Duration,
 }
 
@@ -145,6 +153,16 @@ struct Link<M> {
     identity: Option<Arc<str>>,
     tolerance: Tolerance,
     outbound: Outbound<M>,
+}
+
+/// One connection of a hub, unique while the hub lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl LinkId {

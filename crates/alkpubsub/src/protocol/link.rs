@@ -4,7 +4,6 @@ use super::check::{Parts, Refusal};
 use super::control::{self, Action, Control, DenyReason, GapReason};
 use super::outbound::{Message, Outbound};
 use super::tolerance::Tolerance;
-use crate::event_target::Readiness;
 use hashbrown::HashMap;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -78,6 +77,20 @@ pub enum Heard<'t> {
     Pong,
     /// Nothing.
     Ignored,
+}
+
+/// What is known of a topic's subscription at the far side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Readiness {
+    /// No event published from now on is missed.
+    Confirmed,
+    /// The far side does not answer subscriptions (waited for once per connection, 2 s); events should come.
+    Unconfirmed,
+    /// The far side said no.
+    Denied(DenyReason),
+    /// The target is closed.
+    Closed,
 }
 
 /// Whether the far side answers subscriptions.

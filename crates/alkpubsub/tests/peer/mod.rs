@@ -133,7 +133,8 @@ impl SocketMessage for Scripted {
     }
 }
 
-struct Socket {
+/// The socket that a target is given in [`scripted`].
+pub(crate) struct Socket {
     incoming: mpsc::UnboundedReceiver<Scripted>,
     outgoing: mpsc::UnboundedSender<Option<Scripted>>,
     writing: Arc<Mutex<Writing>>,
@@ -143,6 +144,8 @@ struct Socket {
 struct Writing {
     flushes: usize,
     fails: Option<String>,
+    /// Called within each write.
+    within: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 pub(crate) struct ScriptedPeer {
@@ -180,6 +183,10 @@ impl ScriptedPeer {
         self.writing.lock().unwrap().fails = Some(error.into());
     }
 
+    pub(crate) fn within_writing(&self, call: impl Fn() + Send + Sync + 'static) {
+        self.writing.lock().unwrap().within = Some(Arc::new(call));
+    }
+
     pub(crate) fn flushes(&self) -> usize {
         self.writing.lock().unwrap().flushes
     }
@@ -204,6 +211,10 @@ impl Sink<Scripted> for Socket {
         if let Some(error) = self.writing.lock().unwrap().fails.clone() {
             let _ = self.outgoing.send(None);
             return Err(error);
+        }
+        let within = self.writing.lock().unwrap().within.clone();
+        if let Some(within) = within {
+            within();
         }
         let _ = self.outgoing.send(Some(message));
         Ok(())

@@ -2,6 +2,7 @@
 
 use crate::support::{Hub, Raw, envelope, subscribe, subscribed, text, within};
 use alkpubsub::EventTarget;
+use std::time::Duration;
 
 async fn rounds(hub: &Hub, count: usize) {
     for round in 0..count {
@@ -163,5 +164,40 @@ async fn topics_that_come_and_go_stay_apart() {
     }
     for client in &mut clients {
         assert_eq!(client.flush().await, [""; 0]);
+    }
+}
+
+/// Connections that come, talk and leave while the hub ends: whatever they find, nothing of them is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_that_ends_among_newcomers_leaves_nothing() {
+    for round in 0..30u64 {
+        let mut hub = Hub::relaying().await;
+        let mut all = subscribe("a:b").into_bytes();
+        all =
+            [crate::support::REQUEST.as_bytes(), &crate::support::frame(crate::support::TEXT, &all)].concat();
+        all.extend(text(&envelope("a", "b", "1")).repeat(100));
+        let mut newcomers = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let (address, all) = (hub.address, all.clone());
+            newcomers.spawn(async move {
+                let Ok(mut socket) = tokio::net::TcpStream::connect(address).await else { return };
+                let _ = tokio::io::AsyncWriteExt::write_all(&mut socket, &all).await;
+                let _ = tokio::io::AsyncReadExt::read_to_end(&mut socket, &mut Vec::new()).await;
+            });
+        }
+        // Somewhere among them, each round elsewhere.
+        hub.until("under way", |stats| stats.links >= round).await;
+        match round % 3 {
+            0 => hub.target.close(),
+            1 => within("the shutdown", hub.target.shutdown(Duration::ZERO)).await,
+            _ => within("the shutdown", hub.target.shutdown(Duration::from_millis(20))).await,
+        }
+        if round % 3 == 0 {
+            within("the rest of it", hub.target.shutdown(Duration::ZERO)).await;
+        }
+        within("serving", &mut hub.serving).await.unwrap().unwrap();
+        within("the newcomers", newcomers.join_all()).await;
+        let stats = hub.target.stats();
+        assert_eq!((stats.links, stats.topics, stats.queued_messages, stats.queued_bytes), (0, 0, 0, 0));
     }
 }

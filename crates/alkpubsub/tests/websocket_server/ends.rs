@@ -116,6 +116,8 @@ async fn shutdown_writes_what_waits_and_takes_events_until_the_peer_closes() {
     let event = crate::support::next("the event", &mut heard).await;
     assert_eq!(event.payload::<u32>().unwrap(), 7);
     assert!(!shutdown.is_finished(), "one is left");
+    let late = hub.dispatch_event(EventEnvelope::new("c", "d", &1).unwrap());
+    assert!(matches!(late, Err(DispatchError::Closed(_))), "nothing can come behind a close: {late:?}");
     let mut late = Raw::over(Raw::tcp(hub.address).await);
     late.send(REQUEST).await;
     assert!(late.head().await.starts_with("HTTP/1.1 503 "));

@@ -3,7 +3,12 @@
 use crate::support::{Hub, Raw, Recorder, denied, envelope, limits, recorded, subscribe, text, within};
 use alkpubsub::websocket_server::ServerOptions;
 use alkpubsub::{CloseReason, DispatchError, EventEnvelope, EventTarget};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// An envelope of exactly so many bytes.
 fn sized(bytes: usize) -> String {
@@ -269,4 +274,47 @@ async fn answers_to_pings_that_nobody_reads_are_bounded_in_number() {
     let stats = hub.until("too slow", |stats| stats.too_slow == 1).await;
     assert!(stats.queued_messages <= 1, "{stats:?}");
     client.is_closed_with(1013).await;
+}
+
+/// Takes nothing, never wakes, and counts how often it is asked.
+struct Full(Arc<AtomicUsize>);
+
+impl AsyncRead for Full {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Full {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.fetch_add(1, Relaxed);
+        Poll::Pending
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// To gather what waits, again and again, would cost more than the events do.
+#[tokio::test]
+async fn a_socket_without_room_is_not_asked_again_until_it_wakes() {
+    let (hooks, mut record) = Recorder::new();
+    let hub = Hub::start(ServerOptions::new().hooks(hooks)).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let spoke = hub.add_connection(Full(asked.clone()), None).await.unwrap();
+    record.connected().await;
+    let event = EventEnvelope::new("a", "b", &"x".repeat(1000)).unwrap();
+    let mut rounds = 0;
+    // Up to the bound, which is kept all the same.
+    while record.0.is_empty() {
+        spoke.dispatch_event(event.clone()).unwrap();
+        tokio::task::yield_now().await;
+        rounds += 1;
+    }
+    let (_, queued) = record.backpressure().await;
+    assert!(queued > 1 << 20 && rounds > 1000, "{queued} bytes after {rounds} rounds");
+    assert_eq!(asked.load(Relaxed), 1);
 }

@@ -11,6 +11,7 @@ mod handshake;
 mod limits;
 #[cfg(feature = "hyper")]
 mod mounted;
+mod programs;
 mod races;
 mod spokes;
 mod support;

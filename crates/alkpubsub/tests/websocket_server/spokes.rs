@@ -68,6 +68,22 @@ async fn the_program_ends_a_connection_with_its_own_code_behind_what_waits() {
 }
 
 #[tokio::test]
+async fn what_a_spoke_says_behind_its_end_counts_only_if_it_leaves_in_peace() {
+    let (hub, mut record) = recorded(ServerOptions::new()).await;
+    let mut heard = hub.hear("a:b");
+    for (code, counts) in [(1000, true), (1001, true), (1008, false), (4001, false)] {
+        let mut client = hub.client().await;
+        record.connected().await.disconnect(code, "");
+        assert_eq!(client.next().await, crate::support::Heard::Close(Some(code), String::new()));
+        client.publish("a", "b", "1").await;
+        client.send(crate::support::close(code)).await;
+        client.ends().await;
+        record.disconnected().await;
+        assert_eq!(heard.try_recv().is_ok(), counts, "{code}");
+    }
+}
+
+#[tokio::test]
 async fn a_code_that_may_not_be_sent_still_ends_the_connection() {
     let (hub, mut record) = recorded(ServerOptions::new()).await;
     for code in [0, 999, 1005, 1006, 1015, 2000, 5000] {

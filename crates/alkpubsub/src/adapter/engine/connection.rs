@@ -33,7 +33,9 @@ pub(super) struct Connection {
     /// Bytes of the queue's first frame that were written. It stays in the queue, and counts there, until it is
     /// written whole.
     begun: usize,
-    pub(super) wake: Arc<SocketWaker>,
+    /// Whether the last write found no room.
+    blocked: bool,
+    wake: Arc<SocketWaker>,
     waker: Waker,
     pub(super) state: State,
     /// There only where the program has hooks: it is what they are given.
@@ -76,6 +78,7 @@ impl Connection {
             partial: Vec::new(),
             unsent: greeting,
             begun: 0,
+            blocked: false,
             waker: Waker::from(wake.clone()),
             wake,
             state: State::Open,
@@ -90,9 +93,20 @@ impl Connection {
         Pin::new(&mut *self.socket).poll_read(&mut context, &mut buffer).map_ok(|()| buffer.filled().len())
     }
 
+    /// To be called when its slot was taken from the list, before it is looked at.
+    pub(super) fn woken(&mut self) {
+        self.wake.taken();
+        self.blocked = false;
+    }
+
     /// Writes what waits, everything in as few writes as the scratch buffer allows. Ready when nothing waits any
-    /// more.
+    /// more. A socket that had no room is not asked again until it wakes: what waits for it would be gathered anew
+    /// for each event, and peers that are slow would cost more than those that are not.
     pub(super) fn poll_write(&mut self, hub: &mut Hub<Frame>, scratch: &mut [u8]) -> Poll<io::Result<()>> {
+        if self.blocked && !self.wake.is_listed() {
+            return Poll::Pending;
+        }
+        self.blocked = false;
         loop {
             let waiting = hub.waiting(self.id).filter(|waiting| !waiting.is_empty());
             let batch = match waiting {
@@ -108,7 +122,10 @@ impl Connection {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => written,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.blocked = true;
+                    return Poll::Pending;
+                }
             };
             self.sent(written, hub);
         }

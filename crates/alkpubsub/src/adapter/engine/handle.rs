@@ -15,7 +15,7 @@ use crate::stats::Stats;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, unconstrained};
@@ -39,7 +39,6 @@ pub enum AddConnectionError {
 pub(crate) struct Handle {
     shared: Arc<Shared>,
     relaying: Relaying,
-    draining: AtomicBool,
     task: AbortHandle,
 }
 
@@ -51,12 +50,12 @@ impl Handle {
         // A round writes to thousands of sockets: tokio's budget would cut it into pieces of 128. It yields by
         // itself, once a round.
         let task = tokio::spawn(unconstrained(shard)).abort_handle();
-        Self { shared, relaying, draining: AtomicBool::new(false), task }
+        Self { shared, relaying, task }
     }
 
     /// Takes a place among the connections, before the handshake is paid for.
     pub(crate) fn reserve(&self) -> Result<Reserved, AddConnectionError> {
-        if self.draining.load(Relaxed) || self.shared.listeners.closed().is_some() {
+        if self.shared.is_draining() {
             return Err(AddConnectionError::Closed);
         }
         let limit = self.shared.limits.max_links;
@@ -76,8 +75,7 @@ impl Handle {
     }
 
     pub(crate) fn begin_shutdown(&self, within: Duration) {
-        self.draining.store(true, Relaxed);
-        self.shared.order(Command::Shutdown { within });
+        self.shared.shut_down(within);
     }
 }
 

@@ -114,9 +114,12 @@ impl Shard {
                 Command::Connect(connection) => self.connect(connection),
                 Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
                 Command::Close { link, code, reason } => {
-                    let reason = CloseReason::Refused { code, reason };
-                    self.close(link, reason, false, Heed::Events);
+                    // Who leaves in peace may finish what it says; who lost its rights may not.
+                    let heed = if matches!(code, 1000 | 1001) { Heed::Events } else { Heed::Close };
+                    self.close(link, CloseReason::Refused { code, reason }, false, heed);
                 }
+                // Who gave up waiting would let the socket, and with it the connection, fall.
+                Command::Remove { reply, .. } if reply.is_closed() => {}
                 Command::Remove { link, reply } => drop(reply.send(self.release(link))),
                 Command::Shutdown { within } => self.shut_down(within),
             }
@@ -168,10 +171,10 @@ impl Shard {
     }
 
     fn serve(&mut self, slot: usize) {
-        let Some(connection) = self.connections.get(slot).and_then(Option::as_ref) else {
+        let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
             return;
         };
-        connection.wake.taken();
+        connection.woken();
         self.read(slot);
         self.write(slot);
     }

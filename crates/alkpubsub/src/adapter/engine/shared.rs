@@ -3,6 +3,7 @@
 use super::connection::Socket;
 use super::spoke::Spoke;
 use super::wake::ReadyList;
+use crate::adapter::admit;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{BoxFuture, CloseReason, DispatchError, LinkId};
 use crate::listeners::Listeners;
@@ -76,6 +77,8 @@ struct Commands {
     /// Events among them, and their bytes.
     events: usize,
     bytes: usize,
+    /// The hub was told to shut down.
+    draining: bool,
     /// Set when the task has ended: nobody takes commands any more.
     ended: Option<CloseReason>,
 }
@@ -121,7 +124,7 @@ impl Shared {
     }
 
     fn try_dispatch(&self, event: EventEnvelope, to: Option<LinkId>) -> Result<(), DispatchError> {
-        let bytes = event.admitted(&self.limits.message)?.len();
+        let bytes = admit(&event, &self.limits.message)?.len();
         if let Some(reason) = self.listeners.closed() {
             return Err(DispatchError::Closed(reason));
         }
@@ -129,6 +132,10 @@ impl Shared {
             let mut commands = self.commands();
             if let Some(reason) = &commands.ended {
                 return Err(DispatchError::Closed(reason.clone()));
+            }
+            // What comes behind the close frames would reach nobody.
+            if commands.draining {
+                return Err(DispatchError::Closed(CloseReason::Closed));
             }
             if !commands.has_room() {
                 return Err(DispatchError::Full);
@@ -139,6 +146,18 @@ impl Shared {
         }
         self.ready.wake();
         Ok(())
+    }
+
+    /// From here on no connection and no event is taken.
+    pub(super) fn shut_down(&self, within: Duration) {
+        self.commands().draining = true;
+        self.order(Command::Shutdown { within });
+    }
+
+    /// Whether the hub shuts down, or has.
+    pub(super) fn is_draining(&self) -> bool {
+        let commands = self.commands();
+        commands.draining || commands.ended.is_some()
     }
 
     /// Takes all commands; `into` is empty and gives its memory for the next ones.
@@ -159,7 +178,7 @@ impl Shared {
     pub(super) fn room(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.waiters.until(|| {
             let commands = self.commands();
-            (commands.ended.is_some() || commands.has_room()).then_some(())
+            (commands.draining || commands.ended.is_some() || commands.has_room()).then_some(())
         }))
     }
 

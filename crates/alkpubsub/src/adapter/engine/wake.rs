@@ -1,6 +1,6 @@
 //! Which sockets are ready: one waker for each socket, one list for the task that serves them all.
 
-use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 
@@ -63,6 +63,11 @@ pub(super) struct SocketWaker {
 impl SocketWaker {
     pub(super) fn new(slot: usize, ready: Arc<ReadyList>) -> Arc<Self> {
         Arc::new(Self { slot, listed: AtomicBool::new(false), ready })
+    }
+
+    /// Whether the socket woke it, and has not been looked at since.
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed.load(Acquire)
     }
 
     /// To be called when the slot was taken from the list, before the socket is looked at.

@@ -22,7 +22,6 @@ use futures_sink::Sink;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::AbortHandle;
 
 /// The bounds and times of a [`WebSocketClientEventTarget`].
 ///
@@ -139,7 +138,6 @@ pub enum DisconnectError {
 /// ```
 pub struct WebSocketClientEventTarget {
     shared: Arc<Shared>,
-    task: AbortHandle,
 }
 
 impl WebSocketClientEventTarget {
@@ -225,7 +223,12 @@ impl WebSocketClientEventTarget {
             let _end = end;
             work.await;
         });
-        Self { shared, task: task.abort_handle() }
+        {
+            let mut state = shared.lock();
+            // It may be over already; a handle would keep its memory.
+            state.task = (!state.ended).then(|| task.abort_handle());
+        }
+        Self { shared }
     }
 
     /// Sends a `__ping` and waits for its answer: the peer then has handled all that was sent before it.
@@ -323,7 +326,11 @@ impl Drop for TaskEnd {
     fn drop(&mut self) {
         // Not closed yet: the runtime ended, or the socket panicked.
         self.0.end(CloseReason::Lost { error: "the task that served the connection was stopped".into() });
-        self.0.lock().ended = true;
+        {
+            let mut state = self.0.lock();
+            state.ended = true;
+            state.task = None;
+        }
         self.0.waiters.wake_all();
     }
 }
@@ -331,8 +338,10 @@ impl Drop for TaskEnd {
 impl Drop for WebSocketClientEventTarget {
     fn drop(&mut self) {
         // One that was closed before is about to end, and may still have its Close to send.
-        if self.shared.end(CloseReason::Closed) {
-            self.task.abort();
+        if self.shared.end(CloseReason::Closed)
+            && let Some(task) = self.shared.lock().task.take()
+        {
+            task.abort();
         }
     }
 }

@@ -19,7 +19,8 @@ pub struct Origins {
 
 impl Origins {
     /// Origins that pass besides none and loopback ones, as browsers write them: `https://example.org`, with the
-    /// port where it is not the scheme's own. `*` lets all pass.
+    /// port where it is not the scheme's own, and without a `/` behind it. They are compared as texts, whatever the
+    /// case of their letters. `*` lets all pass.
     pub fn allow(origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { allowed: origins.into_iter().map(Into::into).collect() }
     }

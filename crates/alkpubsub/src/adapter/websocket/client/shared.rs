@@ -1,6 +1,7 @@
 //! What the target and its task share.
 
 use super::ClientOptions;
+use crate::adapter::admit;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{
     CloseReason, DispatchError, ListenError, Listener, ListenerId, Notice, TargetError,
@@ -18,6 +19,7 @@ use futures_util::task::AtomicWaker;
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 /// What waits to be sent.
@@ -63,6 +65,8 @@ pub(super) struct State {
     pub(super) answered: bool,
     /// The task is gone.
     pub(super) ended: bool,
+    /// To stop it with, while it is there.
+    pub(super) task: Option<AbortHandle>,
     /// What was given to `new`, after the end.
     pub(super) socket: Option<Box<dyn Any + Send>>,
     counters: Stats,
@@ -91,6 +95,7 @@ impl Shared {
             stage: Stage::Open,
             answered: false,
             ended: false,
+            task: None,
             socket: None,
             counters: Stats::default(),
         };
@@ -173,7 +178,7 @@ impl Shared {
         let admitted = if event.topic().as_str().len() > limit {
             Err(DispatchError::TopicTooLong { limit })
         } else {
-            event.admitted(&self.options.message)
+            admit(event, &self.options.message)
         };
         let mut state = self.lock();
         let open = match &state.stage {

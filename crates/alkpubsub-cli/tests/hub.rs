@@ -1,0 +1,206 @@
+//! `alkpubsub hub` at its sockets, and the three commands together.
+
+mod program;
+
+use program::{Peer, Program, in_time, run};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+fn subscribe(topic: &str) -> String {
+    format!(r#"{{"type":"__subscribe","id":"","payload":{{"topic":"{topic}"}}}}"#)
+}
+
+fn subscribed(topic: &str) -> String {
+    subscribe(topic).replace("__subscribe", "__subscribed")
+}
+
+fn address(url: &str) -> &str {
+    url.strip_prefix("ws://").unwrap().trim_end_matches('/')
+}
+
+async fn spoke(url: &str) -> Peer {
+    Peer::connect(url, None).await.unwrap()
+}
+
+/// The status with which a hub refuses a connection.
+async fn refused(url: &str, origin: Option<&str>) -> u16 {
+    match Peer::connect(url, origin).await {
+        Err(Error::Http(response)) => response.status().as_u16(),
+        Ok(_) => panic!("it was taken"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn the_three_commands_as_a_newcomer_types_them() {
+    let (hub, url) = Program::hub(&[]).await;
+    let options = ["--log", "alkpubsub=info", "--count", "2"];
+    let mut sub = Program::start(["sub", &url, "call.responded", "uuid-123"].iter().chain(&options));
+    assert!(sub.said().await.contains("subscribed"));
+    run(&["pub", &url, "call.responded", "uuid-123", r#"{"output":42}"#]).await.assert(0, "");
+    run(&["pub", &url, "call.responded", "uuid-124", "1"]).await.assert(0, "");
+    assert_eq!(sub.line().await, r#"{"type":"call.responded","id":"uuid-123","payload":{"output":42}}"#);
+    run(&["pub", &url, "call.responded", "uuid-123", "[ 2 ]"]).await.assert(0, "");
+    let ended = sub.ended().await;
+    ended.assert(0, "");
+    assert_eq!(ended.stdout, "{\"type\":\"call.responded\",\"id\":\"uuid-123\",\"payload\":[2]}\n");
+    hub.signal("TERM").await;
+    let ended = hub.ended().await;
+    ended.assert(0, "");
+    assert_eq!(ended.stdout, "", "one line, and no more");
+}
+
+#[tokio::test]
+async fn what_one_publishes_comes_out_in_order_and_once() {
+    let (_hub, url) = Program::hub(&[]).await;
+    let options = ["--log", "alkpubsub=info", "--count", "20000"];
+    let mut sub = Program::start(["sub", &url, "tick", "a", "tick", "b"].iter().chain(&options));
+    for _ in 0..2 {
+        assert!(sub.said().await.contains("subscribed"));
+    }
+    let line = |n: usize| format!(r#"{{"type":"tick","id":"{}","payload":{n}}}"#, ["a", "b"][n % 2]);
+    let mut publish = Program::start(["pub", &url, "-"]);
+    let writing = async {
+        for some in 0..200 {
+            let lines: String = (some * 100..(some + 1) * 100).map(|n| line(n) + "\n").collect();
+            publish.input(lines).await;
+        }
+        publish.ended().await.assert(0, "");
+    };
+    let reading = async {
+        for n in 0..20_000 {
+            assert_eq!(sub.line().await, line(n));
+        }
+        sub.ended().await.assert(0, "");
+    };
+    in_time(async { tokio::join!(writing, reading) }).await;
+}
+
+#[tokio::test]
+async fn signals_end_it_with_0_and_its_spokes_with_1001() {
+    for signal in ["TERM", "INT"] {
+        let (hub, url) = Program::hub(&[]).await;
+        let mut spoke = spoke(&url).await;
+        spoke.send(&subscribe("a:b")).await;
+        assert_eq!(spoke.text().await, subscribed("a:b"));
+        hub.signal(signal).await;
+        assert_eq!(spoke.closed().await, 1001);
+        drop(spoke);
+        hub.ended().await.assert(0, "");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let (hub, url) = Program::hub(&[]).await;
+    // It never answers the Close, and the hub would wait for it.
+    let mut silent = spoke(&url).await;
+    hub.signal("TERM").await;
+    assert!(matches!(silent.next().await, Some(Ok(Message::Close(_)))));
+    hub.signal("TERM").await;
+    let start = std::time::Instant::now();
+    let ended = hub.ended().await;
+    assert_eq!(ended.code, Some(0));
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    drop(silent);
+}
+
+#[tokio::test]
+async fn an_address_in_use_ends_it_with_1() {
+    let (_hub, url) = Program::hub(&[]).await;
+    run(&["hub", "--listen", address(&url)]).await.assert(1, "--listen takes another address");
+}
+
+#[tokio::test]
+async fn other_addresses_than_loopback_are_taken_where_it_is_said_so() {
+    let mut hub = Program::start(["hub", "--insecure", "--listen", "0.0.0.0:0"]);
+    let line = hub.line().await;
+    let port = line.strip_prefix("listening on ws://0.0.0.0:").unwrap();
+    drop(spoke(&format!("ws://127.0.0.1:{port}")).await);
+    let mut hub = Program::start(["hub", "--listen", "localhost:0"]);
+    assert!(hub.line().await.starts_with("listening on ws://"));
+}
+
+#[tokio::test]
+async fn fan_out_all_needs_no_subscription() {
+    let (_hub, url) = Program::hub(&["--fan-out", "all"]).await;
+    let (mut one, mut other) = (spoke(&url).await, spoke(&url).await);
+    let event = r#"{"type":"a", "id":"b"}"#;
+    one.send(event).await;
+    assert_eq!([one.text().await, other.text().await], [event, event]);
+}
+
+#[tokio::test]
+async fn foreign_origins_need_to_be_allowed() {
+    let (_hub, url) = Program::hub(&[]).await;
+    assert_eq!(refused(&url, Some("https://example.org")).await, 403);
+    drop(Peer::connect(&url, Some("http://localhost:3000")).await.unwrap());
+    let allowed = ["--allow-origin", "https://example.org", "--allow-origin", "https://example.com"];
+    let (_hub, url) = Program::hub(&allowed).await;
+    for origin in ["https://example.org", "https://example.com"] {
+        drop(Peer::connect(&url, Some(origin)).await.unwrap());
+    }
+    assert_eq!(refused(&url, Some("https://example.net")).await, 403);
+}
+
+#[tokio::test]
+async fn each_limit_is_an_option() {
+    let event = |payload: &str| format!(r#"{{"type":"a","id":"b","payload":{payload}}}"#);
+
+    let (_hub, url) = Program::hub(&["--max-message", "100"]).await;
+    run(&["pub", &url, "a", "b", &format!("\"{}\"", "x".repeat(100))]).await.assert(3, "1009");
+
+    let (_hub, url) = Program::hub(&["--max-depth", "2"]).await;
+    let mut one = spoke(&url).await;
+    one.send(&subscribe("a:b")).await;
+    one.send(&event("[[]]")).await;
+    one.send(&event("[]")).await;
+    assert_eq!([one.text().await, one.text().await], [subscribed("a:b"), event("[]")]);
+
+    let (_hub, url) = Program::hub(&["--max-topic", "3", "--max-topics-per-link", "1"]).await;
+    run(&["sub", &url, "a", "bc"]).await.assert(3, "topic_too_long");
+    run(&["sub", &url, "a", "b", "a", "c"]).await.assert(3, "too_many_subscriptions");
+
+    let (_hub, url) = Program::hub(&["--max-topic", "1KiB"]).await;
+    let long = "b".repeat(1000);
+    let mut sub = Program::start(["sub", &url, "a", &long, "--count", "1", "--log", "alkpubsub=info"]);
+    assert!(sub.said().await.contains("Confirmed"));
+    run(&["pub", &url, "a", &long, "1"]).await.assert(0, "");
+    sub.ended().await.assert(0, "");
+
+    let (_hub, url) = Program::hub(&["--max-links", "1"]).await;
+    let one = spoke(&url).await;
+    assert_eq!(refused(&url, None).await, 503);
+    run(&["sub", &url, "a", "b"]).await.assert(3, "503");
+    drop(one);
+
+    let (_hub, url) = Program::hub(&["--ping-interval", "50ms"]).await;
+    assert!(matches!(spoke(&url).await.next().await, Some(Ok(Message::Ping(_)))));
+
+    let (_hub, url) = Program::hub(&["--ping-interval", "50ms", "--ping-timeout", "50ms"]).await;
+    let mut silent = spoke(&url).await;
+    // Nobody looks at its socket meanwhile, so nobody answers; the hub looks for silence every second.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    while silent.next().await.is_some_and(|message| message.is_ok()) {}
+
+    let (_hub, url) = Program::hub(&["--handshake-timeout", "50ms"]).await;
+    let mut slow = TcpStream::connect(address(&url)).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    assert!(in_time(slow.read(&mut [0; 100])).await.is_ok_and(|bytes| bytes == 0));
+
+    for option in [["--max-outbound", "64KiB"], ["--max-outbound-total", "64KiB"]] {
+        let (_hub, url) = Program::hub(&option).await;
+        let mut one = spoke(&url).await;
+        one.send(&subscribe("a:b")).await;
+        assert_eq!(one.text().await, subscribed("a:b"));
+        // Its own events come back, and it reads none of them. Then it is closed, whatever it sends.
+        let long = event(&format!("\"{}\"", "x".repeat(60_000)));
+        let mut other = spoke(&url).await;
+        for _ in 0..400 {
+            other.send(&long).await;
+        }
+        assert_eq!(one.closed().await, 1013);
+    }
+}

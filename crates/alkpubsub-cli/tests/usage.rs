@@ -1,0 +1,74 @@
+//! What is given on the command line.
+
+mod program;
+
+use program::{Program, run};
+
+#[tokio::test]
+async fn help_has_an_example_for_each_command() {
+    for (command, example) in [
+        (&["--help"][..], "alkpubsub pub ws://127.0.0.1:8484 call.responded uuid-123 '{\"output\":42}'"),
+        (&["hub", "--help"], "alkpubsub hub --listen 127.0.0.1:0"),
+        (&["pub", "--help"], "alkpubsub pub ws://127.0.0.1:8484 - <envelopes.ndjson"),
+        (&["sub", "--help"], "alkpubsub sub ws://127.0.0.1:8484 call.responded uuid-123"),
+    ] {
+        let ended = run(command).await;
+        ended.assert(0, "");
+        assert!(ended.stdout.contains(example), "{}", ended.stdout);
+    }
+    let version = run(&["--version"]).await;
+    version.assert(0, "");
+    assert_eq!(version.stdout, format!("alkpubsub {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
+async fn a_closed_pipe_is_no_error() {
+    let mut help = Program::start(["--help"]);
+    drop(help.stdout.take());
+    help.ended().await.assert(0, "");
+}
+
+#[tokio::test]
+async fn each_mistake_is_one_line() {
+    // Nobody is connected to: the mistake is found before.
+    let url = "ws://127.0.0.1:1";
+    for (args, words) in [
+        (&[][..], "say what to do: hub, pub or sub"),
+        (&["serve"], "unrecognized subcommand 'serve'; see `alkpubsub --help`"),
+        (&["hub", "--listne", "x"], "a similar argument exists: '--listen'; see `alkpubsub hub --help`"),
+        (&["hub", "--listen", "8484"], "an address looks like 127.0.0.1:8484"),
+        (&["hub", "--listen", "0.0.0.0:0"], "add --insecure if that is meant"),
+        (&["hub", "--listen", "[::]:0"], "add --insecure if that is meant"),
+        (&["hub", "--fan-out", "some"], "[possible values: subscribed, all]"),
+        (&["hub", "--allow-origin", "example.org"], "an origin is a scheme and a host"),
+        (&["hub", "--allow-origin", "https://example.org/"], "as in https://example.org or"),
+        (&["hub", "--max-message", "64kb"], "as in 65536, 64KiB or 1MiB; see `alkpubsub hub --help`"),
+        (&["hub", "--ping-interval", "often"], "--ping-interval"),
+        (&["pub", url], "<TYPE ID PAYLOAD>"),
+        (&["pub", url, "a"], "an event is TYPE ID PAYLOAD, or `-` alone"),
+        (&["pub", url, "a", "b"], "an event is TYPE ID PAYLOAD, or `-` alone"),
+        (&["pub", url, "a", "b", "1", "2"], "see `alkpubsub pub --help`"),
+        (&["pub", url, "a", "b", "1", "--skip-bad"], "--skip-bad is about lines of standard input"),
+        (&["pub", url, "", "b", "1"], "the event type is empty"),
+        (&["pub", url, "__subscribe", "", "{}"], "reserved for control events"),
+        (&["pub", url, "a", "b", "hello"], "the payload is not JSON: expected value at line 1 column 1"),
+        (&["pub", url, "a", "b", r#"1,"id":"c""#], "the payload is not JSON: trailing characters"),
+        (&["pub", url, "a", "b", &"[".repeat(200)], "the payload is not JSON"),
+        (&["pub", url, "a", "b", &format!("{}{}", "[".repeat(64), "]".repeat(64))], "see --max-depth"),
+        (&["pub", "127.0.0.1:8484", "a", "b", "1"], "one looks like ws://127.0.0.1:8484"),
+        (&["pub", "http://127.0.0.1:8484", "a", "b", "1"], "its scheme is `http`, not `ws`"),
+        (&["pub", "wss://127.0.0.1:8484", "a", "b", "1"], "TLS is not there yet"),
+        (&["sub", url], "<TYPE ID>"),
+        (&["sub", url, "a"], "the type \"a\" has no id"),
+        (&["sub", url, "a", "b", "c"], "the type \"c\" has no id"),
+        (&["sub", url, "__gap", ""], "reserved for control events"),
+        (&["sub", url, "a", "b", "--count", "0"], "--count"),
+        (&["sub", url, "a", "b", "--timeout", "soon"], "--timeout"),
+        (&["sub", "ws://:8484", "a", "b"], "it names no host"),
+        (&["--log", "a=loud", "sub", url, "a", "b"], "a level is error, warn, info, debug or trace"),
+    ] {
+        let ended = run(args).await;
+        ended.assert(2, words);
+        assert_eq!(ended.stdout, "");
+    }
+}
