@@ -65,7 +65,7 @@ pub(crate) struct Limits {
     /// The longest message.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.message.max_message))]
     pub(crate) max_message: Size,
-    /// How deep a message may nest; the envelope itself is 1.
+    /// How deep a message may nest, 1024 at most; the envelope itself is 1.
     #[arg(long, value_name = "LEVELS", default_value_t = HubLimits::DEFAULT.message.max_depth)]
     pub(crate) max_depth: usize,
     /// The longest topic.
@@ -80,6 +80,9 @@ pub(crate) struct Limits {
     /// What may wait for one connection; beyond, it is closed with 1013.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_outbound))]
     pub(crate) max_outbound: Size,
+    /// Messages that may wait for one connection; beyond, it is closed with 1013.
+    #[arg(long, value_name = "MESSAGES", default_value_t = HubLimits::DEFAULT.max_outbound_messages)]
+    pub(crate) max_outbound_messages: usize,
     /// What may wait for all connections together.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_outbound_total))]
     pub(crate) max_outbound_total: Size,

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 /// What the hub may send: its own limits are for it to keep.
 const MAX_ENVELOPE: usize = 64 << 20;
-const MAX_DEPTH: usize = 1024;
+const MAX_DEPTH: usize = alkpubsub::MessageLimits::MOST_DEPTH;
 /// How long the close may take at the end.
 const CLOSE: Duration = Duration::from_secs(1);
 
@@ -216,7 +216,9 @@ impl Output {
         // Connecting and subscribing is no silence of the hub's.
         self.with(|state| state.last = Instant::now());
         loop {
-            let until = self.with(|state| state.last) + patience;
+            let Some(until) = self.with(|state| state.last).checked_add(patience) else {
+                return std::future::pending().await;
+            };
             if Instant::now() >= until {
                 return;
             }
@@ -250,4 +252,19 @@ fn end_even_if_nobody_reads() {
             std::process::exit(0)
         });
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_may_be_longer_than_any_clock_runs() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let output = Output::new(None);
+            let silence = output.silence(Some(Duration::MAX));
+            assert!(tokio::time::timeout(Duration::from_millis(1), silence).await.is_err());
+        });
+    }
 }

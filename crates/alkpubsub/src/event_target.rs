@@ -255,6 +255,12 @@ pub enum DispatchError {
         /// The limit; the envelope itself is 1.
         limit: usize,
     },
+    /// The topic is longer than this target sends. A hub's own limit may be lower; then it denies the event.
+    #[error("the topic is longer than the limit of {limit} bytes")]
+    TopicTooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The type begins with `__`.
     #[error("event types that begin with `__` are reserved for control events")]
     Reserved,

@@ -108,8 +108,9 @@ impl<T> Queue<T> {
         Self { slots: VecDeque::new(), events: 0, bytes: 0, limits, lost: 0 }
     }
 
-    /// Takes an event, or counts it as lost.
-    pub(crate) fn push(&mut self, event: T, weight: usize) -> Result<(), Overflowed> {
+    /// Takes an event, or counts it as lost. Events that make room for it are handed out: to drop one may run a
+    /// program's code, which must not happen under the lock that guards this queue.
+    pub(crate) fn push(&mut self, event: T, weight: usize, dropped: &mut Vec<T>) -> Result<(), Overflowed> {
         // For an event that alone is over the bound in bytes no room can be made: it is dropped itself.
         let fits = weight <= self.limits.max_bytes;
         while self.events >= self.limits.max_events
@@ -118,12 +119,14 @@ impl<T> Queue<T> {
             match self.limits.overflow {
                 Overflow::Close => {
                     self.lost += 1;
+                    dropped.push(event);
                     return Err(Overflowed);
                 }
-                Overflow::DropOldest if fits => self.drop_oldest(),
+                Overflow::DropOldest if fits => dropped.extend(self.drop_oldest()),
                 Overflow::DropOldest | Overflow::DropNewest => {
                     self.lost += 1;
                     self.push_loss(Loss { lagged: 1, gap: None });
+                    dropped.push(event);
                     return Ok(());
                 }
             }
@@ -151,24 +154,25 @@ impl<T> Queue<T> {
         }
     }
 
-    fn drop_oldest(&mut self) {
+    fn drop_oldest(&mut self) -> Option<T> {
         let mut loss = Loss { lagged: 1, gap: None };
         self.lost += 1;
-        loop {
+        let dropped = loop {
             match self.slots.pop_front() {
                 Some(Slot::Loss(earlier)) => loss = earlier.merge(loss),
-                Some(Slot::Event(_, weight)) => {
+                Some(Slot::Event(event, weight)) => {
                     self.events -= 1;
                     self.bytes -= weight;
-                    break;
+                    break Some(event);
                 }
-                None => break,
+                None => break None,
             }
-        }
+        };
         match self.slots.front_mut() {
             Some(Slot::Loss(later)) => *later = loss.merge(*later),
             _ => self.slots.push_front(Slot::Loss(loss)),
         }
+        dropped
     }
 
     pub(crate) fn pop(&mut self) -> Option<Queued<T>> {
@@ -211,6 +215,10 @@ mod tests {
         Queue::new(QueueLimits { max_events, max_bytes, overflow })
     }
 
+    fn push(queue: &mut Queue<u32>, event: u32, weight: usize) -> Result<(), Overflowed> {
+        queue.push(event, weight, &mut Vec::new())
+    }
+
     fn drain(queue: &mut Queue<u32>) -> Vec<Queued<u32>> {
         std::iter::from_fn(|| queue.pop()).collect()
     }
@@ -221,7 +229,7 @@ mod tests {
     fn drop_oldest_tells_how_many_where_they_stood() {
         let mut queue = queue(2, 1000, Overflow::DropOldest);
         for event in 1..=5 {
-            queue.push(event, 1).unwrap();
+            push(&mut queue, event, 1).unwrap();
         }
         assert_eq!(drain(&mut queue), [Lagged(3), Event(4), Event(5)]);
         assert_eq!(queue.lost(), 3);
@@ -231,30 +239,30 @@ mod tests {
     fn drop_newest_tells_where_the_new_ones_would_have_stood() {
         let mut queue = queue(2, 1000, Overflow::DropNewest);
         for event in 1..=5 {
-            queue.push(event, 1).unwrap();
+            push(&mut queue, event, 1).unwrap();
         }
         assert_eq!(queue.pop(), Some(Event(1)));
-        queue.push(6, 1).unwrap();
+        push(&mut queue, 6, 1).unwrap();
         assert_eq!(drain(&mut queue), [Event(2), Lagged(3), Event(6)]);
     }
 
     #[test]
     fn close_keeps_what_is_there() {
         let mut queue = queue(1, 1000, Overflow::Close);
-        queue.push(1, 1).unwrap();
-        assert_eq!(queue.push(2, 1), Err(Overflowed));
+        push(&mut queue, 1, 1).unwrap();
+        assert_eq!(push(&mut queue, 2, 1), Err(Overflowed));
         assert_eq!(drain(&mut queue), [Event(1)]);
     }
 
     #[test]
     fn bytes_are_bounded_too() {
         let mut queue = queue(1000, 10, Overflow::DropOldest);
-        queue.push(1, 6).unwrap();
-        queue.push(2, 4).unwrap();
-        queue.push(3, 5).unwrap();
+        push(&mut queue, 1, 6).unwrap();
+        push(&mut queue, 2, 4).unwrap();
+        push(&mut queue, 3, 5).unwrap();
         assert_eq!(drain(&mut queue), [Lagged(1), Event(2), Event(3)]);
-        queue.push(4, 10).unwrap();
-        queue.push(5, 11).unwrap();
+        push(&mut queue, 4, 10).unwrap();
+        push(&mut queue, 5, 11).unwrap();
         assert_eq!(
             drain(&mut queue),
             [Event(4), Lagged(1)],
@@ -265,12 +273,12 @@ mod tests {
     #[test]
     fn neighbouring_losses_merge_and_stay_in_their_place() {
         let mut queue = queue(2, 1000, Overflow::DropOldest);
-        queue.push(1, 1).unwrap();
+        push(&mut queue, 1, 1).unwrap();
         queue.push_gap(GapReason::Broker);
         queue.push_gap(GapReason::Slow);
-        queue.push(2, 1).unwrap();
+        push(&mut queue, 2, 1).unwrap();
         queue.push_lagged(4);
-        queue.push(3, 1).unwrap();
+        push(&mut queue, 3, 1).unwrap();
         assert_eq!(drain(&mut queue), [Lagged(1), Gap(GapReason::Broker), Event(2), Lagged(4), Event(3)]);
     }
 
@@ -287,7 +295,7 @@ mod tests {
         let mut queue = queue(4, 1000, Overflow::DropOldest);
         for event in 0..10_000 {
             queue.push_gap(GapReason::Slow);
-            queue.push(event, 1).unwrap();
+            push(&mut queue, event, 1).unwrap();
         }
         assert!(queue.slots.len() <= 9);
     }

@@ -169,14 +169,14 @@ impl Mailbox {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Inbox)) {
-        let reader = {
+    /// What `change` gives back is dropped outside of the lock.
+    fn change<D>(&self, change: impl FnOnce(&mut Inbox) -> D) {
+        let (_dropped, reader) = {
             let mut inbox = self.lock();
             if inbox.end.is_some() {
                 return;
             }
-            change(&mut inbox);
-            inbox.reader.take()
+            (change(&mut inbox), inbox.reader.take())
         };
         if let Some(reader) = reader {
             reader.wake();
@@ -190,9 +190,11 @@ impl Listener for Mailbox {
             return;
         }
         self.change(|inbox| {
-            if inbox.queue.push(event.clone(), event.weight()).is_err() {
+            let mut dropped = Vec::new();
+            if inbox.queue.push(event.clone(), event.weight(), &mut dropped).is_err() {
                 inbox.end = Some(End::Overflowed);
             }
+            dropped
         });
     }
 
@@ -285,9 +287,13 @@ impl<T> Subscription<T> {
                 Some(queued) => queued,
                 None if inbox.end.is_some() => return Poll::Ready(None),
                 None => {
+                    let mut earlier = None;
                     if !inbox.reader.as_ref().is_some_and(|reader| reader.will_wake(context.waker())) {
-                        inbox.reader = Some(context.waker().clone());
+                        earlier = inbox.reader.replace(context.waker().clone());
                     }
+                    drop(inbox);
+                    // A waker may own the task that it wakes, and whatever that owns.
+                    drop(earlier);
                     return Poll::Pending;
                 }
             }

@@ -60,17 +60,28 @@ impl Place<'_> {
             table.next += 1;
             table.next
         });
-        match table.wakers.iter_mut().find(|(of, _)| *of == number) {
-            Some((_, known)) => known.clone_from(waker),
-            None => table.wakers.push((number, waker.clone())),
-        }
+        let earlier = match table.wakers.iter_mut().find(|(of, _)| *of == number) {
+            Some((_, known)) if known.will_wake(waker) => None,
+            Some((_, known)) => Some(std::mem::replace(known, waker.clone())),
+            None => {
+                table.wakers.push((number, waker.clone()));
+                None
+            }
+        };
+        drop(table);
+        // A waker may own the task that it wakes, and with it another place in this table.
+        drop(earlier);
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            self.waiters.lock().wakers.retain(|(of, _)| *of != number);
+            let mut table = self.waiters.lock();
+            let at = table.wakers.iter().position(|(of, _)| *of == number);
+            let own = at.map(|at| table.wakers.swap_remove(at));
+            drop(table);
+            drop(own);
         }
     }
 }

@@ -275,3 +275,44 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
         }
     }
 }
+
+/// A payload that says so when nobody holds it any more.
+struct Permit(PubSub);
+
+impl Serialize for Permit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> Deserialize<'de> for Permit {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("a permit is not read"))
+    }
+}
+
+impl Event for Permit {
+    const TYPE: &'static str = "permit";
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        now(self.0.publish_json("permit", "", &"returned")).unwrap();
+    }
+}
+
+#[test]
+fn a_payload_that_makes_room_for_the_next_may_publish_when_it_is_dropped() {
+    let (done, outcome) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let pubsub = PubSub::in_process();
+        let limits = alkpubsub::QueueLimits::DEFAULT.max_events(1);
+        let mut events = now(pubsub.subscribe_envelopes_within("permit", "", limits)).unwrap();
+        now(pubsub.publish("", Permit(pubsub.clone()))).unwrap();
+        now(pubsub.publish_json("permit", "", &"next")).unwrap();
+        let items: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+        done.send(format!("{items:?}")).unwrap();
+    });
+    let items = outcome.recv_timeout(std::time::Duration::from_secs(20)).expect("it blocks itself");
+    assert_eq!(items, r#"[Lagged(2), Event(EventEnvelope { type: "permit", id: "", .. })]"#);
+}

@@ -8,7 +8,7 @@ use alkpubsub::{
     EventEnvelope, EventTarget, GapReason, Item, ListenError, Notice, PubSub, Readiness, SubscribeError,
     TargetError, WebSocketClientEventTarget, on_notice,
 };
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use peer::{Peer, Scripted, in_time, pair, pair_with, scripted};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -974,4 +974,81 @@ async fn a_target_is_chosen_by_its_url() {
         let error = alkpubsub::connect(url).await.err().unwrap().to_string();
         assert!(error.contains(words), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_listener_that_leaves_on_hearing_of_the_end_sends_nothing() {
+    let (target, mut peer) = pair().await;
+    let target = Arc::new(target);
+    let listener = target.add_event_listener(TOPIC, Arc::new(|_: &EventEnvelope| ())).unwrap();
+    assert_eq!(peer.text().await, SUBSCRIBE);
+    let own = Arc::downgrade(&target);
+    let leaves = on_notice(move |_| own.upgrade().unwrap().remove_event_listener(listener));
+    target.add_event_listener("close", Arc::new(leaves)).unwrap();
+    target.close();
+    let mut socket: WebSocketStream<TcpStream> = in_time(target.release()).await.unwrap();
+    assert_eq!(target.stats().queued_messages, 0);
+    socket.send(Message::text("mine again")).await.unwrap();
+    assert_eq!(peer.text().await, "mine again");
+}
+
+#[tokio::test]
+async fn a_ping_behind_an_event_of_any_size_is_answered_after_it() {
+    let mut options = ClientOptions::DEFAULT;
+    options.message.max_message = 16 << 20;
+    let (target, mut peer) = pair_with(options).await;
+    let event = EventEnvelope::new("a", "b", &"x".repeat(10 << 20)).unwrap();
+    target.dispatch_event(event.clone()).unwrap();
+    let answering = async {
+        assert!(peer.text().await == event.to_json().unwrap());
+        peer.text().await;
+        peer.send(r#"{"type":"__pong","id":"","payload":{"echo":{"n":1}}}"#).await;
+    };
+    let (ponged, ()) = in_time(async { tokio::join!(target.ping(), answering) }).await;
+    assert_eq!(ponged, Ok(()));
+}
+
+#[tokio::test]
+async fn a_ping_that_does_not_fit_is_not_answered_by_itself() {
+    let mut options = ClientOptions::DEFAULT;
+    options.link.max_queued = 1;
+    let (target, _peer) = pair_with(options).await;
+    // The target's task does not run before the first of them waits.
+    let (first, second) = in_time(async { tokio::join!(target.ping(), target.ping()) }).await;
+    assert_eq!(
+        (first.map_err(|reason| reason.code()), second.map_err(|reason| reason.code())),
+        (Err(1013), Err(1013))
+    );
+}
+
+#[tokio::test]
+async fn bounds_and_times_may_be_as_large_as_they_can() {
+    let mut options = ClientOptions::DEFAULT;
+    (options.link.max_queued, options.link.max_queued_bytes) = (usize::MAX, usize::MAX);
+    options.link.answer_timeout = Duration::MAX;
+    options.close_timeout = Duration::MAX;
+    let (target, mut peer) = pair_with(options).await;
+    target.add_event_listener(TOPIC, Arc::new(|_: &EventEnvelope| ())).unwrap();
+    assert_eq!(peer.text().await, SUBSCRIBE);
+    peer.send(SUBSCRIBED).await;
+    assert_eq!(in_time(target.ready(TOPIC)).await, Readiness::Confirmed);
+    // Writing fails, and nothing is read for now.
+    let (target, mut script) = scripted(options);
+    script.fail_writing("no more");
+    target.dispatch_event(event(ENVELOPE)).unwrap();
+    script.written().await;
+    drop(script);
+    assert!(matches!(in_time(target.closed()).await, CloseReason::Lost { .. }));
+}
+
+/// A hub denies it with the topic in its words, and that would be longer than a message may be.
+#[tokio::test]
+async fn an_event_on_a_topic_over_the_limit_is_not_sent() {
+    let (target, mut peer) = pair().await;
+    let on_topic_of = |bytes: usize| EventEnvelope::new("a", &"x".repeat(bytes - 2), &1).unwrap();
+    let refused = target.dispatch_event(on_topic_of(4097));
+    assert!(matches!(refused, Err(DispatchError::TopicTooLong { limit: 4096 })), "{refused:?}");
+    target.dispatch_event(on_topic_of(4096)).unwrap();
+    assert_eq!(peer.text().await, on_topic_of(4096).to_json().unwrap());
+    assert_eq!((target.stats().dispatched, target.stats().rejected), (1, 1));
 }

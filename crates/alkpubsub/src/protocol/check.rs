@@ -13,13 +13,20 @@ use std::fmt;
 pub struct MessageLimits {
     /// Bytes of the whole message; equal is allowed.
     pub max_message: usize,
-    /// How deep objects and arrays may nest; the envelope itself is 1.
+    /// How deep objects and arrays may nest; the envelope itself is 1. Never more than [`Self::MOST_DEPTH`].
     pub max_depth: usize,
 }
 
 impl MessageLimits {
     /// 64 KiB a message, 64 deep.
     pub const DEFAULT: Self = Self { max_message: 64 * 1024, max_depth: 64 };
+
+    /// The depth beyond which no message is read, whatever the limit: the reader's stack grows with it.
+    pub const MOST_DEPTH: usize = 1024;
+
+    fn depth(&self) -> usize {
+        self.max_depth.min(Self::MOST_DEPTH)
+    }
 
     /// Checks an envelope of our own making, which is JSON for certain, before it is sent: the other end would
     /// refuse it, and might end the connection for it.
@@ -30,8 +37,8 @@ impl MessageLimits {
         if text.len() > self.max_message {
             return Err(Refusal::TooLarge { limit: self.max_message });
         }
-        if nests_deeper(text.as_bytes(), self.max_depth) {
-            return Err(Refusal::TooDeep { limit: self.max_depth });
+        if nests_deeper(text.as_bytes(), self.depth()) {
+            return Err(Refusal::TooDeep { limit: self.depth() });
         }
         Ok(())
     }
@@ -208,10 +215,10 @@ pub fn parts<'t>(bytes: &'t [u8], limits: &MessageLimits) -> Result<Parts<'t>, R
     if text.starts_with('\u{feff}') {
         return Err(Refusal::ByteOrderMark);
     }
-    let mut scanner = Scanner::new(text, limits.max_depth);
+    let mut scanner = Scanner::new(text, limits.depth());
     let refuse = |error| match error {
         JsonError::Syntax(at) => Refusal::NotJson { at },
-        JsonError::TooDeep => Refusal::TooDeep { limit: limits.max_depth },
+        JsonError::TooDeep => Refusal::TooDeep { limit: limits.depth() },
     };
     if scanner.peek() != Some(b'{') {
         scanner.value(0).map_err(refuse)?;
@@ -414,6 +421,19 @@ mod tests {
         }
         assert_eq!(admit(&"7".repeat(40)), Ok(()));
         assert_eq!(admit(&"7".repeat(41)), Err(Refusal::TooLarge { limit: 71 }));
+    }
+
+    #[test]
+    fn no_limit_lets_a_message_use_up_the_stack() {
+        let limits = MessageLimits { max_message: usize::MAX, max_depth: usize::MAX };
+        let nested = |depth: usize| {
+            format!(r#"{{"type":"a","id":"","payload":{}{}}}"#, "[".repeat(depth), "]".repeat(depth))
+        };
+        let refused = Err(Refusal::TooDeep { limit: 1024 });
+        assert!(parts(nested(1023).as_bytes(), &limits).is_ok());
+        assert_eq!(parts(nested(1_000_000).as_bytes(), &limits), refused);
+        assert_eq!(limits.admit(&nested(1023)), Ok(()));
+        assert_eq!(limits.admit(&nested(1024)), refused.map(|_| ()));
     }
 
     #[test]

@@ -207,8 +207,11 @@ fn topic(payload: &str) -> Result<Cow<'_, str>, Refusal> {
     body(payload).map(|OfTopic { topic }| topic)
 }
 
+/// How the text of every control event made here begins, and that of no event: its type would be reserved.
+pub(crate) const BEGINNING: &str = r#"{"type":"__"#;
+
 fn envelope(name: &str, payload: &str) -> String {
-    format!(r#"{{"type":"__{name}","id":"","payload":{payload}}}"#)
+    format!(r#"{BEGINNING}{name}","id":"","payload":{payload}}}"#)
 }
 
 fn to_json(value: &impl Serialize) -> String {

@@ -50,6 +50,9 @@ pub struct HubLimits {
     pub max_links: usize,
     /// Bytes that may wait for one link after a write was tried; beyond, it is closed with 1013.
     pub max_outbound: usize,
+    /// Messages that may wait for one link after a write was tried; beyond, it is closed with 1013. The smallest, an
+    /// answer to a ping frame, takes many times its two bytes to keep.
+    pub max_outbound_messages: usize,
     /// Bytes that may wait for all links together; beyond, the link with most waiting is closed with 1013.
     pub max_outbound_total: usize,
     /// How long a link may be silent before it is pinged.
@@ -60,13 +63,14 @@ pub struct HubLimits {
 
 impl HubLimits {
     /// The hub program's defaults: 64 KiB a message, 64 deep, topics of 255 bytes, 128 of them a link, 65,536
-    /// links, 1 MiB outbound a link and 256 MiB in all, a ping after 25 s with 8 s to answer.
+    /// links, 1 MiB and 16,384 messages outbound a link and 256 MiB in all, a ping after 25 s with 8 s to answer.
     pub const DEFAULT: Self = Self {
         message: MessageLimits::DEFAULT,
         max_topic: 255,
         max_topics_per_link: 128,
         max_links: 65_536,
         max_outbound: 1 << 20,
+        max_outbound_messages: 16_384,
         max_outbound_total: 256 << 20,
         ping_interval: Duration::from_secs(25),
         ping_timeout: Duration::from_secs(8),
@@ -178,7 +182,8 @@ impl LinkId {
 }
 
 impl<M: Message> Hub<M> {
-    /// A hub without links. With `identities`, `direct:<identity>` may be subscribed to by its owner alone.
+    /// A hub without links. With `identities`, `direct:<identity>` may be subscribed to by its owner alone; so it is,
+    /// too, from the first link on that comes with an identity.
     #[must_use]
     pub fn new(limits: HubLimits, fan_out: FanOut, identities: bool) -> Self {
         Self {
@@ -202,6 +207,7 @@ impl<M: Message> Hub<M> {
             return None;
         }
         self.serial = self.serial.wrapping_add(1);
+        self.identities |= identity.is_some();
         let slot = self.links.insert(Link {
             serial: self.serial,
             dirty: false,
@@ -216,8 +222,8 @@ impl<M: Message> Hub<M> {
         Some(LinkId::new(slot, self.serial))
     }
 
-    /// A link is gone; what waited for it is dropped. Gives how many messages that were.
-    pub fn disconnect(&mut self, id: LinkId) -> usize {
+    /// A link is gone; what waited for it is dropped. Gives how many events that were.
+    pub fn disconnect(&mut self, id: LinkId) -> u64 {
         if self.link(id).is_none() {
             return 0;
         }
@@ -225,8 +231,9 @@ impl<M: Message> Hub<M> {
         let link = self.links.remove(id.slot());
         self.queued.bytes -= link.outbound.bytes();
         self.queued.messages -= link.outbound.len();
-        self.counters.dropped += link.outbound.len() as u64;
-        link.outbound.len()
+        let events = events_in(&link.outbound);
+        self.counters.dropped += events;
+        events
     }
 
     /// A link is about to end: it holds no topic any more, gets `last`, and nothing behind it. With `drop_rest`,
@@ -239,7 +246,7 @@ impl<M: Message> Hub<M> {
             let rest = std::mem::take(&mut link.outbound);
             self.queued.bytes -= rest.bytes();
             self.queued.messages -= rest.len();
-            self.counters.dropped += rest.len() as u64;
+            self.counters.dropped += events_in(&rest);
         }
         if let Some(last) = last {
             self.send(id, last);
@@ -357,8 +364,7 @@ impl<M: Message> Hub<M> {
     /// Queues an event for all who want its topic; `make` is called once, and only if somebody does. Gives how
     /// many they are.
     pub fn fan_out(&mut self, topic: &str, make: impl FnOnce() -> M) -> usize {
-        let Self { links, table, dirty, overfull, .. } = self;
-        let max_outbound = self.limits.max_outbound;
+        let Self { links, table, dirty, overfull, limits, .. } = self;
         let (receivers, weight) = match self.fan_out {
             FanOut::Subscribed => {
                 let members = table.members(topic);
@@ -367,7 +373,7 @@ impl<M: Message> Hub<M> {
                 }
                 let message = make();
                 for &Member { link, .. } in members {
-                    *overfull |= queue(&mut links[link], link, &message, dirty) > max_outbound;
+                    *overfull |= queue(&mut links[link], link, &message, dirty, limits);
                 }
                 (members.len(), message.weight())
             }
@@ -378,7 +384,7 @@ impl<M: Message> Hub<M> {
                 }
                 let (message, mut count) = (make(), 0);
                 for (slot, link) in receivers {
-                    *overfull |= queue(link, slot, &message, dirty) > max_outbound;
+                    *overfull |= queue(link, slot, &message, dirty, limits);
                     count += 1;
                 }
                 (count, message.weight())
@@ -421,7 +427,7 @@ impl<M: Message> Hub<M> {
         if let Some(link) = self.links.get_mut(slot).filter(open) {
             self.queued.bytes += message.weight();
             self.queued.messages += 1;
-            self.overfull |= queue(link, slot, &message, &mut self.dirty) > self.limits.max_outbound;
+            self.overfull |= queue(link, slot, &message, &mut self.dirty, &self.limits);
         }
     }
 
@@ -494,6 +500,7 @@ impl<M: Message> Hub<M> {
         self.link(id).is_some_and(|link| {
             let oldest = link.outbound.iter().next().map_or(0, Message::weight);
             link.outbound.bytes() - oldest > self.limits.max_outbound
+                || link.outbound.len().saturating_sub(1) > self.limits.max_outbound_messages
         })
     }
 
@@ -566,15 +573,25 @@ impl<M: Message> Hub<M> {
     }
 }
 
-/// Gives the bytes that wait for the link now.
-fn queue<M: Message>(link: &mut Link<M>, slot: usize, message: &M, dirty: &mut Vec<usize>) -> usize {
+fn events_in<M: Message>(outbound: &Outbound<M>) -> u64 {
+    outbound.iter().filter(|message| !message.is_control()).count() as u64
+}
+
+/// Gives whether more waits for the link now than may.
+fn queue<M: Message>(
+    link: &mut Link<M>,
+    slot: usize,
+    message: &M,
+    dirty: &mut Vec<usize>,
+    limits: &HubLimits,
+) -> bool {
     link.outbound.push(message.clone());
     link.used = true;
     if !link.dirty {
         link.dirty = true;
         dirty.push(slot);
     }
-    link.outbound.bytes()
+    link.outbound.bytes() > limits.max_outbound || link.outbound.len() > limits.max_outbound_messages
 }
 
 #[cfg(test)]

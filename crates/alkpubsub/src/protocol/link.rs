@@ -285,7 +285,7 @@ impl<M: Message> Link<M> {
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         match self.answering {
-            Answering::Unknown(Some(since)) => Some(since + self.options.answer_timeout),
+            Answering::Unknown(Some(since)) => Some(since.saturating_add(self.options.answer_timeout)),
             _ => None,
         }
     }
@@ -310,9 +310,17 @@ impl<M: Message> Link<M> {
 
     fn send_control(&mut self, text: String) -> Result<(), ControlOverflow> {
         self.outbound.push(M::from_text(text));
-        let over = self.outbound.len() > 2 * self.options.max_queued
-            || self.outbound.bytes() > 2 * self.options.max_queued_bytes;
-        if over { Err(ControlOverflow) } else { Ok(()) }
+        let fits = |messages: usize, bytes: usize| {
+            messages <= self.options.max_queued && bytes <= self.options.max_queued_bytes
+        };
+        if fits(self.outbound.len(), self.outbound.bytes()) {
+            return Ok(());
+        }
+        // The events before it have a bound of their own, and the last of them may be of any size.
+        let control = self.outbound.iter().filter(|message| message.is_control());
+        let (messages, bytes) =
+            control.fold((0, 0), |(messages, bytes), message| (messages + 1, bytes + message.weight()));
+        if fits(messages, bytes) { Ok(()) } else { Err(ControlOverflow) }
     }
 }
 
@@ -478,6 +486,16 @@ mod tests {
         assert!(link.send("x".repeat(20)), "the last one may go beyond");
         assert!(!link.send("x".into()));
         assert!(link.want(TOPIC, NOW).is_err(), "but not without bound");
+    }
+
+    #[test]
+    fn a_large_event_takes_no_room_from_control() {
+        let options = LinkOptions { max_queued: 2, max_queued_bytes: 100, ..LinkOptions::DEFAULT };
+        let mut link: Link<String> = Link::new(options);
+        assert!(link.send("x".repeat(1000)));
+        assert_eq!(link.ping(), Ok(1));
+        assert_eq!(link.ping(), Ok(2));
+        assert_eq!(link.ping(), Err(ControlOverflow));
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub trait Message: Clone {
 
     /// Bytes it counts for against the bounds.
     fn weight(&self) -> usize;
+
+    /// Whether it is the adapter's own, such as what [`from_text`](Self::from_text) makes, and no event.
+    fn is_control(&self) -> bool;
 }
 
 /// Messages in order, and their weight.
@@ -89,5 +92,9 @@ impl Message for String {
 
     fn weight(&self) -> usize {
         self.len()
+    }
+
+    fn is_control(&self) -> bool {
+        self.starts_with(super::control::BEGINNING)
     }
 }

@@ -174,6 +174,19 @@ async fn direct_belongs_to_its_owner_where_there_are_identities() {
     hub.dispatch("direct", "ann", &1);
     assert_eq!(ann.text().await, envelope("direct", "ann", "1"));
     assert_eq!(nobody.flush().await, [""; 0]);
+    // Also where the hub was not told that there would be any.
+    let hub = Hub::start(ServerOptions::new()).await;
+    let (near, _far) = tokio::io::duplex(4096);
+    hub.add_connection(near, Some("ann")).await.unwrap();
+    let (near, far) = tokio::io::duplex(4096);
+    hub.add_connection(near, Some("bob")).await.unwrap();
+    let mut bob = crate::support::Raw::over(far);
+    bob.send_text(&subscribe("direct:ann")).await;
+    assert_eq!(bob.text().await, denied("direct:ann", "subscribe", "not_allowed"));
+    bob.subscribe("direct:bob").await;
+    let mut nobody = hub.client().await;
+    nobody.send_text(&subscribe("direct:ann")).await;
+    assert_eq!(nobody.text().await, denied("direct:ann", "subscribe", "not_allowed"));
     // Without identities it is a type like any other.
     Hub::relaying().await.subscriber(&["direct:ann"]).await;
 }

@@ -1,6 +1,6 @@
 //! Who hears what, and in which bytes.
 
-use crate::support::{BINARY, Hub, Raw, envelope, frame, hear, limits, next, recorded, within};
+use crate::support::{BINARY, Hub, Raw, envelope, frame, hear, limits, next, recorded, text, within};
 use alkpubsub::websocket_server::{FanOut, ServerOptions};
 use alkpubsub::{EventEnvelope, EventTarget, PubSub};
 use futures_util::{SinkExt, StreamExt};
@@ -265,4 +265,23 @@ async fn two_hubs_know_nothing_of_each_other() {
     at_two.publish("a", "b", "1").await;
     assert_eq!(at_two.flush().await, [envelope("a", "b", "1")]);
     assert_eq!(at_one.flush().await, [""; 0]);
+}
+
+/// A gateway: its listener cannot wait for room, and needs not.
+#[tokio::test]
+async fn a_listener_may_pass_on_whatever_a_burst_brings() {
+    let hub = Hub::start(ServerOptions::new()).await;
+    let mut subscriber = hub.subscriber(&["a:b"]).await;
+    let gateway = Arc::downgrade(&hub.target);
+    let passes_on =
+        move |event: &EventEnvelope| gateway.upgrade().unwrap().dispatch_event(event.clone()).unwrap();
+    hub.add_event_listener("a:b", Arc::new(passes_on)).unwrap();
+    let mut client = hub.client().await;
+    let message = r#"{"type":"a","id":"b"}"#;
+    client.send(text(message).repeat(20_000)).await;
+    for _ in 0..20_000 {
+        assert_eq!(subscriber.text().await, message);
+    }
+    let stats = hub.stats();
+    assert_eq!((stats.panicked, stats.rejected), (0, 0));
 }

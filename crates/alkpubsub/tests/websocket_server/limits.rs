@@ -237,6 +237,45 @@ async fn the_programs_own_queue_is_bounded_and_says_when_there_is_room() {
     assert_eq!(taken, (4 << 20) / large.to_json().unwrap().len() + 1);
 }
 
+#[tokio::test]
+async fn what_is_counted_as_dropped_was_an_event() {
+    let hub = Hub::relaying().await;
+    let (near, far) = tokio::io::duplex(8);
+    let spoke = hub.add_connection(near, None).await.unwrap();
+    let mut client = Raw::over(far);
+    for topic in ["a:1", "a:2", "a:3"] {
+        client.send_text(&subscribe(topic)).await;
+    }
+    client.send(crate::support::frame(crate::support::PING, b"")).await;
+    hub.until("three answers waiting", |stats| stats.topics == 3).await;
+    for size in [1, 200, 60_000] {
+        spoke.dispatch_event(EventEnvelope::new("a", "1", &"x".repeat(size)).unwrap()).unwrap();
+    }
+    hub.until("three events waiting", |stats| stats.sent == 3).await;
+    drop(client);
+    let stats = hub.until_empty().await;
+    assert_eq!((stats.sent, stats.dropped), (3, 3));
+}
+
+/// A frame of two bytes takes some fifty to keep, so that a bound in bytes alone would be none.
+#[tokio::test]
+async fn answers_to_pings_that_nobody_reads_are_bounded_in_number() {
+    let hub = Hub::with_limits(|limits| limits.max_outbound_messages = 1000).await;
+    let (near, far) = tokio::io::duplex(1 << 16);
+    hub.add_connection(near, None).await.unwrap();
+    let mut client = Raw::over(far);
+    let pings = crate::support::frame(crate::support::PING, b"").repeat(1000);
+    // The pipe takes 32,768 answers before anything waits in the hub.
+    for _ in 0..32 {
+        client.send(&pings).await;
+    }
+    hub.until("all written", |stats| stats.queued_messages == 0).await;
+    client.send(pings.repeat(3)).await;
+    let stats = hub.until("too slow", |stats| stats.too_slow == 1).await;
+    assert!(stats.queued_messages <= 1, "{stats:?}");
+    client.is_closed_with(1013).await;
+}
+
 /// Takes nothing, never wakes, and counts how often it is asked.
 struct Full(Arc<AtomicUsize>);
 

@@ -288,6 +288,9 @@ impl alkpubsub::protocol::Message for Nothing {
     fn weight(&self) -> usize {
         0
     }
+    fn is_control(&self) -> bool {
+        true
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The engine's message: an envelope framed once, shared by all who receive it.
 
 use crate::adapter::websocket::frame;
-use crate::protocol::Message;
+use crate::protocol::{Message, control};
 use bytes::Bytes;
 use std::ops::Deref;
 
@@ -43,5 +43,9 @@ impl Message for Frame {
 
     fn weight(&self) -> usize {
         self.0.len()
+    }
+
+    fn is_control(&self) -> bool {
+        frame::text_of(&self.0).is_none_or(|text| text.starts_with(control::BEGINNING.as_bytes()))
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Relaying {
     pub(crate) fan_out: FanOut,
     /// Whether an event of any spoke goes to the others, without the program's doing.
     pub(crate) relay: bool,
-    /// Whether connections have identities, which own `direct:<identity>`.
+    /// Whether connections have identities, which own `direct:<identity>`, also before the first of them is there.
     pub(crate) identities: bool,
 }
 
@@ -88,7 +88,7 @@ impl Shard {
             self.serve(slot);
         }
         self.ready = ready;
-        // Listeners and hooks may have given orders: they belong to this round.
+        // Listeners and hooks may have given orders since: they belong to this round.
         self.obey();
         // After the reading: a peer whose answer came while the task was held up is not dead.
         while self.tick.poll_tick(context).is_ready() {
@@ -163,7 +163,10 @@ impl Shard {
         if let Err(ending) = self.intake.take(connection, &mut received) {
             self.end(id.slot(), ending);
         }
-        self.read(id.slot());
+        // It is read in this round, where orders may be obeyed between two reads: not here, within one.
+        if let Some(connection) = self.connections.get(id.slot()).and_then(Option::as_ref) {
+            connection.requeue();
+        }
         self.write(id.slot());
     }
 
@@ -192,6 +195,8 @@ impl Shard {
                 // Read on, for the peer's close or the end: a socket that was not read empty wakes nobody again.
                 self.end(slot, ending);
             }
+            // What listeners gave in answer to one read fits the queue of orders; of a whole round it might not.
+            self.obey();
             self.relieve();
         }
         if let Some(connection) = self.connections.get(slot).and_then(Option::as_ref) {

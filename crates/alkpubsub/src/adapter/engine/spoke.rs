@@ -11,7 +11,7 @@ use crate::stats::Stats;
 use crate::waiters::Waiters;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// A spoke: the peer at the far end of one of a hub's connections, as an event target.
 ///
@@ -25,6 +25,8 @@ pub struct Spoke {
     pub(super) ended: Waiters,
     dispatched: AtomicU64,
     rejected: AtomicU64,
+    /// Whether it was told to go: the first order counts, and no more of them have to wait.
+    leaving: AtomicBool,
     pub(super) received: AtomicU64,
 }
 
@@ -38,6 +40,7 @@ impl Spoke {
             ended: Waiters::default(),
             dispatched: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
             received: AtomicU64::new(0),
         }
     }
@@ -57,6 +60,9 @@ impl Spoke {
     /// Closes the connection: what waits for it is sent first, then a close frame with this code and reason.
     /// A code that RFC 6455 keeps off the wire (1005, 1006, 1015, below 1000, …) makes that frame an empty one.
     pub fn disconnect(&self, code: u16, reason: &str) {
+        if self.leaving.swap(true, Relaxed) {
+            return;
+        }
         self.shared.order(Command::Close { link: self.id, code, reason: reason.into() });
     }
 }

@@ -382,6 +382,17 @@ pub(crate) fn text(text: &str) -> Bytes {
     [&text_header(text.len()), text.as_bytes()].concat().into()
 }
 
+/// What a frame made by [`text`] holds; `None` for one of another kind.
+pub(crate) fn text_of(framed: &[u8]) -> Option<&[u8]> {
+    let header = match framed {
+        [TEXT, 126, ..] => 4,
+        [TEXT, 127, ..] => 10,
+        [TEXT, ..] => 2,
+        _ => return None,
+    };
+    framed.get(header..)
+}
+
 /// A server's ping; of `payload` the first 125 bytes, as a control frame holds no more.
 pub(crate) fn ping(payload: &[u8]) -> Bytes {
     control(PING, &[], payload)

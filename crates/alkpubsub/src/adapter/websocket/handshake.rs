@@ -95,7 +95,7 @@ pub(crate) fn check<'h>(
     origins: &Origins,
 ) -> Result<Upgrade, Refused> {
     let (mut upgrade, mut connection, mut version) = (false, false, None);
-    let (mut key, mut keys, mut origin, mut subprotocol) = (None, 0, None, None);
+    let (mut key, mut keys, mut origin_passes, mut subprotocol) = (None, 0, true, None);
     for (name, value) in headers {
         let value = value.trim_ascii();
         let lists = |word: &str| tokens(value).any(|token| token.eq_ignore_ascii_case(word.as_bytes()));
@@ -104,7 +104,8 @@ pub(crate) fn check<'h>(
             "connection" => connection |= lists("upgrade"),
             "sec-websocket-version" => version = Some(value),
             "sec-websocket-key" => (key, keys) = (Some(value), keys + 1),
-            "origin" => origin = Some(value),
+            // Each, where somebody added another one.
+            "origin" => origin_passes &= std::str::from_utf8(value).is_ok_and(|origin| origins.pass(origin)),
             "sec-websocket-protocol" if lists(SUBPROTOCOL) => subprotocol = Some(SUBPROTOCOL),
             _ => {}
         }
@@ -127,9 +128,7 @@ pub(crate) fn check<'h>(
     let Some(key) = key.filter(is_key).filter(|_| keys == 1) else {
         return refused(400, "Sec-WebSocket-Key is missing or not 16 bytes in base64");
     };
-    if let Some(origin) = origin
-        && !std::str::from_utf8(origin).is_ok_and(|origin| origins.pass(origin))
-    {
+    if !origin_passes {
         return refused(403, "pages of this origin may not connect to this hub");
     }
     Ok(Upgrade { accept: derive_accept_key(key), subprotocol })
@@ -264,6 +263,13 @@ mod tests {
             "http://[::1].evil.example",
             "http://[::2]",
             "localhost",
+            "",
+            "http://localhost@evil.example",
+            "http://localhost:80@evil.example",
+            "http://evil.example:80@localhost",
+            "http://evil.example/http://localhost",
+            "http://evil.example\r\nOrigin: http://localhost",
+            "http://localhost\r\nORIGIN: http://evil.example",
         ] {
             assert_eq!(status(origin), Err(403), "{origin}");
         }

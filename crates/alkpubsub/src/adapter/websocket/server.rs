@@ -32,7 +32,9 @@ pub struct ServerOptions {
     /// Whether an event of any spoke goes to all who want it, the sender included. `false` in a library: there
     /// the program's listeners decide what becomes of it.
     pub relay: bool,
-    /// Whether connections have identities: then `direct:<identity>` may be subscribed to by its owner alone.
+    /// Whether connections have identities: then `direct:<identity>` may be subscribed to by its owner alone. So it
+    /// is without this from the first connection on that is added with an identity; where others may come before
+    /// that one, say it here.
     pub identities: bool,
     /// Which web pages may connect.
     pub origins: Origins,
@@ -122,8 +124,8 @@ impl fmt::Debug for ServerOptions {
 ///
 /// # Overload and close
 /// Dispatched events wait in a queue (4,096 events, 4 MiB) until the task's next round; beyond it,
-/// [`DispatchError::Full`]. A spoke for which more than [`HubLimits::max_outbound`] waits after a write was tried is
-/// closed with 1013. [`close`](EventTarget::close) sends every spoke a close frame (1001) behind what waits for it.
+/// [`DispatchError::Full`]. A spoke for which more than [`HubLimits::max_outbound`] or
+/// [`HubLimits::max_outbound_messages`] waits after a write was tried is closed with 1013. [`close`](EventTarget::close) sends every spoke a close frame (1001) behind what waits for it.
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

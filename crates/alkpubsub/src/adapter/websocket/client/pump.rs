@@ -1,6 +1,6 @@
 //! The task of one connection: it moves bytes between the socket and the link, and decides nothing.
 
-use super::shared::Shared;
+use super::shared::{Shared, later};
 use super::socket::{SocketInput, SocketMessage};
 use crate::event_target::CloseReason;
 use crate::protocol::check::Refusal;
@@ -59,7 +59,7 @@ where
         if self.broken.is_none()
             && let Poll::Ready(Err(error)) = self.poll_write(context)
         {
-            let until = Instant::now() + self.shared.options.close_timeout;
+            let until = later(Instant::now(), self.shared.options.close_timeout);
             self.broken = Some((until, lost(&error)));
         }
         if self.shared.closed().is_none() {

@@ -38,6 +38,10 @@ impl Message for Outgoing {
     fn weight(&self) -> usize {
         self.text.len()
     }
+
+    fn is_control(&self) -> bool {
+        !self.event
+    }
 }
 
 pub(super) struct Shared {
@@ -76,6 +80,14 @@ pub(super) enum Stage {
     Closed(CloseReason),
 }
 
+/// How far ahead a time lies that is too far ahead to be told.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// So long after a moment; a program that waits for ever says so with a time that no clock holds.
+pub(super) fn later(moment: Instant, time: Duration) -> Instant {
+    moment.checked_add(time).unwrap_or_else(|| moment + FAR)
+}
+
 impl Shared {
     pub(super) fn new(options: ClientOptions) -> Self {
         let state = State {
@@ -109,7 +121,7 @@ impl Shared {
 
     /// The link's time as the runtime counts it.
     pub(super) fn at(&self, time: Duration) -> Instant {
-        self.start + time
+        later(self.start, time)
     }
 
     pub(super) fn closed(&self) -> Option<CloseReason> {
@@ -149,13 +161,25 @@ impl Shared {
             return;
         };
         if !Notice::NAMES.contains(&&*name) {
-            let unwanted = self.lock().link.unwant(&name);
+            let unwanted = {
+                let mut state = self.lock();
+                // After the end nothing is sent, not even for a listener that leaves on hearing of it.
+                if matches!(state.stage, Stage::Closed(_)) {
+                    return;
+                }
+                state.link.unwant(&name)
+            };
             self.controlled(unwanted);
         }
     }
 
     pub(super) fn dispatch(&self, event: &EventEnvelope) -> Result<(), DispatchError> {
-        let admitted = admit(event, &self.options.message);
+        let limit = self.options.link.max_topic;
+        let admitted = if event.topic().as_str().len() > limit {
+            Err(DispatchError::TopicTooLong { limit })
+        } else {
+            admit(event, &self.options.message)
+        };
         let mut state = self.lock();
         let open = match &state.stage {
             Stage::Open => Ok(()),
@@ -189,9 +213,9 @@ impl Shared {
             }
             state.link.ping()
         };
-        let number = queued.as_ref().copied().unwrap_or_default();
         self.controlled(queued);
-        Ok(number)
+        // Where it did not fit, the target is closed by now.
+        queued.map_err(|_| self.closed().unwrap_or(CloseReason::Closed))
     }
 
     /// After a control event was queued, or did not fit any more.
