@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use alkpubsub::websocket_server::HubLimits;
 use alkpubsub::{MessageLimits, Topic};
+use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::fmt;
 use std::str::FromStr;
@@ -66,22 +67,22 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.message.max_message))]
     pub(crate) max_message: Size,
     /// How deep a message may nest, 1024 at most; the envelope itself is 1.
-    #[arg(long, value_name = "LEVELS", default_value_t = HubLimits::DEFAULT.message.max_depth)]
+    #[arg(long, value_name = "LEVELS", value_parser = at_least_one(), default_value_t = HubLimits::DEFAULT.message.max_depth)]
     pub(crate) max_depth: usize,
     /// The longest topic.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_topic))]
     pub(crate) max_topic: Size,
     /// Topics that one connection may hold.
-    #[arg(long, value_name = "TOPICS", default_value_t = HubLimits::DEFAULT.max_topics_per_link)]
+    #[arg(long, value_name = "TOPICS", value_parser = at_least_one(), default_value_t = HubLimits::DEFAULT.max_topics_per_link)]
     pub(crate) max_topics_per_link: usize,
     /// Connections at one time; beyond, 503.
-    #[arg(long, value_name = "CONNECTIONS", default_value_t = HubLimits::DEFAULT.max_links)]
+    #[arg(long, value_name = "CONNECTIONS", value_parser = at_least_one(), default_value_t = HubLimits::DEFAULT.max_links)]
     pub(crate) max_links: usize,
     /// What may wait for one connection; beyond, it is closed with 1013.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_outbound))]
     pub(crate) max_outbound: Size,
     /// Messages that may wait for one connection; beyond, it is closed with 1013.
-    #[arg(long, value_name = "MESSAGES", default_value_t = HubLimits::DEFAULT.max_outbound_messages)]
+    #[arg(long, value_name = "MESSAGES", value_parser = at_least_one(), default_value_t = HubLimits::DEFAULT.max_outbound_messages)]
     pub(crate) max_outbound_messages: usize,
     /// What may wait for all connections together.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_outbound_total))]
@@ -184,6 +185,11 @@ pub(crate) struct Size(pub(crate) usize);
 
 const UNITS: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
+/// A limit of 0 would be a hub that does nothing and does not say why.
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
+
 impl FromStr for Size {
     type Err = String;
 
@@ -191,13 +197,17 @@ impl FromStr for Size {
         let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
         let (number, bytes) = unit.unwrap_or((text, 1));
         let size = number.parse().ok().and_then(|number: usize| number.checked_mul(bytes));
-        size.map(Self).ok_or_else(|| "not a number of bytes, as in 65536, 64KiB or 1MiB".into())
+        match size {
+            Some(0) => Err("must be at least 1".into()),
+            Some(size) => Ok(Self(size)),
+            None => Err("not a number of bytes, as in 65536, 64KiB or 1MiB".into()),
+        }
     }
 }
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = |(_, bytes): &&(&str, usize)| self.0 > 0 && self.0.is_multiple_of(*bytes);
+        let whole = |(_, bytes): &&(&str, usize)| self.0.is_multiple_of(*bytes);
         match UNITS.iter().find(whole) {
             Some((unit, bytes)) => write!(f, "{}{unit}", self.0 / bytes),
             None => self.0.fmt(f),
@@ -228,12 +238,11 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_they_are_shown() {
-        for (text, bytes) in [("255", 255), ("64KiB", 65_536), ("1MiB", 1 << 20), ("3GiB", 3 << 30), ("0", 0)]
-        {
+        for (text, bytes) in [("255", 255), ("64KiB", 65_536), ("1MiB", 1 << 20), ("3GiB", 3 << 30)] {
             assert_eq!(text.parse(), Ok(Size(bytes)));
             assert_eq!(Size(bytes).to_string(), text);
         }
-        for text in ["", "KiB", "-1", "1.5MiB", "64kb", "18446744073709551615KiB"] {
+        for text in ["", "0", "0KiB", "KiB", "-1", "1.5MiB", "64kb", "18446744073709551615KiB"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
     }

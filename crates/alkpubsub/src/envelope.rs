@@ -17,12 +17,19 @@ pub struct EncodeError(Arc<str>);
 
 /// A payload that does not fit the Rust type asked for.
 ///
-/// It has serde's own words for why, and these may quote a value of the payload: think of that where it is logged.
-#[derive(Clone, Debug, thiserror::Error)]
+/// Its `Display` has serde's own words for why, and these may quote a value of the payload; its `Debug` does not.
+#[derive(Clone, thiserror::Error)]
 #[error("the payload does not fit {wanted}: {why}")]
 pub struct DecodeError {
     wanted: &'static str,
     why: Arc<str>,
+}
+
+/// Payloads are nobody's business in a log.
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecodeError").field("wanted", &self.wanted).finish_non_exhaustive()
+    }
 }
 
 /// Why an [`EventEnvelope`] could not be made.
