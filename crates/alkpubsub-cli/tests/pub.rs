@@ -227,3 +227,12 @@ async fn signals_end_it_with_0() {
         drop(stdin);
     }
 }
+
+/// More than all that may wait beside it: the ping behind it must not end the connection.
+#[tokio::test]
+async fn a_line_of_ten_mib_is_sent() {
+    let line = format!(r#"{{"type":"a","id":"b","payload":"{}"}}"#, "x".repeat(10 << 20));
+    let (sent, ended) = publish(&line, &[]).await;
+    ended.assert(0, "");
+    assert!(sent == [line], "{} messages", sent.len());
+}

@@ -24,7 +24,8 @@ pub enum FanOut {
     /// To the links that subscribed to its topic.
     #[default]
     Subscribed,
-    /// To all links, the sender included; for spokes that never subscribe.
+    /// To all links, the sender included; for spokes that never subscribe. Nobody is asked who may hear what: a
+    /// `direct:<identity>` goes to all like anything else.
     All,
 }
 
