@@ -98,6 +98,8 @@ pub(crate) fn split(text: &str) -> Result<(&str, &str), BadTopic> {
 pub(crate) fn check_type(event_type: &str) -> Result<(), BadTopic> {
     match event_type {
         "" => Err(BadTopic::EmptyType),
+        // A topic is split at its first `:`, so that nobody could subscribe to it.
+        colon if colon.starts_with(':') => Err(BadTopic::EmptyType),
         reserved if reserved.starts_with("__") => Err(BadTopic::Reserved),
         _ => Ok(()),
     }
@@ -175,6 +177,7 @@ mod tests {
     fn what_is_no_topic_is_named() {
         assert_eq!(Topic::new("", "x"), Err(BadTopic::EmptyType));
         assert_eq!(Topic::parse(":x"), Err(BadTopic::EmptyType));
+        assert_eq!(Topic::new(":a", "x"), Err(BadTopic::EmptyType));
         assert_eq!(Topic::parse("close"), Err(BadTopic::NoColon));
         assert_eq!(Topic::parse("__gap:"), Err(BadTopic::Reserved));
         assert!(Topic::new("_one", "underscore is free").is_ok());

@@ -1,7 +1,7 @@
 //! The way in.
 
 use crate::support::{Hub, REQUEST, Raw, envelope, subscribe, subscribed, text, within};
-use alkpubsub::websocket_server::{Origins, ServerOptions};
+use alkpubsub::websocket_server::{HubLimits, Origins, ServerOptions};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
@@ -124,4 +124,24 @@ async fn a_refused_request_does_not_keep_its_place() {
     assert!(lingers.head().await.starts_with("HTTP/1.1 426 "));
     let head = answer(&hub, REQUEST).await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+}
+
+#[tokio::test]
+async fn those_who_find_no_place_are_few_at_a_time() {
+    let mut limits = HubLimits::DEFAULT;
+    limits.max_links = 1;
+    let hub = Hub::start(ServerOptions::new().limits(limits)).await;
+    let _held = hub.client().await;
+    // None of them says a word: each could stay for as long as a handshake may take.
+    let mut newcomers = Vec::new();
+    for _ in 0..300 {
+        newcomers.push(Raw::tcp(hub.address).await);
+    }
+    let mut last = newcomers.pop().unwrap();
+    let end = within("the end of one too many", last.read(&mut [0; 16])).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    // The first of them are told.
+    let mut first = Raw::over(newcomers.swap_remove(0));
+    first.send(REQUEST).await;
+    assert!(first.head().await.starts_with("HTTP/1.1 503 "));
 }

@@ -15,9 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+/// Connections that are being refused at one time. They hold no place, and each may take the time of a handshake;
+/// whoever comes beyond is dropped without an answer.
+const MAX_REFUSALS: usize = 256;
 /// How long to wait before the next `accept` when the process is out of file descriptors.
 const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
 
@@ -183,6 +187,7 @@ impl WebSocketServerEventTarget {
     pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
         // Owned here: handshakes end with this call.
         let mut handshakes = JoinSet::new();
+        let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         let mut closed = std::pin::pin!(self.closed());
         loop {
             let accepted = tokio::select! {
@@ -192,8 +197,14 @@ impl WebSocketServerEventTarget {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let place = self.hub.reserve();
-                    let shaking = shake_hands(stream, place, self.origins.clone());
+                    let entry = match self.hub.reserve() {
+                        Ok(place) => Entry::Place(place),
+                        Err(error) => match refusals.clone().try_acquire_owned() {
+                            Ok(turn) => Entry::Refused(refusal(error), turn),
+                            Err(_) => continue,
+                        },
+                    };
+                    let shaking = shake_hands(stream, entry, self.origins.clone(), refusals.clone());
                     let within = self.handshake_timeout;
                     handshakes.spawn(async move { drop(timeout(within, shaking).await) });
                 }
@@ -236,23 +247,38 @@ impl WebSocketServerEventTarget {
     }
 }
 
+/// With what a connection begins its handshake.
+enum Entry {
+    Place(Reserved),
+    /// There was none; but a turn among those that are told so.
+    Refused(Refused, OwnedSemaphorePermit),
+}
+
 /// One connection's way in: the request, the answer, then the hub.
 async fn shake_hands(
     mut stream: TcpStream,
-    place: Result<Reserved, AddConnectionError>,
+    mut entry: Entry,
     origins: Arc<Origins>,
+    refusals: Arc<Semaphore>,
 ) -> io::Result<()> {
     // A hub's messages are small and wanted now; everything that waits leaves in one write anyway.
     stream.set_nodelay(true)?;
     let mut head = Vec::with_capacity(1024);
-    let answer = loop {
-        match handshake::read(&head, &origins) {
-            Ok(Some(granted)) => break place.map_err(refusal).map(|place| (place, granted)),
-            Ok(None) => {}
-            Err(refused) => {
+    let (refused, _turn) = loop {
+        match (handshake::read(&head, &origins), entry) {
+            (Ok(None), waiting) => entry = waiting,
+            (Ok(Some((upgrade, length))), Entry::Place(place)) => {
+                place.connect(Box::new(stream), upgrade.response(), head.split_off(length));
+                return Ok(());
+            }
+            (Ok(Some(_)), Entry::Refused(refused, turn)) | (Err(refused), Entry::Refused(_, turn)) => {
+                break (refused, turn);
+            }
+            (Err(refused), Entry::Place(place)) => {
                 // The answer's way may take as long as the peer likes: nobody else has to wait for the place.
                 drop(place);
-                break Err(refused);
+                let Ok(turn) = refusals.try_acquire_owned() else { return Ok(()) };
+                break (refused, turn);
             }
         }
         if stream.read_buf(&mut head).await? == 0 {
@@ -260,19 +286,12 @@ async fn shake_hands(
         }
         debug_assert!(head.len() <= 2 * MAX_HEAD, "the reader refuses longer ones");
     };
-    match answer {
-        Ok((place, (upgrade, length))) => {
-            place.connect(Box::new(stream), upgrade.response(), head.split_off(length));
-        }
-        Err(refused) => {
-            tracing::debug!(status = refused.status, why = refused.why, "refused");
-            stream.write_all(refused.response().as_bytes()).await?;
-            stream.shutdown().await?;
-            // Until the peer has read it: closing with something unread would take the answer from it.
-            let mut rest = [0; 1024];
-            while stream.read(&mut rest).await? > 0 {}
-        }
-    }
+    tracing::debug!(status = refused.status, why = refused.why, "refused");
+    stream.write_all(refused.response().as_bytes()).await?;
+    stream.shutdown().await?;
+    // Until the peer has read it: closing with something unread would take the answer from it.
+    let mut rest = [0; 1024];
+    while stream.read(&mut rest).await? > 0 {}
     Ok(())
 }
 
