@@ -9,8 +9,10 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadTopic {
-    /// The type is the empty string.
-    #[error("the event type is empty; a topic is `type:id` with a type of at least one character")]
+    /// The type is the empty string, or begins with `:`, so that its topic would have an empty one.
+    #[error(
+        "the event type is empty, or begins with the `:` at which a topic's type ends; a topic is `type:id`"
+    )]
     EmptyType,
     /// The type begins with `__`, which belongs to the adapters' own control events.
     #[error("event types that begin with `__` are reserved for control events")]
