@@ -371,6 +371,12 @@ pub trait EventTarget: Send + Sync + 'static {
     /// the dispatch that follows can say `Full` again.
     fn room(&self) -> BoxFuture<'_, ()>;
 
+    /// Resolves when what was dispatched before has been handed to the transport, or the target is closed: what
+    /// [`close`](Self::close) then drops is not ours. A target that queues nothing is always there.
+    fn flush(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Resolves when the target has ended and no task of it is left.
     fn closed(&self) -> BoxFuture<'_, CloseReason>;
 
@@ -411,6 +417,10 @@ impl<T: EventTarget + ?Sized> EventTarget for Arc<T> {
 
     fn room(&self) -> BoxFuture<'_, ()> {
         (**self).room()
+    }
+
+    fn flush(&self) -> BoxFuture<'_, ()> {
+        (**self).flush()
     }
 
     fn closed(&self) -> BoxFuture<'_, CloseReason> {

@@ -157,6 +157,12 @@ impl PubSub {
         }
     }
 
+    /// Waits until what was published before has been handed to the transport, or the target is closed. A program
+    /// that publishes and leaves does this before it closes.
+    pub async fn flush(&self) {
+        self.target.flush().await;
+    }
+
     /// Subscribes to an event type and an id, with the default queue.
     ///
     /// When it returns, the far side has confirmed the subscription, or is known not to answer:

@@ -611,6 +611,36 @@ async fn control_events_have_a_bound_too() {
 }
 
 #[tokio::test]
+async fn what_was_flushed_is_not_dropped_by_close() {
+    let (target, mut peer) = pair().await;
+    let target: Arc<dyn EventTarget> = Arc::new(target);
+    in_time(target.flush()).await;
+    for number in 0..1000 {
+        target.dispatch_event(EventEnvelope::new("a", "b", &number).unwrap()).unwrap();
+    }
+    in_time(target.flush()).await;
+    target.close();
+    assert_eq!(target.stats().dropped, 0);
+    for number in 0..1000 {
+        assert_eq!(peer.text().await, format!(r#"{{"type":"a","id":"b","payload":{number}}}"#));
+    }
+}
+
+#[tokio::test]
+async fn a_flush_ends_with_the_target() {
+    let (target, _peer) = pair().await;
+    let long = EventEnvelope::new("a", "b", &"x".repeat(60 * 1024)).unwrap();
+    // More than the peer, which does not read, and the sockets' buffers take.
+    while tokio::time::timeout(Duration::from_millis(200), target.room()).await.is_ok() {
+        let _ = target.dispatch_event(long.clone());
+    }
+    let mut flush = std::pin::pin!(target.flush());
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut flush).await.is_err());
+    target.close();
+    in_time(flush).await;
+}
+
+#[tokio::test]
 async fn a_peer_that_reads_nothing_fills_the_queue_and_no_more() {
     let mut options = ClientOptions::DEFAULT;
     options.link.max_queued_bytes = 1 << 20;

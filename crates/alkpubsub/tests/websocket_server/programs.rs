@@ -254,3 +254,21 @@ fn out_of_descriptors_new_connections_wait_and_old_ones_live() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[tokio::test]
+async fn what_a_program_flushed_was_written() {
+    let hub = Hub::start(ServerOptions::new()).await;
+    within("a flush of nothing", hub.flush()).await;
+    let mut client = hub.subscriber(&["a:b"]).await;
+    for number in 0..100 {
+        hub.dispatch("a", "b", &number);
+    }
+    within("the flush", hub.flush()).await;
+    assert_eq!((hub.stats().sent, hub.stats().queued_messages), (100, 0));
+    for number in 0..100 {
+        assert_eq!(client.text().await, envelope("a", "b", &number.to_string()));
+    }
+    let target = hub.target.clone();
+    target.close();
+    within("a flush at the end", hub.flush()).await;
+}

@@ -172,6 +172,10 @@ impl EventTarget for Handle {
         self.shared.room()
     }
 
+    fn flush(&self) -> BoxFuture<'_, ()> {
+        self.shared.flush()
+    }
+
     fn closed(&self) -> BoxFuture<'_, CloseReason> {
         self.shared.ended()
     }

@@ -48,6 +48,9 @@ pub(super) struct Shard {
     scratch: Box<[u8]>,
     started: Instant,
     tick: Interval,
+    /// How many events of the program's were taken, and how many of them the sockets were offered.
+    obeyed: u64,
+    written: u64,
     /// When the hub ends whatever is left, once it was told to shut down.
     ending: Option<Duration>,
     // Lists that are filled and emptied each round; kept for their memory.
@@ -71,6 +74,8 @@ impl Shard {
             scratch: vec![0; SCRATCH].into(),
             started: Instant::now(),
             tick,
+            obeyed: 0,
+            written: 0,
             ending: None,
             commands: VecDeque::new(),
             ready: Vec::new(),
@@ -96,6 +101,9 @@ impl Shard {
         }
         self.write_dirty();
         self.intake.count();
+        if std::mem::replace(&mut self.written, self.obeyed) != self.obeyed {
+            self.intake.shared.wrote(self.obeyed);
+        }
         if let Some(until) = self.ending
             && (self.intake.hub.is_empty() || self.intake.now >= until)
         {
@@ -108,7 +116,7 @@ impl Shard {
     /// Carries out the orders that the program has given; those that come meanwhile wake the task again.
     fn obey(&mut self) {
         let mut commands = std::mem::take(&mut self.commands);
-        self.intake.shared.take_commands(&mut commands);
+        self.obeyed = self.intake.shared.take_commands(&mut commands);
         for command in commands.drain(..) {
             match command {
                 Command::Connect(connection) => self.connect(connection),

@@ -77,6 +77,9 @@ struct Commands {
     /// Events among them, and their bytes.
     events: usize,
     bytes: usize,
+    /// Events ever queued here, and those of them whose round is over.
+    queued: u64,
+    written: u64,
     /// The hub was told to shut down.
     draining: bool,
     /// Set when the task has ended: nobody takes commands any more.
@@ -141,6 +144,7 @@ impl Shared {
                 return Err(DispatchError::Full);
             }
             commands.events += 1;
+            commands.queued += 1;
             commands.bytes += bytes;
             commands.queue.push_back(Command::Dispatch { event, to });
         }
@@ -160,18 +164,35 @@ impl Shared {
         commands.draining || commands.ended.is_some()
     }
 
-    /// Takes all commands; `into` is empty and gives its memory for the next ones.
-    pub(super) fn take_commands(&self, into: &mut VecDeque<Command>) {
-        let was_full = {
+    /// A round is over: all events queued up to this number were written, as far as the sockets took them.
+    pub(super) fn wrote(&self, queued: u64) {
+        self.commands().written = queued;
+        self.waiters.wake_all();
+    }
+
+    /// Resolves when the round of all events queued so far is over, or the task has ended.
+    pub(super) fn flush(&self) -> BoxFuture<'_, ()> {
+        let queued = self.commands().queued;
+        Box::pin(self.waiters.until(move || {
+            let commands = self.commands();
+            (commands.written >= queued || commands.ended.is_some()).then_some(())
+        }))
+    }
+
+    /// Takes all commands; `into` is empty and gives its memory for the next ones. Gives the number of events that
+    /// were ever queued.
+    pub(super) fn take_commands(&self, into: &mut VecDeque<Command>) -> u64 {
+        let (was_full, queued) = {
             let mut commands = self.commands();
             std::mem::swap(&mut commands.queue, into);
             let was_full = !commands.has_room();
             (commands.events, commands.bytes) = (0, 0);
-            was_full
+            (was_full, commands.queued)
         };
         if was_full {
             self.waiters.wake_all();
         }
+        queued
     }
 
     /// Resolves when there is room, or the target is closed.

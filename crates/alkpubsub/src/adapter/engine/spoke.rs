@@ -112,6 +112,10 @@ impl EventTarget for Spoke {
         self.shared.room()
     }
 
+    fn flush(&self) -> BoxFuture<'_, ()> {
+        self.shared.flush()
+    }
+
     fn closed(&self) -> BoxFuture<'_, CloseReason> {
         Box::pin(self.ended.until(|| self.listeners.ended()))
     }

@@ -390,6 +390,10 @@ impl EventTarget for WebSocketClientEventTarget {
         }))
     }
 
+    fn flush(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.flush())
+    }
+
     fn closed(&self) -> BoxFuture<'_, CloseReason> {
         Box::pin(self.shared.waiters.until(|| {
             let state = self.shared.lock();

@@ -344,6 +344,12 @@ impl EventTarget for WebSocketServerEventTarget {
         self.hub.room()
     }
 
+    /// What was dispatched before was written, as far as the sockets took it at once: a spoke that reads slowly holds
+    /// nobody up, and has the rest in its queue.
+    fn flush(&self) -> BoxFuture<'_, ()> {
+        self.hub.flush()
+    }
+
     fn closed(&self) -> BoxFuture<'_, CloseReason> {
         self.hub.closed()
     }

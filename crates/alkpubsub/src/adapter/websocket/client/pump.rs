@@ -118,6 +118,7 @@ where
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), M::Error>> {
         ready!(Pin::new(&mut self.socket).poll_flush(context))?;
         self.unflushed = false;
+        self.shared.has_flushed();
         Poll::Ready(Ok(()))
     }
 

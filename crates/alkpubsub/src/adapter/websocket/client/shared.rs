@@ -69,6 +69,9 @@ pub(super) struct State {
     pub(super) task: Option<AbortHandle>,
     /// What was given to `new`, after the end.
     pub(super) socket: Option<Box<dyn Any + Send>>,
+    /// Events given to the socket, and those of them that it has flushed.
+    handed: u64,
+    flushed: u64,
     counters: Stats,
 }
 
@@ -97,6 +100,8 @@ impl Shared {
             ended: false,
             task: None,
             socket: None,
+            handed: 0,
+            flushed: 0,
             counters: Stats::default(),
         };
         Self {
@@ -257,12 +262,39 @@ impl Shared {
         send: impl FnOnce(ByteString) -> Result<(), E>,
     ) -> Option<Result<(), E>> {
         let _sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
-        let message = self.lock().link.outbound().pop()?;
+        let message = {
+            let mut state = self.lock();
+            let message = state.link.outbound().pop()?;
+            state.handed += u64::from(message.event);
+            message
+        };
         let sent = send(message.text);
         if sent.is_err() && message.event {
             self.lock().counters.dropped += 1;
         }
         Some(sent)
+    }
+
+    /// The socket has flushed all that was given to it.
+    pub(super) fn has_flushed(&self) {
+        let news = {
+            let mut state = self.lock();
+            let handed = state.handed;
+            std::mem::replace(&mut state.flushed, handed) != handed
+        };
+        if news {
+            self.waiters.wake_all();
+        }
+    }
+
+    /// Resolves when the events taken so far are flushed, or it is closed.
+    pub(super) async fn flush(&self) {
+        let taken = self.lock().counters.sent;
+        let look = || {
+            let state = self.lock();
+            (state.flushed >= taken || matches!(state.stage, Stage::Closed(_))).then_some(())
+        };
+        self.waiters.until(look).await;
     }
 
     /// Whether it is leaving and all that was queued has left.
