@@ -89,6 +89,7 @@ mod event;
 mod event_target;
 mod in_process;
 mod listeners;
+mod notice;
 pub mod protocol;
 mod pubsub;
 mod queue;
