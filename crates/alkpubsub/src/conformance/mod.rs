@@ -7,14 +7,34 @@
 //! sense, breaks it or opens it to raw text. A target's author writes the fixture and one line:
 //!
 //! ```
-//! # mod my { pub struct MyFixture;
-//! # impl alkpubsub::conformance::Fixture for MyFixture {
-//! #     fn capabilities(&self) -> alkpubsub::Capabilities { unimplemented!() }
-//! #     fn peers(&self) -> alkpubsub::BoxFuture<'_, Result<alkpubsub::conformance::Peers, String>> { unimplemented!() }
-//! # } }
-//! # use my::MyFixture;
+//! use alkpubsub::conformance::{Fixture, LAWS, Outcome, Peers, check};
+//! use alkpubsub::{BoxFuture, Capabilities, EventTarget, InProcess};
+//! use std::sync::Arc;
+//!
+//! /// The target under test; here one in this memory, which publishes and hears.
+//! struct MyFixture;
+//!
+//! impl Fixture for MyFixture {
+//!     fn capabilities(&self) -> Capabilities {
+//!         InProcess::new().capabilities()
+//!     }
+//!
+//!     fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
+//!         let target: Arc<dyn EventTarget> = Arc::new(InProcess::new());
+//!         Box::pin(std::future::ready(Ok(Peers::new(target.clone(), vec![target]))))
+//!     }
+//! }
+//!
+//! # mod tests {
+//! # use super::MyFixture;
 //! alkpubsub::conformance_tests!(my_target, MyFixture);
-//! # fn main() {}
+//! # }
+//!
+//! // Or one law, in a program.
+//! # fn main() {
+//! let fixture: Arc<dyn Fixture> = Arc::new(MyFixture);
+//! assert!(matches!(check(&LAWS[0], &fixture), Outcome::Passed));
+//! # }
 //! ```
 //!
 //! That makes one test for each law: `my_target::delivers_once` and so on. What a law needs of a target is data
