@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod control;
+pub mod drain;
 pub mod hub;
 mod json;
 pub mod link;
