@@ -24,6 +24,17 @@ pub enum TlsRoots {
     Pem(Arc<[u8]>),
 }
 
+impl TlsRoots {
+    /// The certificates of a PEM file, checked now rather than when they are used.
+    ///
+    /// # Errors
+    /// [`TlsProblem::NoRoots`]: it holds none, or one that cannot be read.
+    pub fn pem(pem: impl Into<Arc<[u8]>>) -> Result<Self, TlsProblem> {
+        let pem = pem.into();
+        roots_in(&pem).map(|_| Self::Pem(pem))
+    }
+}
+
 impl fmt::Debug for TlsRoots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
