@@ -17,6 +17,7 @@ pub(crate) async fn run(loaded: Loaded) -> Result<(), Failure> {
     let hub = WebSocketServerEventTarget::new(server_options(&loaded.options));
     // Before the line, so that whoever has read it can end the hub in good order.
     let mut signals = Signals::listen()?;
+    tracing::info!(%address, "listening");
     // A hub whose starter does not read on is still a hub.
     print(&format!("listening on ws://{address}/\n"))?;
     let mut serving = pin!(hub.serve(listener));

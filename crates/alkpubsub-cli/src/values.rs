@@ -153,7 +153,7 @@ impl<T: FromStr<Err = String>> Visitor<'_> for FromText<T> {
 }
 
 macro_rules! read_as_text {
-    ($($value:ty => $write:ident($this:ident) $as:expr),* $(,)?) => {$(
+    ($($value:ty => $write:expr),* $(,)?) => {$(
         impl<'de> Deserialize<'de> for $value {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 deserializer.deserialize_any(FromText(PhantomData))
@@ -162,19 +162,22 @@ macro_rules! read_as_text {
 
         impl Serialize for $value {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let $this = self;
-                serializer.$write($as)
+                $write(self, serializer)
             }
         }
     )*};
 }
 
 read_as_text! {
-    Size => collect_str(this) this,
-    Time => collect_str(this) this,
-    Origin => collect_str(this) this,
-    Count => serialize_u64(this) this.0 as u64,
-    Switch => serialize_bool(this) this.0,
+    Time => |time: &Time, to: S| to.collect_str(time),
+    Origin => |origin: &Origin, to: S| to.collect_str(origin),
+    Count => |count: &Count, to: S| to.serialize_u64(count.0 as u64),
+    Switch => |switch: &Switch, to: S| to.serialize_bool(switch.0),
+    // Quotes are for the unit.
+    Size => |size: &Size, to: S| match size.0 {
+        bytes if bytes.is_multiple_of(1 << 10) => to.collect_str(size),
+        bytes => to.serialize_u64(bytes as u64),
+    },
 }
 
 /// One of a few words, the same as on the command line.

@@ -68,7 +68,7 @@ fn each_option_is_a_flag_a_variable_and_a_key_and_they_count_in_this_order() {
         let shown = |value: &str| match key.as_str() {
             "insecure" | "health" => value.to_owned(),
             "allow-origin" => format!("[\"{value}\"]"),
-            "max-depth" | "max-topics-per-link" | "max-links" | "max-outbound-messages" => value.to_owned(),
+            key if key.starts_with("max-") => value.to_owned(),
             _ if value == "77s" => "\"1m 17s\"".to_owned(),
             _ => format!("\"{value}\""),
         };
