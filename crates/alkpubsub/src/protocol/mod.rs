@@ -6,6 +6,7 @@
 pub mod check;
 mod close_code;
 pub mod control;
+pub mod drain;
 mod heartbeat;
 pub mod hub;
 mod json;

@@ -55,7 +55,7 @@ impl Handle {
 
     /// Takes a place among the connections, before the handshake is paid for.
     pub(crate) fn reserve(&self) -> Result<Reserved, AddConnectionError> {
-        if self.shared.is_draining() {
+        if self.is_draining() {
             return Err(AddConnectionError::Closed);
         }
         let limit = self.shared.limits.max_links;
@@ -74,8 +74,15 @@ impl Handle {
         taken.await.ok().flatten()
     }
 
-    pub(crate) fn begin_shutdown(&self, within: Duration) {
-        self.shared.shut_down(within);
+    /// Begins to shut down. The closes are spread over `window`, but no more than half of the time: the other half is
+    /// for their answers.
+    pub(crate) fn begin_shutdown(&self, within: Duration, window: Duration) {
+        self.shared.shut_down(within, window.min(within / 2));
+    }
+
+    /// Whether it shuts down, or has ended.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.is_draining()
     }
 }
 
@@ -86,12 +93,24 @@ pub(crate) struct Reserved {
 }
 
 impl Reserved {
+    /// Whether the hub has begun to shut down since.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.is_draining()
+    }
+
     /// Hands the connection to the task, which answers the handshake with `greeting`. `received` is what came
-    /// behind the request.
-    pub(crate) fn connect(mut self, socket: Box<dyn Socket>, greeting: String, received: Vec<u8>) {
+    /// behind the request. Gives the socket back where the hub has begun to shut down meanwhile.
+    pub(crate) fn connect(
+        mut self,
+        socket: Box<dyn Socket>,
+        greeting: String,
+        received: Vec<u8>,
+    ) -> Result<(), Box<dyn Socket>> {
         let connection =
             NewConnection { socket, greeting: greeting.into(), received, identity: None, reply: None };
-        self.used = self.shared.order(Command::Connect(connection));
+        let taken = self.shared.connect(connection);
+        self.used = taken.is_ok();
+        taken.map_err(|connection| connection.socket)
     }
 
     /// Hands over a connection whose handshake was answered elsewhere.
@@ -99,7 +118,7 @@ impl Reserved {
     pub(crate) fn connect_upgraded(mut self, socket: Box<dyn Socket>, identity: Option<Arc<str>>) {
         let (greeting, received) = (Bytes::new(), Vec::new());
         let connection = NewConnection { socket, greeting, received, identity, reply: None };
-        self.used = self.shared.order(Command::Connect(connection));
+        self.used = self.shared.connect(connection).is_ok();
     }
 
     /// Resolves when the hub has ended.
@@ -117,7 +136,7 @@ impl Reserved {
         let (reply, spoke) = oneshot::channel();
         let (greeting, received) = (Bytes::new(), Vec::new());
         let connection = NewConnection { socket, greeting, received, identity, reply: Some(reply) };
-        self.used = self.shared.order(Command::Connect(connection));
+        self.used = self.shared.connect(connection).is_ok();
         spoke.await.map_err(|_| AddConnectionError::Closed)
     }
 }
@@ -157,7 +176,7 @@ impl EventTarget for Handle {
     fn close(&self) {
         // Nothing is taken and nobody hears from here on; the task says goodbye and ends.
         self.shared.listeners.close(CloseReason::Closed);
-        self.begin_shutdown(Duration::from_secs(8));
+        self.begin_shutdown(Duration::from_secs(8), Duration::ZERO);
         // The task may have ended while the notices were given.
         self.shared.waiters.wake_all();
     }

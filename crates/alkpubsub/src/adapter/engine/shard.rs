@@ -12,6 +12,7 @@ use super::spoke::Spoke;
 use super::wake::SocketWaker;
 use crate::adapter::websocket::frame::{self, Rules};
 use crate::event_target::{CloseReason, LinkId};
+use crate::protocol::drain::Drain;
 use crate::protocol::hub::{FanOut, Hub, Silence};
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 use tungstenite::protocol::Role;
 
 /// The buffer that all sockets of a shard are read into, one after the other, and written from.
@@ -53,6 +54,8 @@ pub(super) struct Shard {
     written: u64,
     /// When the hub ends whatever is left, once it was told to shut down.
     ending: Option<Duration>,
+    /// Who is still to be told to close then, and the timer for the next.
+    drain: Option<(Drain, Pin<Box<Sleep>>)>,
     // Lists that are filled and emptied each round; kept for their memory.
     commands: VecDeque<Command>,
     ready: Vec<usize>,
@@ -77,6 +80,7 @@ impl Shard {
             obeyed: 0,
             written: 0,
             ending: None,
+            drain: None,
             commands: VecDeque::new(),
             ready: Vec::new(),
             dirty: Vec::new(),
@@ -99,6 +103,7 @@ impl Shard {
         while self.tick.poll_tick(context).is_ready() {
             self.look_around();
         }
+        self.close_due(context);
         self.write_dirty();
         self.intake.count();
         if std::mem::replace(&mut self.written, self.obeyed) != self.obeyed {
@@ -107,6 +112,9 @@ impl Shard {
         if let Some(until) = self.ending
             && (self.intake.hub.is_empty() || self.intake.now >= until)
         {
+            if !self.intake.hub.is_empty() {
+                tracing::warn!(links = self.intake.hub.len(), "dropped: the time to shut down is over");
+            }
             self.drop_all();
             return Poll::Ready(CloseReason::Closed);
         }
@@ -129,7 +137,7 @@ impl Shard {
                 // Who gave up waiting would let the socket, and with it the connection, fall.
                 Command::Remove { reply, .. } if reply.is_closed() => {}
                 Command::Remove { link, reply } => drop(reply.send(self.release(link))),
-                Command::Shutdown { within } => self.shut_down(within),
+                Command::Shutdown { within, window } => self.shut_down(within, window),
             }
             self.relieve();
         }
@@ -146,10 +154,8 @@ impl Shard {
 
     fn connect(&mut self, new: NewConnection) {
         let NewConnection { socket, greeting, mut received, identity, reply } = new;
-        let open = self.ending.is_none();
-        let link = open.then(|| self.intake.hub.connect(identity.clone(), self.intake.now)).flatten();
-        let Some(id) = link else {
-            // It had a place when it began to shake hands; since then the hub began to shut down.
+        let Some(id) = self.intake.hub.connect(identity.clone(), self.intake.now) else {
+            // It had a place among the connections, so that there is room for it.
             self.intake.shared.links.fetch_sub(1, Relaxed);
             return;
         };
@@ -408,21 +414,42 @@ impl Shard {
         Some(connection.socket)
     }
 
-    fn shut_down(&mut self, within: Duration) {
+    fn shut_down(&mut self, within: Duration, window: Duration) {
         // Patience may be as long as a duration can be, and a second order may shorten it.
         let until = self.intake.now.saturating_add(within);
-        let known = self.ending.replace(self.ending.map_or(until, |known| known.min(until)));
+        self.ending = Some(self.ending.map_or(until, |known| known.min(until)));
         if within < TICK {
             self.tick.reset_after(within);
         }
-        if known.is_some() {
-            return;
+        if let Some((drain, _)) = &mut self.drain {
+            return drain.hurry(self.intake.now, window);
         }
         self.intake.hub.drain();
-        for id in self.intake.hub.links().collect::<Vec<_>>() {
-            let reason = CloseReason::Refused { code: 1001, reason: "the hub shuts down".into() };
-            self.close(id, reason, false, Heed::Events);
+        let drain = Drain::new(self.intake.hub.links().collect(), self.intake.now, window);
+        self.drain = Some((drain, Box::pin(tokio::time::sleep_until(self.started))));
+    }
+
+    /// Closes those whose turn it is in a shutdown, and sees to it that the task wakes for the next.
+    fn close_due(&mut self, context: &mut Context<'_>) {
+        let Some((mut drain, mut timer)) = self.drain.take() else {
+            return;
+        };
+        let told = loop {
+            for id in drain.due(self.intake.now) {
+                let reason = CloseReason::Refused { code: 1001, reason: "the hub shuts down".into() };
+                self.close(*id, reason, false, Heed::Events);
+            }
+            let Some(at) = drain.next_at() else { break true };
+            timer.as_mut().reset(self.started + at);
+            if timer.as_mut().poll(context).is_pending() {
+                break false;
+            }
+            self.intake.now = self.started.elapsed();
+        };
+        if told {
+            self.intake.shared.all_told();
         }
+        self.drain = Some((drain, timer));
     }
 
     fn drop_all(&mut self) {

@@ -1,9 +1,16 @@
 //! The client's end of one WebSocket.
 
 mod connect;
+mod header;
 mod message;
 mod spoke;
+mod stream;
+#[cfg(feature = "websocket-client-tls")]
+mod tls;
 
+pub use self::header::{BadHeader, RequestHeader};
+#[cfg(feature = "websocket-client-tls")]
+pub use self::tls::TlsRoots;
 use crate::adapter::link::{DisconnectError, Life, LinkTarget, Pump, SocketMessage, TargetOptions};
 use crate::connect::ConnectError;
 use crate::event_target::{CloseReason, EventTarget, delegate_event_target};
@@ -26,7 +33,7 @@ use std::time::Duration;
 /// options.message.max_message = 1 << 20;
 /// options.connect_timeout = Duration::from_secs(3);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientOptions {
     /// The outbound queue, whether subscriptions are forwarded, and how long the first answer is waited for.
@@ -38,6 +45,14 @@ pub struct ClientOptions {
     pub close_timeout: Duration,
     /// How long [`connect`](WebSocketClientEventTarget::connect) may take, the handshake included.
     pub connect_timeout: Duration,
+    /// What the opening request says beside the handshake itself: where tokens belong, never in the URL.
+    pub headers: Vec<RequestHeader>,
+    /// The subprotocols that are offered; a hub that selects none of them, or another one, ends the handshake. None by
+    /// default, which means `alkpubsub.1`. Their names are shown nowhere: some carry tokens.
+    pub subprotocols: Vec<String>,
+    /// Who may vouch for the hub of a `wss:` URL.
+    #[cfg(feature = "websocket-client-tls")]
+    pub tls_roots: TlsRoots,
 }
 
 impl ClientOptions {
@@ -47,12 +62,32 @@ impl ClientOptions {
         message: MessageLimits::DEFAULT,
         close_timeout: Duration::from_secs(2),
         connect_timeout: Duration::from_secs(10),
+        headers: Vec::new(),
+        subprotocols: Vec::new(),
+        #[cfg(feature = "websocket-client-tls")]
+        tls_roots: TlsRoots::System,
     };
 }
 
 impl ClientOptions {
     fn target(&self) -> TargetOptions {
         TargetOptions { link: self.link, message: self.message, close_timeout: self.close_timeout }
+    }
+}
+
+impl fmt::Debug for ClientOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ClientOptions");
+        shown
+            .field("link", &self.link)
+            .field("message", &self.message)
+            .field("close_timeout", &self.close_timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("headers", &self.headers)
+            .field("subprotocols", &self.subprotocols.len());
+        #[cfg(feature = "websocket-client-tls")]
+        shown.field("tls_roots", &self.tls_roots);
+        shown.finish()
     }
 }
 
@@ -161,7 +196,8 @@ impl WebSocketClientEventTarget {
         Self { target }
     }
 
-    /// Connects to a hub, with the default options: `ws://host:port/path`, port 80 unless given.
+    /// Connects to a hub, with the default options: `ws://host:port/path`, port 80 unless given, or, with the feature
+    /// `websocket-client-tls`, `wss://host:port/path`, port 443.
     ///
     /// The socket is the target's own: [`close`](EventTarget::close) sends a Close with 1000 and ends it.
     ///
@@ -184,7 +220,8 @@ impl WebSocketClientEventTarget {
         Self::connect_with(url, ClientOptions::DEFAULT).await
     }
 
-    /// [`connect`](Self::connect) with other bounds and times.
+    /// [`connect`](Self::connect) with other bounds and times, with headers, subprotocols, or other authorities to
+    /// trust.
     ///
     /// # Errors
     /// [`ConnectError`], as there.
@@ -193,12 +230,13 @@ impl WebSocketClientEventTarget {
     /// Outside of a tokio runtime, or in one without its I/O and time drivers.
     pub async fn connect_with(url: &str, options: ClientOptions) -> Result<Self, ConnectError> {
         let socket = connect::open(url, &options).await?;
+        let close_timeout = options.close_timeout;
         let target = LinkTarget::new(options.target(), Life::PerConnection);
         let pump = Pump::new(target.clone(), socket, true);
         target.spawn(async move {
             let (socket, unanswered) = pump.run().await;
             if unanswered {
-                connect::linger(socket, options.close_timeout).await;
+                connect::linger(socket, close_timeout).await;
             }
         });
         Ok(Self { target })

@@ -1,40 +1,48 @@
 //! From a URL to an open socket.
 
 use super::ClientOptions;
+use super::stream::Stream;
 use crate::connect::{ConnectError, scheme};
 use std::io;
 use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::Error;
-use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::http::header::{LOCATION, SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, Response, Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-pub(super) type Socket = WebSocketStream<TcpStream>;
+pub(super) type Socket = WebSocketStream<Stream>;
 
 /// Envelopes are small: this holds many of them, and a longer message makes room for itself.
 const READ_BUFFER: usize = 8 * 1024;
+
+/// How much of the address that a redirect points to is shown.
+const MAX_LOCATION: usize = 500;
 
 /// What is written together. Beyond it a round takes more than one write.
 const WRITE_BUFFER: usize = 64 * 1024;
 
 pub(super) async fn open(url: &str, options: &ClientOptions) -> Result<Socket, ConnectError> {
-    let (uri, address) = read(url)?;
+    let Place { uri, address, tls } = read(url)?;
+    let request = request(&uri, &address, options)?;
     let unreachable = |error| ConnectError::Unreachable { address: address.clone(), error };
     let opening = async {
         let stream = TcpStream::connect(&address).await.map_err(unreachable)?;
         // A round is one write already: waiting for more to send would only delay it.
         stream.set_nodelay(true).map_err(unreachable)?;
+        let stream = if tls { secure(stream, &uri, &address, options).await? } else { Stream::Plain(stream) };
         let max = Some(options.message.max_message);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
             .max_message_size(max)
             .max_frame_size(max);
-        match client_async_with_config(uri, stream, Some(config)).await {
+        match client_async_with_config(request, stream, Some(config)).await {
             Ok((socket, _)) => Ok(socket),
-            Err(Error::Http(response)) => Err(ConnectError::Refused { status: response.status().as_u16() }),
+            Err(Error::Http(response)) => Err(refused(&response)),
             Err(error) => Err(ConnectError::Handshake { address: address.clone(), why: error.to_string() }),
         }
     };
@@ -50,17 +58,85 @@ pub(super) fn check(url: &str) -> Result<(), ConnectError> {
     read(url).map(drop)
 }
 
-/// The URL and, for the socket, its host and port.
-fn read(url: &str) -> Result<(Uri, String), ConnectError> {
-    let bad = |why: &str| ConnectError::BadUrl { why: why.into() };
-    match &*scheme(url)? {
-        "ws" => {}
-        "wss" => return crate::connect::no_such_target("wss", crate::connect::NO_TLS),
-        other => return Err(bad(&format!("its scheme is `{other}`, not `ws`"))),
+#[cfg(feature = "websocket-client-tls")]
+async fn secure(
+    stream: TcpStream,
+    uri: &Uri,
+    address: &str,
+    options: &ClientOptions,
+) -> Result<Stream, ConnectError> {
+    let secured = super::tls::connect(stream, uri.host().unwrap_or_default(), &options.tls_roots).await;
+    let tls = |problem| ConnectError::Tls { address: address.into(), problem };
+    secured.map(|stream| Stream::Tls(Box::new(stream))).map_err(tls)
+}
+
+#[cfg(not(feature = "websocket-client-tls"))]
+async fn secure(_: TcpStream, _: &Uri, _: &str, _: &ClientOptions) -> Result<Stream, ConnectError> {
+    std::future::ready(crate::connect::no_such_target("wss", crate::connect::NO_TLS)).await
+}
+
+/// The request that opens the WebSocket.
+fn request(uri: &Uri, address: &str, options: &ClientOptions) -> Result<Request<()>, ConnectError> {
+    let mut request = uri
+        .into_client_request()
+        .map_err(|error| ConnectError::Handshake { address: address.into(), why: error.to_string() })?;
+    for header in &options.headers {
+        request.headers_mut().append(&header.name, header.value.clone());
     }
+    if let Some(wrong) = options.subprotocols.iter().position(|offered| !is_token(offered)) {
+        return Err(ConnectError::BadSubprotocol { number: wrong + 1 });
+    }
+    if !options.subprotocols.is_empty() {
+        let offer: Result<HeaderValue, _> = options.subprotocols.join(", ").parse();
+        let mut offer = offer.expect("tokens make a header");
+        offer.set_sensitive(true);
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offer);
+    }
+    Ok(request)
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(allowed)
+}
+
+fn refused<B>(response: &Response<B>) -> ConnectError {
+    let status = response.status().as_u16();
+    let to = response.headers().get(LOCATION).filter(|_| (300..400).contains(&status));
+    match to {
+        None => ConnectError::Refused { status },
+        Some(to) => {
+            let to = String::from_utf8_lossy(to.as_bytes());
+            let to = to.chars().filter(|c| !c.is_control()).take(MAX_LOCATION).collect();
+            ConnectError::Redirected { status, to }
+        }
+    }
+}
+
+/// What a URL says.
+#[derive(Debug)]
+struct Place {
+    uri: Uri,
+    /// Host and port, for the socket.
+    address: String,
+    tls: bool,
+}
+
+fn read(url: &str) -> Result<Place, ConnectError> {
+    let bad = |why: &str| ConnectError::BadUrl { why: why.into() };
+    let scheme = scheme(url)?;
+    let tls = match &*scheme {
+        "ws" => false,
+        #[cfg(feature = "websocket-client-tls")]
+        "wss" => true,
+        #[cfg(not(feature = "websocket-client-tls"))]
+        "wss" => return crate::connect::no_such_target("wss", crate::connect::NO_TLS),
+        other => return Err(bad(&format!("its scheme is `{other}`, not `ws` or `wss`"))),
+    };
     // Without them, what follows would be read as something else.
-    match url["ws:".len()..].strip_prefix("//") {
-        None => return Err(bad("`//` is missing after `ws:`")),
+    match url[scheme.len() + 1..].strip_prefix("//") {
+        None => return Err(bad(&format!("`//` is missing after `{scheme}:`"))),
         Some(rest) if rest.is_empty() || rest.starts_with(['/', ':', '?', '#']) => {
             return Err(bad("it names no host"));
         }
@@ -74,11 +150,12 @@ fn read(url: &str) -> Result<(Uri, String), ConnectError> {
     }
     // Whatever stands behind the host is a port or a mistake.
     let port = match &authority.as_str()[host.len()..] {
+        "" if tls => 443,
         "" => 80,
         _ => authority.port_u16().ok_or_else(|| bad("its port is not a number from 1 to 65535"))?,
     };
     let address = format!("{host}:{port}");
-    Ok((uri, address))
+    Ok(Place { uri, address, tls })
 }
 
 /// Reads what is still on its way until the far side ends the connection, but no longer than `patience`: closing a
@@ -110,7 +187,13 @@ mod tests {
             ("WS://hub.example/path?query", "hub.example:80"),
             ("ws://[::1]:9/", "[::1]:9"),
         ] {
-            assert_eq!(read(url).unwrap().1, address);
+            assert_eq!(read(url).unwrap().address, address);
+        }
+        #[cfg(feature = "websocket-client-tls")]
+        for (url, address) in [("wss://hub.example/", "hub.example:443"), ("WSS://[::1]:9", "[::1]:9")] {
+            let place = read(url).unwrap();
+            assert!(place.tls);
+            assert_eq!(place.address, address);
         }
     }
 
@@ -120,7 +203,7 @@ mod tests {
             ("", "it does not begin with a scheme"),
             ("127.0.0.1:8484", "it does not begin with a scheme"),
             ("localhost:8484", "it does not begin with a scheme"),
-            ("http://127.0.0.1:8484", "its scheme is `http`, not `ws`"),
+            ("http://127.0.0.1:8484", "its scheme is `http`, not `ws` or `wss`"),
             ("ws:", "`//` is missing after `ws:`"),
             ("ws:hub:8484", "`//` is missing after `ws:`"),
             ("ws://", "it names no host"),
@@ -135,6 +218,10 @@ mod tests {
                 other => panic!("{url}: {other:?}"),
             }
         }
-        assert!(matches!(read("wss://hub"), Err(ConnectError::NoSuchTarget { .. })));
+        #[cfg(not(feature = "websocket-client-tls"))]
+        assert_eq!(
+            read("wss://hub").unwrap_err().to_string(),
+            "nothing here speaks `wss:`; build alkpubsub with its feature `websocket-client-tls`"
+        );
     }
 }

@@ -57,7 +57,7 @@ type Opening = std::pin::Pin<Box<dyn Future<Output = Result<Socket, ConnectError
 fn connector(url: &str, options: SpokeOptions) -> impl FnMut() -> Opening + Send + 'static {
     let (url, options) = (url.to_owned(), client(&options));
     move || {
-        let url = url.clone();
+        let (url, options) = (url.clone(), options.clone());
         Box::pin(async move { connect::open(&url, &options).await })
     }
 }
@@ -68,5 +68,6 @@ fn client(options: &SpokeOptions) -> ClientOptions {
         message: options.message,
         close_timeout: options.close_timeout,
         connect_timeout: options.connect_timeout,
+        ..ClientOptions::DEFAULT
     }
 }
