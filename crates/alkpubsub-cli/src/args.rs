@@ -87,6 +87,9 @@ pub(crate) struct Limits {
     /// What may wait for all connections together.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_outbound_total))]
     pub(crate) max_outbound_total: Size,
+    /// Memory that half-sent messages may take together, and half-sent requests as much again.
+    #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_incoming_total))]
+    pub(crate) max_incoming_total: Size,
     /// How long a connection may be silent before it is pinged.
     #[arg(long, value_name = "TIME", default_value_t = HubLimits::DEFAULT.ping_interval.into())]
     pub(crate) ping_interval: humantime::Duration,

@@ -73,6 +73,7 @@ fn hub_limits(args: &Limits) -> HubLimits {
     limits.max_outbound = args.max_outbound.0;
     limits.max_outbound_messages = args.max_outbound_messages;
     limits.max_outbound_total = args.max_outbound_total.0;
+    limits.max_incoming_total = args.max_incoming_total.0;
     limits.ping_interval = args.ping_interval.into();
     limits.ping_timeout = args.ping_timeout.into();
     limits

@@ -9,8 +9,10 @@ pub mod hub;
 mod json;
 pub mod link;
 mod outbound;
+mod refusal_counts;
 mod table;
 mod tolerance;
 
 pub use outbound::{Message, Outbound};
+pub use refusal_counts::RefusalCounts;
 pub use tolerance::{MAX_BAD_INPUT, WINDOW};

@@ -64,6 +64,8 @@ pub(super) struct Shared {
     pub(super) waiters: Waiters,
     /// Connections there are, and those that shake hands.
     pub(super) links: AtomicUsize,
+    /// Bytes of memory that half-sent requests take.
+    pub(super) heads: AtomicU64,
     commands: Mutex<Commands>,
     /// The task's counters as of its last round.
     counted: Mutex<Stats>,
@@ -94,6 +96,7 @@ impl Shared {
             ready: Arc::default(),
             waiters: Waiters::default(),
             links: AtomicUsize::new(0),
+            heads: AtomicU64::new(0),
             commands: Mutex::default(),
             counted: Mutex::default(),
             dispatched: AtomicU64::new(0),
@@ -116,6 +119,19 @@ impl Shared {
         }
         self.ready.wake();
         true
+    }
+
+    /// Hands a new connection over; gives it back where the hub takes none any more.
+    pub(super) fn connect(&self, connection: NewConnection) -> Result<(), NewConnection> {
+        {
+            let mut commands = self.commands();
+            if commands.draining || commands.ended.is_some() {
+                return Err(connection);
+            }
+            commands.queue.push_back(Command::Connect(connection));
+        }
+        self.ready.wake();
+        Ok(())
     }
 
     /// Queues an event of the program's own for all who subscribed, or for one connection.
@@ -231,6 +247,7 @@ impl Shared {
         let mut stats = *self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         stats.dispatched = self.dispatched.load(Relaxed);
         stats.rejected = self.rejected.load(Relaxed);
+        stats.incoming_bytes += self.heads.load(Relaxed);
         self.listeners.count(&mut stats);
         stats
     }

@@ -17,13 +17,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Connections that are being refused at one time. They hold no place, and each may take the time of a handshake;
 /// whoever comes beyond is dropped without an answer.
 const MAX_REFUSALS: usize = 256;
 /// How long to wait before the next `accept` when the process is out of file descriptors.
 const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
+/// How often that is logged, at the most.
+const OUT_OF_DESCRIPTORS_WARNING: Duration = Duration::from_secs(10);
 
 /// How a hub behaves.
 #[derive(Clone)]
@@ -189,6 +191,7 @@ impl WebSocketServerEventTarget {
         let mut handshakes = JoinSet::new();
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         let mut closed = std::pin::pin!(self.closed());
+        let mut warned: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -210,7 +213,11 @@ impl WebSocketServerEventTarget {
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) if is_out_of_descriptors(&error) => {
-                    tracing::warn!(%error, "new connections wait");
+                    // Each one that leaves lets one in, so that this comes up as often as somebody likes.
+                    if warned.is_none_or(|warned| warned.elapsed() >= OUT_OF_DESCRIPTORS_WARNING) {
+                        tracing::warn!(%error, "new connections wait");
+                        warned = Some(Instant::now());
+                    }
                     tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
                 }
                 Err(error) => return Err(error),
@@ -220,6 +227,9 @@ impl WebSocketServerEventTarget {
 
     /// Adds a connection whose WebSocket handshake is done: any socket, TLS or another hub's listener behind it.
     /// `identity` says who it is, as the program knows it from the connection.
+    ///
+    /// It is read from at once: a listener that is added to the spoke which this gives may miss what has come before.
+    /// Listeners that [`HubHooks::connected`] adds hear the first event.
     ///
     /// # Errors
     /// [`AddConnectionError`]: the hub is full or closed; the socket is dropped then.
@@ -264,34 +274,66 @@ async fn shake_hands(
     // A hub's messages are small and wanted now; everything that waits leaves in one write anyway.
     stream.set_nodelay(true)?;
     let mut head = Vec::with_capacity(1024);
-    let (refused, _turn) = loop {
-        match (handshake::read(&head, &origins), entry) {
-            (Ok(None), waiting) => entry = waiting,
+    loop {
+        let (refused, place) = match (handshake::read(&head, &origins), entry) {
+            (Ok(None), Entry::Refused(refused, turn)) => {
+                entry = Entry::Refused(refused, turn);
+                read_line(&mut stream, &mut head).await?;
+                continue;
+            }
+            (Ok(None), Entry::Place(mut place)) => {
+                if place.takes(head.capacity()) {
+                    entry = Entry::Place(place);
+                    read_line(&mut stream, &mut head).await?;
+                    continue;
+                }
+                (handshake::BUSY, place)
+            }
             (Ok(Some((upgrade, length))), Entry::Place(place)) => {
-                place.connect(Box::new(stream), upgrade.response(), head.split_off(length));
-                return Ok(());
+                let received = head.split_off(length);
+                return match place.connect(Box::new(stream), upgrade.response(), received) {
+                    Ok(()) => Ok(()),
+                    Err(socket) => match refusals.try_acquire_owned() {
+                        Ok(turn) => refuse(socket, handshake::CLOSING, turn).await,
+                        Err(_) => Ok(()),
+                    },
+                };
             }
             (Ok(Some(_)), Entry::Refused(refused, turn)) | (Err(refused), Entry::Refused(_, turn)) => {
-                break (refused, turn);
+                return refuse(stream, refused, turn).await;
             }
-            (Err(refused), Entry::Place(place)) => {
-                // The answer's way may take as long as the peer likes: nobody else has to wait for the place.
-                drop(place);
-                let Ok(turn) = refusals.try_acquire_owned() else { return Ok(()) };
-                break (refused, turn);
-            }
+            (Err(refused), Entry::Place(place)) => (refused, place),
+        };
+        // The answer's way may take as long as the peer likes: nobody else has to wait for the place.
+        drop(place);
+        let Ok(turn) = refusals.try_acquire_owned() else { return Ok(()) };
+        return refuse(stream, refused, turn).await;
+    }
+}
+
+/// Reads on to the end of a line, or of what a head may hold. Only that can bring the reader of heads further, which
+/// begins anew each time: of a head that comes byte by byte it would read most bytes thousands of times.
+async fn read_line(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        let before = head.len();
+        if stream.read_buf(head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if stream.read_buf(&mut head).await? == 0 {
+        // With the first bytes it may show that this is no HTTP.
+        if before == 0 || head.len() >= MAX_HEAD || head[before..].contains(&b'\n') {
             return Ok(());
         }
-        debug_assert!(head.len() <= 2 * MAX_HEAD, "the reader refuses longer ones");
-    };
+    }
+}
+
+/// Answers a request with why not; `_turn` ends with it.
+async fn refuse(mut socket: impl Socket, refused: Refused, _turn: OwnedSemaphorePermit) -> io::Result<()> {
     tracing::debug!(status = refused.status, why = refused.why, "refused");
-    stream.write_all(refused.response().as_bytes()).await?;
-    stream.shutdown().await?;
+    socket.write_all(refused.response().as_bytes()).await?;
+    socket.shutdown().await?;
     // Until the peer has read it: closing with something unread would take the answer from it.
     let mut rest = [0; 1024];
-    while stream.read(&mut rest).await? > 0 {}
+    while socket.read(&mut rest).await? > 0 {}
     Ok(())
 }
 
