@@ -118,6 +118,7 @@ pub use crate::event_target::{
     Listener, ListenerId, Notice, Order, Readiness, TargetError, on_notice,
 };
 pub use crate::in_process::InProcess;
+pub use crate::protocol::RefusalCounts;
 pub use crate::protocol::check::{Member, MessageLimits, Refusal};
 pub use crate::protocol::control::{Action, DenyReason, GapReason};
 pub use crate::pubsub::{PubSub, SubscribeError};

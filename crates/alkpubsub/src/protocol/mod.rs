@@ -12,10 +12,12 @@ pub mod hub;
 mod json;
 pub mod link;
 mod outbound;
+mod refusal_counts;
 mod table;
 mod tolerance;
 
 pub use close_code::AfterClose;
 pub use heartbeat::HeartbeatOptions;
 pub use outbound::{Message, Outbound};
+pub use refusal_counts::RefusalCounts;
 pub use tolerance::{MAX_BAD_INPUT, WINDOW};

@@ -598,6 +598,7 @@ impl LinkTarget {
         let too_many = {
             let mut state = self.lock();
             state.counters.bad_input += 1;
+            state.counters.refusals.add(&refusal);
             state.link.refused(self.now())
         };
         self.listeners.notify_named(&Notice::Error(TargetError::BadInput(refusal)));
