@@ -7,6 +7,7 @@ pub mod check;
 pub mod control;
 pub mod hub;
 mod json;
+pub mod length_prefix;
 pub mod link;
 mod outbound;
 mod table;
