@@ -241,10 +241,10 @@ proptest! {
     }
 }
 
-/// What random mutations seldom find: each form of a number, and each byte within a string, at each place of the
-/// words of eight bytes that the library reads it by.
+// What random mutations seldom find, all of it.
+
 #[test]
-fn numbers_and_the_bytes_of_strings_one_by_one() {
+fn every_form_of_a_number() {
     let parts = ["", "-", "+", "0", "00", "1", "01", ".", ".0", "0.", "e", "E1", "e+", "e-0", "x"];
     for a in parts {
         for b in parts {
@@ -254,12 +254,62 @@ fn numbers_and_the_bytes_of_strings_one_by_one() {
             }
         }
     }
+}
+
+/// The library looks at eight bytes at a time.
+#[test]
+fn every_byte_at_every_place_of_a_word() {
     for byte in 0..=255 {
-        for (before, after) in (0..9).zip((0..9).rev()) {
-            let (before, after) = (" ".repeat(before), " ".repeat(after));
-            let text = format!("{{\"type\":\"a{before}\0{after}\",\"id\":\"{before}\0{after}\"}}");
-            let bytes: Vec<u8> = text.bytes().map(|char| if char == 0 { byte } else { char }).collect();
-            compare(&bytes, &MessageLimits::DEFAULT);
+        for escape in [&b""[..], b"\\"] {
+            for (before, after) in (0..9).flat_map(|before| (0..9).map(move |after| (before, after))) {
+                let string = [&b"        "[..before], escape, &[byte], &b"        "[..after]].concat();
+                let message = [br#"{"type":"a","id":""#, &string[..], br#""}"#].concat();
+                compare(&message, &MessageLimits::DEFAULT);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_byte_between_tokens() {
+    let tokens = ["", "{", "\"type\"", ":", "\"a\"", ",", "\"id\"", ":", "\"\"", ",", "\"payload\"", ":"];
+    let payloads = ["[", "1", ",", "{", "\"a\"", ":", "null", "}", "]", "}", ""];
+    let tokens = [&tokens[..], &payloads].concat();
+    for byte in 0..=255 {
+        for gap in 1..tokens.len() {
+            let (before, after) = (tokens[..gap].concat(), tokens[gap..].concat());
+            compare(&[before.as_bytes(), &[byte], after.as_bytes()].concat(), &MessageLimits::DEFAULT);
+        }
+    }
+}
+
+#[test]
+fn every_three_members() {
+    let members = [
+        r#""type":"a""#,
+        r#""type":"""#,
+        r#""type":1"#,
+        r#""t\u0079pe":"b""#,
+        r#""type":"\ud800""#,
+        r#""id":"""#,
+        r#""id":null"#,
+        r#""\u0069d":"\ud83d\ude00""#,
+        r#""id":"\udc00""#,
+        r#""payload":1"#,
+        r#""p\u0061yload":{"type":"","type":""}"#,
+        r#""payload""#,
+        r#""__x":1"#,
+        r#""\u005f_":1"#,
+        r#""_":"\ud800""#,
+        r#""":1"#,
+    ];
+    for base in ["", r#""type":"a:","id":"b","#] {
+        for a in members {
+            for b in members {
+                for c in members {
+                    compare(format!("{{{base}{a},{b},{c}}}").as_bytes(), &MessageLimits::DEFAULT);
+                }
+            }
         }
     }
 }
