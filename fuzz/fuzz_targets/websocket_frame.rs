@@ -86,7 +86,9 @@ impl Write for Wire {
 /// What tungstenite makes of the stream; whether it refused something.
 fn read_by_tungstenite(rules: Rules, stream: &[u8]) -> (Vec<Owned>, bool) {
     // Without a limit on frames it takes the memory that a header announces, and panics where there is none.
-    let config = WebSocketConfig::default().max_message_size(Some(rules.max_message)).max_frame_size(Some(rules.max_message));
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(rules.max_message))
+        .max_frame_size(Some(rules.max_message));
     let mut socket = WebSocket::from_raw_socket(Wire(Cursor::new(stream.to_vec())), rules.role, Some(config));
     let mut messages = Vec::new();
     loop {
@@ -97,6 +99,10 @@ fn read_by_tungstenite(rules: Rules, stream: &[u8]) -> (Vec<Owned>, bool) {
             Ok(tungstenite::Message::Pong(payload)) => Owned::Pong(payload.to_vec()),
             Ok(tungstenite::Message::Close(frame)) => {
                 let frame = frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
+                // How it tells of a code that it does not take; 1014 is one, which was registered later.
+                if frame == Some((1002, "Protocol violation".to_owned())) {
+                    return (messages, true);
+                }
                 let (code, reason) = frame.unzip();
                 messages.push(Owned::Close(code, reason.unwrap_or_default()));
                 return (messages, false);
