@@ -100,9 +100,12 @@ mod topic;
 mod waiters;
 
 #[cfg(feature = "websocket-client")]
-pub use crate::adapter::websocket::client::{
-    ClientOptions, DisconnectError, SocketInput, SocketMessage, WebSocketClientEventTarget,
+pub use crate::adapter::link::{
+    BackoffOptions, DisconnectError, Interruption, LinkSocket, SocketInput, SocketMessage, Spoke,
+    SpokeOptions, SpokeState, States,
 };
+#[cfg(feature = "websocket-client")]
+pub use crate::adapter::websocket::client::{ClientOptions, WebSocketClientEventTarget};
 pub use crate::connect::{ConnectError, connect};
 pub use crate::envelope::{DecodeError, EncodeError, EnvelopeError, EventEnvelope};
 pub use crate::event::{Event, IntoEvent};

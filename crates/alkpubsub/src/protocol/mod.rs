@@ -4,7 +4,9 @@
 //! in as arguments; what is to be sent or told comes out as values. It builds for wasm32.
 
 pub mod check;
+mod close_code;
 pub mod control;
+mod heartbeat;
 pub mod hub;
 mod json;
 pub mod length_prefix;
@@ -13,5 +15,7 @@ mod outbound;
 mod table;
 mod tolerance;
 
+pub use close_code::AfterClose;
+pub use heartbeat::HeartbeatOptions;
 pub use outbound::{Message, Outbound};
 pub use tolerance::{MAX_BAD_INPUT, WINDOW};

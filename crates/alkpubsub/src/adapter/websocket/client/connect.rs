@@ -45,6 +45,11 @@ pub(super) async fn open(url: &str, options: &ClientOptions) -> Result<Socket, C
     })
 }
 
+/// Whether a URL can be connected to.
+pub(super) fn check(url: &str) -> Result<(), ConnectError> {
+    read(url).map(drop)
+}
+
 /// The URL and, for the socket, its host and port.
 fn read(url: &str) -> Result<(Uri, String), ConnectError> {
     let bad = |why: &str| ConnectError::BadUrl { why: why.into() };
