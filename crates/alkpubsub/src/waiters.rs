@@ -108,7 +108,7 @@ mod loom_tests {
             // Where a wake-up was lost, all threads wait, and loom says so.
             let (waiters, changes) = &*shared;
             block_on(waiters.until(|| (*changes.lock().unwrap() == 2).then_some(())));
-            threads.map(|thread| thread.join().unwrap());
+            _ = threads.map(|thread| thread.join().unwrap());
             assert_eq!(waiters.lock().wakers.len(), 0);
         });
     }
