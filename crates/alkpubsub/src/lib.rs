@@ -96,6 +96,7 @@ mod pubsub;
 mod queue;
 mod stats;
 mod subscription;
+mod sync;
 mod topic;
 mod waiters;
 

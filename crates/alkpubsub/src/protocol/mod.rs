@@ -10,6 +10,7 @@ pub mod drain;
 mod heartbeat;
 pub mod hub;
 mod json;
+pub mod length_prefix;
 pub mod link;
 mod outbound;
 mod refusal_counts;
