@@ -201,7 +201,9 @@ impl Environment {
             } else if name == RUST_LOG {
                 read.rust_log =
                     rust_log(&value)?.map(|filter| ("log".into(), filter.into())).into_iter().collect();
-            } else if name.starts_with(PREFIX) {
+            } else if let Some(rest) = name.strip_prefix(PREFIX)
+                && !is_of_kubernetes(rest, &value)
+            {
                 let Some(key) = keys.iter().find(|key| variable(key) == name) else {
                     let known: Vec<_> = keys.iter().map(|key| variable(key)).chain([FILE.into()]).collect();
                     return Err(unknown(
@@ -214,6 +216,18 @@ impl Environment {
             }
         }
         Ok(read)
+    }
+}
+
+/// Whether Kubernetes made this variable, as it does in every container beside a service that is called `alkpubsub-hub`.
+fn is_of_kubernetes(rest: &str, value: &OsStr) -> bool {
+    match rest.strip_prefix("PORT") {
+        // A port alone would be somebody's who takes it for an option.
+        Some("") => value.to_str().is_some_and(|value| value.contains("://")),
+        Some(port) => {
+            port.strip_prefix('_').is_some_and(|port| port.starts_with(|first: char| first.is_ascii_digit()))
+        }
+        None => rest == "SERVICE_HOST" || rest.starts_with("SERVICE_PORT"),
     }
 }
 

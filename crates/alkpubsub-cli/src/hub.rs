@@ -123,3 +123,43 @@ fn hub_limits(given: &HubOptions) -> HubLimits {
     limits.ping_timeout = given.ping_timeout.0;
     limits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Args, Command};
+    use clap::Parser;
+
+    /// The fields of a value, as `Debug` shows them.
+    fn fields(value: &impl std::fmt::Debug) -> Vec<String> {
+        format!("{value:?}").split([',', '{', '}']).map(str::to_owned).collect()
+    }
+
+    /// Also one that the library will have some day.
+    #[test]
+    fn each_limit_of_the_library_is_an_option() {
+        let known = <HubOptions as clap::Args>::augment_args(clap::Command::new("hub"));
+        let limits =
+            known.get_arguments().filter_map(|option| match option.get_value_names()?.first()?.as_str() {
+                "BYTES" | "LEVELS" | "TOPICS" | "CONNECTIONS" | "MESSAGES" => {
+                    Some((option.get_long()?, "77"))
+                }
+                "TIME" => Some((option.get_long()?, "77s")),
+                _ => None,
+            });
+        let said = limits.map(|(flag, value)| format!("--{flag}={value}"));
+        let words = ["alkpubsub", "hub"].map(str::to_owned).into_iter().chain(said);
+        let Command::Hub(hub) = Args::try_parse_from(words).unwrap().command else { unreachable!() };
+        let (changed, default) = (fields(&hub_limits(&hub.options)), fields(&HubLimits::DEFAULT));
+        assert_eq!(changed.len(), default.len());
+        for (changed, default) in changed.iter().zip(&default).filter(|(_, default)| default.contains(": ")) {
+            assert!(
+                changed != default || default.ends_with(": MessageLimits "),
+                "{default} is no option of the hub"
+            );
+        }
+        let options = server_options(&hub.options);
+        let times = [options.handshake_timeout, options.drain_window, hub.options.drain_limit.0];
+        assert_eq!(times.map(|time| time.as_secs()), [77; 3]);
+    }
+}

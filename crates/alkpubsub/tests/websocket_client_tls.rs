@@ -95,6 +95,7 @@ impl Server {
     async fn accept(&self) -> (Peer, Request) {
         let mut seen = None;
         let stream = self.tls().await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
         #[expect(clippy::result_large_err, reason = "tungstenite's own signature")]
         let socket = accept_hdr_async(stream, |request: &Request, mut response: Response| {
             if let Some(offer) = request.headers().get("sec-websocket-protocol") {

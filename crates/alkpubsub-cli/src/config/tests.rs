@@ -194,6 +194,25 @@ fn what_the_environment_says_wrong_is_told_with_the_variable() {
 }
 
 #[test]
+fn what_kubernetes_says_of_a_service_of_the_hubs_name_is_no_option() {
+    let of_kubernetes = [
+        ("ALKPUBSUB_HUB_SERVICE_HOST", "10.0.0.11"),
+        ("ALKPUBSUB_HUB_SERVICE_PORT", "8484"),
+        ("ALKPUBSUB_HUB_SERVICE_PORT_WS", "8484"),
+        ("ALKPUBSUB_HUB_PORT", "tcp://10.0.0.11:8484"),
+        ("ALKPUBSUB_HUB_PORT_8484_TCP", "tcp://10.0.0.11:8484"),
+        ("ALKPUBSUB_HUB_PORT_8484_TCP_ADDR", "10.0.0.11"),
+    ];
+    assert_eq!(try_load(&[], &of_kubernetes).unwrap().options.listen, "127.0.0.1:8484");
+    for (name, value) in
+        [("ALKPUBSUB_HUB_PORT", "8484"), ("ALKPUBSUB_HUB_PORTS", "x"), ("ALKPUBSUB_HUB_SERVICE", "x")]
+    {
+        let error = try_load(&[], &[(name, value)]).unwrap_err();
+        assert!(error.starts_with(&format!("the variable {name} is no option of the hub")), "{error}");
+    }
+}
+
+#[test]
 fn rust_log_stands_between_the_file_and_the_options_own_variable() {
     let file = Scratch::with("log = \"error\"");
     let flags = ["--config", file.path()];

@@ -56,7 +56,7 @@ pub(super) struct Shard {
     /// When the hub ends whatever is left, once it was told to shut down.
     ending: Option<Duration>,
     /// Who is still to be told to close then, and the timer for the next.
-    drain: Option<(Drain, Pin<Box<Sleep>>)>,
+    drain: Option<(Drain<LinkId>, Pin<Box<Sleep>>)>,
     // Lists that are filled and emptied each round; kept for their memory.
     commands: VecDeque<Command>,
     ready: Vec<usize>,

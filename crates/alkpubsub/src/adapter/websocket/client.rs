@@ -1,6 +1,7 @@
 //! The client's end of one WebSocket.
 
 mod connect;
+mod handshake;
 mod header;
 mod message;
 mod spoke;

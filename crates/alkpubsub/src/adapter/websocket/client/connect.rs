@@ -1,52 +1,45 @@
 //! From a URL to an open socket.
 
 use super::ClientOptions;
+use super::handshake::{Opening, Wrong};
 use super::stream::Stream;
 use crate::connect::{ConnectError, scheme};
 use std::io;
 use std::time::Duration;
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::Error;
-use tokio_tungstenite::tungstenite::http::header::{LOCATION, SEC_WEBSOCKET_PROTOCOL};
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, Response, Uri};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 pub(super) type Socket = WebSocketStream<Stream>;
 
 /// Envelopes are small: this holds many of them, and a longer message makes room for itself.
 const READ_BUFFER: usize = 8 * 1024;
 
-/// How much of the address that a redirect points to is shown.
-const MAX_LOCATION: usize = 500;
-
 /// What is written together. Beyond it a round takes more than one write.
 const WRITE_BUFFER: usize = 64 * 1024;
 
 pub(super) async fn open(url: &str, options: &ClientOptions) -> Result<Socket, ConnectError> {
     let Place { uri, address, tls } = read(url)?;
-    let request = request(&uri, &address, options)?;
+    let opening = Opening::new(&uri, options)?;
     let unreachable = |error| ConnectError::Unreachable { address: address.clone(), error };
-    let opening = async {
+    let connecting = async {
         let stream = TcpStream::connect(&address).await.map_err(unreachable)?;
         // A round is one write already: waiting for more to send would only delay it.
         stream.set_nodelay(true).map_err(unreachable)?;
-        let stream = if tls { secure(stream, &uri, &address, options).await? } else { Stream::Plain(stream) };
+        let mut stream =
+            if tls { secure(stream, &uri, &address, options).await? } else { Stream::Plain(stream) };
         let max = Some(options.message.max_message);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
             .max_message_size(max)
             .max_frame_size(max);
-        match client_async_with_config(request, stream, Some(config)).await {
-            Ok((socket, _)) => Ok(socket),
-            Err(Error::Http(response)) => Err(refused(&response)),
-            Err(error) => Err(ConnectError::Handshake { address: address.clone(), why: error.to_string() }),
-        }
+        let behind = shake_hands(&mut stream, &opening, &address).await?;
+        Ok(WebSocketStream::from_partially_read(stream, behind, Role::Client, Some(config)).await)
     };
-    let opened = tokio::time::timeout(options.connect_timeout, opening).await;
+    let opened = tokio::time::timeout(options.connect_timeout, connecting).await;
     opened.unwrap_or_else(|_| {
         let why = format!("no answer within {:?}", options.connect_timeout);
         Err(unreachable(io::Error::new(io::ErrorKind::TimedOut, why)))
@@ -75,41 +68,27 @@ async fn secure(_: TcpStream, _: &Uri, _: &str, _: &ClientOptions) -> Result<Str
     std::future::ready(crate::connect::no_such_target("wss", crate::connect::NO_TLS)).await
 }
 
-/// The request that opens the WebSocket.
-fn request(uri: &Uri, address: &str, options: &ClientOptions) -> Result<Request<()>, ConnectError> {
-    let mut request = uri
-        .into_client_request()
-        .map_err(|error| ConnectError::Handshake { address: address.into(), why: error.to_string() })?;
-    for header in &options.headers {
-        request.headers_mut().append(&header.name, header.value.clone());
-    }
-    if let Some(wrong) = options.subprotocols.iter().position(|offered| !is_token(offered)) {
-        return Err(ConnectError::BadSubprotocol { number: wrong + 1 });
-    }
-    if !options.subprotocols.is_empty() {
-        let offer: Result<HeaderValue, _> = options.subprotocols.join(", ").parse();
-        let mut offer = offer.expect("tokens make a header");
-        offer.set_sensitive(true);
-        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offer);
-    }
-    Ok(request)
-}
-
-/// RFC 9110, section 5.6.2.
-fn is_token(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(allowed)
-}
-
-fn refused<B>(response: &Response<B>) -> ConnectError {
-    let status = response.status().as_u16();
-    let to = response.headers().get(LOCATION).filter(|_| (300..400).contains(&status));
-    match to {
-        None => ConnectError::Refused { status },
-        Some(to) => {
-            let to = String::from_utf8_lossy(to.as_bytes());
-            let to = to.chars().filter(|c| !c.is_control()).take(MAX_LOCATION).collect();
-            ConnectError::Redirected { status, to }
+/// Shakes hands; gives what came behind the answer.
+async fn shake_hands(
+    stream: &mut Stream,
+    opening: &Opening<'_>,
+    address: &str,
+) -> Result<Vec<u8>, ConnectError> {
+    let broken = |why: &str| ConnectError::Handshake { address: address.into(), why: why.into() };
+    let cut = |error: io::Error| broken(&error.to_string());
+    stream.write_all(opening.request()).await.map_err(cut)?;
+    stream.flush().await.map_err(cut)?;
+    let mut head = Vec::with_capacity(1024);
+    loop {
+        if stream.read_buf(&mut head).await.map_err(cut)? == 0 {
+            return Err(broken("the connection was cut within the handshake"));
+        }
+        match opening.read(&head) {
+            Ok(None) => {}
+            Ok(Some(length)) => return Ok(head.split_off(length)),
+            Err(Wrong::Refused { status }) => return Err(ConnectError::Refused { status }),
+            Err(Wrong::Redirected { status, to }) => return Err(ConnectError::Redirected { status, to }),
+            Err(Wrong::Broken(why)) => return Err(broken(why)),
         }
     }
 }

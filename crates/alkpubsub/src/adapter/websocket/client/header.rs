@@ -65,8 +65,7 @@ impl RequestHeader {
             return Err(BadHeader::OfTheHandshake { name: text.into() });
         }
         let value: Result<HeaderValue, _> = value.trim_matches([' ', '\t']).parse();
-        let mut value = value.map_err(|_| BadHeader::Value { name: text.into() })?;
-        value.set_sensitive(true);
+        let value = value.map_err(|_| BadHeader::Value { name: text.into() })?;
         Ok(Self { name, value })
     }
 
