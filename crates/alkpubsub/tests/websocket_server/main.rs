@@ -8,6 +8,7 @@ mod control;
 mod ends;
 mod fan_out;
 mod handshake;
+mod hostile;
 mod limits;
 #[cfg(feature = "hyper")]
 mod mounted;
