@@ -2,7 +2,7 @@
 
 use super::messages::sized;
 use super::seen::End;
-use super::{Case, Play, cases};
+use super::{Case, cases};
 use crate::support::{Heard, close, envelope, frame, limits, subscribe, text};
 use alkpubsub::websocket_server::{HubHooks, ServerOptions, Spoke};
 use alkpubsub::{Action, CloseReason, DenyReason, EventEnvelope, EventTarget};
@@ -177,16 +177,35 @@ cases! {
             stage.converse(peer, &text(&event(1)), 1).await;
             stage.hub.remove_event_listener(listener);
         }));
-    lent_socket_panics: Case::new("has a socket that the program lent to the hub, and that panics", "counted as `panicked`",
-        "closed with 1011, where it can be told", Play::Elsewhere("spokes::a_lent_socket_that_panics_ends_its_own_connection_alone"));
-    during_shutdown: Case::new("ends its handshake while the hub shuts down", "refused", "HTTP 503",
-        Play::Elsewhere("ends::a_handshake_that_ends_while_the_hub_does_holds_nothing_up"));
-    no_refusals: Case::new("300 connections where there is no place, which never speak", "256 are told so, if they ask", "HTTP 503, or cut",
-        Play::Elsewhere("handshake::those_who_find_no_place_are_few_at_a_time"));
-    descriptors: Case::new("20,000 connections, in waves, where the process may have 1,000 files open",
-        "those beyond wait; as others leave they are served", "HTTP 101",
-        Play::Elsewhere("hostile::descriptors::twenty_thousand_connections_against_a_thousand_descriptors"));
 }
+
+/// What has a test of its own, elsewhere: what the peer does, what comes of it, how it ends, and the test's name.
+pub(super) const ELSEWHERE: [[&str; 4]; 4] = [
+    [
+        "has a socket that the program lent to the hub, and that panics",
+        "counted as `panicked`",
+        "closed with 1011, where it can be told",
+        "spokes::a_lent_socket_that_panics_ends_its_own_connection_alone",
+    ],
+    [
+        "ends its handshake while the hub shuts down",
+        "refused",
+        "HTTP 503",
+        "ends::a_handshake_that_ends_while_the_hub_does_holds_nothing_up",
+    ],
+    [
+        "300 connections where there is no place, which never speak",
+        "256 are told so, if they ask",
+        "HTTP 503, or cut",
+        "handshake::those_who_find_no_place_are_few_at_a_time",
+    ],
+    [
+        "20,000 connections, in waves, where the process may have 1,000 files open",
+        "those beyond wait, and are served as others leave; the process is idle meanwhile",
+        "HTTP 101",
+        "hostile::descriptors::twenty_thousand_connections_against_a_thousand_descriptors",
+    ],
+];
 
 thread_local! {
     /// Which hook panics now. Hub and peers share their test's thread.

@@ -61,8 +61,6 @@ enum Play {
     Request(fn() -> Vec<u8>),
     /// Anything else.
     Story(Story),
-    /// A test of its own, of this name.
-    Elsewhere(&'static str),
 }
 
 impl Case {
@@ -117,9 +115,6 @@ use cases;
 
 /// Runs a case, and holds it to what this module promises.
 fn run(case: &Case) {
-    if let Play::Elsewhere(_) = case.play {
-        return;
-    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (mut stage, mut bystanders) = runtime.block_on(Stage::set(case));
     let mut tasks = None;

@@ -1,6 +1,6 @@
 //! `docs/hostile-peers.md` is made of the cases.
 
-use super::{Play, conduct, control, frames, messages, requests};
+use super::{conduct, control, frames, messages, requests};
 use std::path::Path;
 
 /// The page with its tables as the cases say: each stands between the comments that name its part.
@@ -20,16 +20,17 @@ fn written(page: &str) -> String {
         let mut table = String::from(
             "\n| a peer sends or does | what comes of it | its connection | test |\n| --- | --- | --- | --- |\n",
         );
+        let row = |cells: [&str; 3], test: &str| {
+            format!("| {} | `{test}` |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
+        };
         for (name, case) in cases {
-            let test = match case.play {
-                Play::Elsewhere(test) => {
-                    assert!(is_a_test(test), "no test is called {test}");
-                    test
-                }
-                _ => name,
-            };
-            let cells = [case.does, case.comes, case.ends].map(|cell| cell.replace('|', "\\|"));
-            table += &format!("| {} | `{test}` |\n", cells.join(" | "));
+            table += &row([case.does, case.comes, case.ends], name);
+        }
+        if part == "conduct" {
+            for [does, comes, ends, test] in conduct::ELSEWHERE {
+                assert!(is_a_test(test), "no test is called {test}");
+                table += &row([does, comes, ends], test);
+            }
         }
         table.push('\n');
         page.replace_range(from..to, &table);
