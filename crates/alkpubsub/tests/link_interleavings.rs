@@ -186,7 +186,7 @@ impl World {
             due: BTreeSet::new(),
             counts: Counts::default(),
         };
-        world.answers = world.below(16) > 0;
+        world.answers = world.below(8) > 0;
         world.outlives = world.below(2) == 0;
         if world.outlives {
             world.link = Link::outliving(LinkOptions::DEFAULT, HeartbeatOptions::DEFAULT);
@@ -251,10 +251,9 @@ impl World {
             22..38 => self.hub_reads(),
             38..54 => self.link_reads(),
             54..58 => self.publish(topic),
-            58..61 => self.revoke(topic),
-            61..63 if self.online && self.outlives && self.below(3) == 0 => self.cut(),
-            63 if self.below(2) == 0 => self.time_passes(),
-            63 if self.online && self.outlives => self.cut(),
+            58..60 => self.revoke(topic),
+            60..62 if self.below(2) == 0 => self.time_passes(),
+            62..64 if self.online && self.outlives && self.below(2) == 0 => self.cut(),
             _ if !self.online => self.connect(),
             _ => {}
         }
@@ -262,7 +261,7 @@ impl World {
     }
 
     fn time_passes(&mut self) {
-        let passed = Duration::from_millis(self.below(3_000));
+        let passed = Duration::from_millis(self.below(4_000));
         self.now += passed;
         // The hub answers every ping in time, as far as the link can tell.
         self.link.alive(self.now);
