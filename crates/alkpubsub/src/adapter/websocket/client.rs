@@ -118,7 +118,7 @@ impl Default for ClientOptions {
 /// # The end
 /// Listeners hear everything that came before the end, then the `close` notice, once; subscriptions end with the
 /// same reason. `dispatch_event` then says `Closed`, and what was still queued is counted as
-/// [`dropped`](Stats::dropped).
+/// [`dropped`](crate::Stats::dropped).
 ///
 /// | what happened | [`CloseReason`] |
 /// | --- | --- |
