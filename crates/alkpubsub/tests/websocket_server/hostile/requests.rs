@@ -101,7 +101,7 @@ cases! {
     })).with(|options| options.limits(limits(|limits| limits.max_links = 5)));
     half_requests: Case::story("many half requests, which take more memory together than they may", "refused", "HTTP 503",
         |stage| Box::pin(async move {
-            let half = [REQUEST[..REQUEST.len() - 2].as_bytes(), b"X: ", &[b'x'; 9000], b"\r\n"].concat();
+            let half = [&REQUEST.as_bytes()[..REQUEST.len() - 2], b"X: ", &[b'x'; 9000], b"\r\n"].concat();
             let mut others = Vec::new();
             for _ in 0..2 {
                 let mut peer = Raw::over(Raw::tcp(stage.hub.address).await);
