@@ -57,15 +57,20 @@ fn log_counters(stats: &Stats) {
         delivered = stats.delivered,
         sent = stats.sent,
         bad_input = stats.bad_input,
+        refusals = stats.refusals.to_string(),
+        violations = stats.violations,
         panicked = stats.panicked,
         dropped = stats.dropped,
         too_slow = stats.too_slow,
+        unfinished = stats.unfinished,
         denied = stats.denied,
         listeners = stats.listeners,
         topics = stats.topics,
+        connections = stats.connections,
         links = stats.links,
         queued_messages = stats.queued_messages,
         queued_bytes = stats.queued_bytes,
+        incoming_bytes = stats.incoming_bytes,
         "counters"
     );
 }
@@ -113,6 +118,7 @@ fn hub_limits(given: &HubOptions) -> HubLimits {
     limits.max_outbound = given.max_outbound.0;
     limits.max_outbound_messages = given.max_outbound_messages.0;
     limits.max_outbound_total = given.max_outbound_total.0;
+    limits.max_incoming_total = given.max_incoming_total.0;
     limits.ping_interval = given.ping_interval.0;
     limits.ping_timeout = given.ping_timeout.0;
     limits

@@ -58,6 +58,9 @@ pub(crate) struct HubOptions {
     /// What may wait for all connections together.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_outbound_total), help_heading = LIMITS)]
     pub(crate) max_outbound_total: Size,
+    /// Memory that half-sent messages may take together, and half-sent requests as much again.
+    #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_incoming_total), help_heading = LIMITS)]
+    pub(crate) max_incoming_total: Size,
     /// How long a connection may be silent before it is pinged.
     #[arg(long, value_name = "TIME", default_value_t = Time(HubLimits::DEFAULT.ping_interval), help_heading = LIMITS)]
     pub(crate) ping_interval: Time,

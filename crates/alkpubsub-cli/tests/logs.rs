@@ -41,7 +41,8 @@ async fn the_counters_are_the_last_line_of_text() {
     assert_eq!(told.len(), counters().len());
     for counter in counters() {
         let expected = match &*counter {
-            "received" | "sent" | "bad_input" => "1",
+            "received" | "sent" | "bad_input" | "connections" => "1",
+            "refusals" => r#""not_json=1""#,
             _ => "0",
         };
         assert_eq!(told[&*counter], expected, "{counter}");
@@ -57,8 +58,9 @@ async fn the_counters_are_the_last_object_of_json() {
     let last = &lines.last().unwrap()["fields"];
     assert_eq!(last["message"], "counters");
     for counter in counters() {
-        assert!(last[&counter].is_u64(), "{counter}: {last}");
+        assert!(last[&counter].is_u64() || counter == "refusals", "{counter}: {last}");
     }
+    assert_eq!(last["refusals"], "not_json=1");
     assert_eq!((&last["received"], &last["sent"], &last["bad_input"]), (&1.into(), &1.into(), &1.into()));
 }
 

@@ -73,6 +73,32 @@ pub enum ConnectError {
         /// What went wrong.
         why: String,
     },
+    /// A way to connect that is not this library's failed.
+    #[error("cannot connect: {0}")]
+    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ConnectError {
+    /// The error of a way to connect that is not this library's.
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+
+    /// Whether another attempt would end the same way.
+    #[cfg(feature = "websocket-client")]
+    pub(crate) const fn is_final(&self, renews_credentials: bool) -> bool {
+        match self {
+            Self::BadUrl { .. } | Self::NoSuchTarget { .. } | Self::BadSubprotocol { .. } => true,
+            Self::Refused { status: 401 | 403 } => !renews_credentials,
+            Self::Refused { status } => matches!(status, 400 | 405 | 426),
+            // A proxy, or the page of a network that wants a login, may stand where the hub will be again.
+            Self::Unreachable { .. }
+            | Self::Redirected { .. }
+            | Self::Tls { .. }
+            | Self::Handshake { .. }
+            | Self::Other(_) => false,
+        }
+    }
 }
 
 /// Why there is no TLS connection that can be trusted.

@@ -96,15 +96,20 @@ mod pubsub;
 mod queue;
 mod stats;
 mod subscription;
+mod sync;
 mod topic;
 mod waiters;
 
+#[cfg(feature = "websocket-client")]
+pub use crate::adapter::link::{
+    BackoffOptions, DisconnectError, Interruption, LinkSocket, SocketInput, SocketMessage, Spoke,
+    SpokeOptions, SpokeState, States,
+};
 #[cfg(feature = "websocket-client-tls")]
 pub use crate::adapter::websocket::client::TlsRoots;
 #[cfg(feature = "websocket-client")]
 pub use crate::adapter::websocket::client::{
-    BadHeader, ClientOptions, DisconnectError, RequestHeader, SocketInput, SocketMessage,
-    WebSocketClientEventTarget,
+    BadHeader, ClientOptions, RequestHeader, WebSocketClientEventTarget,
 };
 pub use crate::connect::{ConnectError, TlsProblem, connect};
 pub use crate::envelope::{DecodeError, EncodeError, EnvelopeError, EventEnvelope};
@@ -114,6 +119,7 @@ pub use crate::event_target::{
     Listener, ListenerId, Notice, Order, Readiness, TargetError, on_notice,
 };
 pub use crate::in_process::InProcess;
+pub use crate::protocol::RefusalCounts;
 pub use crate::protocol::check::{Member, MessageLimits, Refusal};
 pub use crate::protocol::control::{Action, DenyReason, GapReason};
 pub use crate::pubsub::{PubSub, SubscribeError};

@@ -106,6 +106,13 @@ pub enum TargetError {
         /// The panic's message, where it has one.
         message: Arc<str>,
     },
+    /// A socket that was lent, or something else of the program's that one of a hub's connections holds, panicked.
+    /// That connection was closed with 1011; the others go on.
+    #[error("a connection was closed, as its socket or something else that it holds panicked: {message}")]
+    ConnectionPanicked {
+        /// The panic's message, where it has one.
+        message: Arc<str>,
+    },
     /// The far side sent something that is no envelope; nothing of it was delivered.
     #[error("the far side sent what is no envelope: {0}")]
     BadInput(crate::Refusal),
@@ -136,6 +143,11 @@ pub enum CloseReason {
         /// What the transport said.
         error: Arc<str>,
     },
+    /// There was no connection, and no use in trying to make one (code 1006).
+    GivenUp {
+        /// Why the last attempt failed.
+        error: Arc<str>,
+    },
 }
 
 impl CloseReason {
@@ -145,7 +157,7 @@ impl CloseReason {
         match self {
             Self::Closed => 1000,
             Self::ByPeer { code, .. } | Self::Refused { code, .. } => *code,
-            Self::Lost { .. } => 1006,
+            Self::Lost { .. } | Self::GivenUp { .. } => 1006,
         }
     }
 }
@@ -162,6 +174,7 @@ impl fmt::Display for CloseReason {
             Self::ByPeer { code, reason } => write!(f, "closed by the far side ({code}): {reason}"),
             Self::Refused { code, reason } => write!(f, "closed here ({code}): {reason}"),
             Self::Lost { error } => write!(f, "the connection was lost: {error}"),
+            Self::GivenUp { error } => write!(f, "connecting was given up: {error}"),
         }
     }
 }

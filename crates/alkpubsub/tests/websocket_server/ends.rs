@@ -287,7 +287,8 @@ async fn a_handshake_that_ends_while_the_hub_does_holds_nothing_up() {
     let shutdown = tokio::spawn(async move { target.shutdown(Duration::from_secs(600)).await });
     stays.is_closed_with(1001).await;
     half.send(&REQUEST[30..]).await;
-    assert!(half.head().await.starts_with("HTTP/1.1 503 "));
+    let head = half.head().await;
+    assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("Retry-After: "), "{head}");
     assert_eq!(half.rest().await, "the hub shuts down\n");
     drop(half);
     stays.send(close(1001)).await;

@@ -10,18 +10,19 @@ use super::intake::{Ending, Intake};
 use super::shared::{Command, NewConnection, Shared};
 use super::spoke::Spoke;
 use super::wake::SocketWaker;
-use crate::adapter::websocket::frame::{self, Rules};
+use crate::adapter::websocket::frame;
 use crate::event_target::{CloseReason, LinkId};
 use crate::protocol::drain::Drain;
 use crate::protocol::hub::{FanOut, Hub, Silence};
+use std::any::Any;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
-use tungstenite::protocol::Role;
 
 /// The buffer that all sockets of a shard are read into, one after the other, and written from.
 const SCRATCH: usize = 64 * 1024;
@@ -66,14 +67,11 @@ impl Shard {
     pub(super) fn new(shared: Arc<Shared>, relaying: Relaying, hooks: Option<Arc<dyn HubHooks>>) -> Self {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let limits = shared.limits;
         let Relaying { fan_out, relay, identities } = relaying;
-        let rules = Rules { role: Role::Server, max_message: limits.message.max_message };
-        let hub = Hub::new(limits, fan_out, identities);
-        let now = Duration::ZERO;
+        let hub = Hub::new(shared.limits, fan_out, identities);
         Self {
             connections: Vec::new(),
-            intake: Intake { hub, shared, hooks, relay, rules, now, too_slow: 0 },
+            intake: Intake::new(hub, shared, hooks, relay),
             scratch: vec![0; SCRATCH].into(),
             started: Instant::now(),
             tick,
@@ -94,7 +92,7 @@ impl Shard {
         let mut ready = std::mem::take(&mut self.ready);
         self.intake.shared.ready.take(&mut ready);
         for slot in ready.drain(..) {
-            self.serve(slot);
+            self.guarded(Some(slot), |shard| shard.serve(slot));
         }
         self.ready = ready;
         // Listeners and hooks may have given orders since: they belong to this round.
@@ -126,45 +124,84 @@ impl Shard {
         let mut commands = std::mem::take(&mut self.commands);
         self.obeyed = self.intake.shared.take_commands(&mut commands);
         for command in commands.drain(..) {
-            match command {
-                Command::Connect(connection) => self.connect(connection),
-                Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
-                Command::Close { link, code, reason } => {
-                    // Who leaves in peace may finish what it says; who lost its rights may not.
-                    let heed = if matches!(code, 1000 | 1001) { Heed::Events } else { Heed::Close };
-                    self.close(link, CloseReason::Refused { code, reason }, false, heed);
-                }
-                // Who gave up waiting would let the socket, and with it the connection, fall.
-                Command::Remove { reply, .. } if reply.is_closed() => {}
-                Command::Remove { link, reply } => drop(reply.send(self.release(link))),
-                Command::Shutdown { within, window } => self.shut_down(within, window),
-            }
+            let slot = match &command {
+                Command::Close { link, .. } | Command::Remove { link, .. } => Some(link.slot()),
+                _ => None,
+            };
+            self.guarded(slot, |shard| shard.carry_out(command));
             self.relieve();
         }
         self.commands = commands;
     }
 
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Connect(connection) => self.connect(connection),
+            Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
+            Command::Close { link, code, reason } => {
+                // Who leaves in peace may finish what it says; who lost its rights may not.
+                let heed = if matches!(code, 1000 | 1001) { Heed::Events } else { Heed::Close };
+                self.close(link, CloseReason::Refused { code, reason }, false, heed);
+            }
+            // Who gave up waiting would let the socket, and with it the connection, fall.
+            Command::Remove { reply, .. } if reply.is_closed() => {}
+            Command::Remove { link, reply } => drop(reply.send(self.release(link))),
+            Command::Shutdown { within, window } => self.shut_down(within, window),
+        }
+    }
+
     /// In the middle of a round, a link that has too much waiting gets its write: a fast reader is never closed for
-    /// what a single round brought it.
+    /// what a single round brought it. And what all have begun to send takes no more memory than it may.
     fn relieve(&mut self) {
         if self.intake.hub.take_overfull() {
             self.write_dirty();
         }
+        while let Some(id) = self.intake.hub.fullest_over_total() {
+            self.guarded(Some(id.slot()), |shard| shard.unfinished(id));
+        }
+    }
+
+    /// Does what calls upon the program's own: a socket that was lent, or what a listener owned, when it is dropped.
+    /// Should it panic, the connection that it was done for ends, and no other one notices.
+    fn guarded(&mut self, slot: Option<usize>, work: impl FnOnce(&mut Self)) {
+        let done = catch_unwind(AssertUnwindSafe(|| work(self)));
+        if let Err(panic) = done {
+            self.panicked(slot, &*panic);
+        }
+    }
+
+    #[cold]
+    fn panicked(&mut self, slot: Option<usize>, panic: &(dyn Any + Send)) {
+        self.intake.connection_panicked(panic);
+        let Some(connection) = slot.and_then(|slot| self.connections.get(slot)?.as_ref()) else { return };
+        let id = connection.id;
+        // It may panic again when it is written to, and when it is dropped; and whether it would ever wake to tell of
+        // the peer's answer is not known.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.fail(id)));
+        let _ = catch_unwind(AssertUnwindSafe(|| self.gone(id.slot())));
+    }
+
+    /// Closes a connection for a fault of this side.
+    fn fail(&mut self, id: LinkId) {
+        let reason = CloseReason::Refused { code: 1011, reason: "something panicked here".into() };
+        self.close(id, reason, true, Heed::Nothing);
     }
 
     fn connect(&mut self, new: NewConnection) {
         let NewConnection { socket, greeting, mut received, identity, reply } = new;
         let Some(id) = self.intake.hub.connect(identity.clone(), self.intake.now) else {
             // It had a place among the connections, so that there is room for it.
+            debug_assert!(false, "who has a place reserved finds one");
             self.intake.shared.links.fetch_sub(1, Relaxed);
             return;
         };
         let wake = SocketWaker::new(id.slot(), self.intake.shared.ready.clone());
         let mut connection = Connection::new(id, socket, greeting, wake);
+        let mut welcome = true;
         if self.intake.hooks.is_some() || reply.is_some() {
             let spoke = Arc::new(Spoke::new(id, identity, self.intake.shared.clone()));
             connection.spoke = Some(spoke.clone());
-            self.intake.hook(|hooks| hooks.connected(&spoke));
+            welcome = self.intake.hook(|hooks| hooks.connected(&spoke));
             if let Some(reply) = reply {
                 // Who asked may have gone away meanwhile; the connection stays.
                 let _ = reply.send(spoke);
@@ -173,12 +210,22 @@ impl Shard {
         if self.connections.len() <= id.slot() {
             self.connections.resize_with(id.slot() + 1, || None);
         }
-        let connection = self.connections[id.slot()].insert(connection);
-        if let Err(ending) = self.intake.take(connection, &mut received) {
+        self.connections[id.slot()] = Some(connection);
+        self.guarded(Some(id.slot()), |shard| shard.welcome(id, welcome, &mut received));
+    }
+
+    /// A new connection's first turn; `received` came behind its handshake.
+    fn welcome(&mut self, id: LinkId, welcome: bool, received: &mut [u8]) {
+        if !welcome {
+            // The program may have meant to turn it away.
+            self.fail(id);
+        }
+        let Some(connection) = self.connections[id.slot()].as_mut() else { return };
+        if let Err(ending) = self.intake.take(connection, received) {
             self.end(id.slot(), ending);
         }
         // It is read in this round, where orders may be obeyed between two reads: not here, within one.
-        if let Some(connection) = self.connections.get(id.slot()).and_then(Option::as_ref) {
+        if let Some(connection) = self.connections[id.slot()].as_ref() {
             connection.requeue();
         }
         self.write(id.slot());
@@ -227,6 +274,7 @@ impl Shard {
         match (ending, &mut connection.state) {
             (Ending::Offence { code, reason, heed }, State::Open) => {
                 tracing::debug!(link = %id, code, reason, "closing");
+                self.intake.violations += 1;
                 self.close(id, CloseReason::Refused { code, reason: reason.into() }, true, heed);
                 // The peer's close may have come with the rest already.
                 self.take_rest(slot);
@@ -234,6 +282,7 @@ impl Shard {
             (Ending::Closed { code, reason }, State::Open) => {
                 // The answer goes behind everything that was queued before it.
                 self.intake.hub.finish(id, Some(frame::close(code, "").into()), false);
+                connection.drop_unfinished(&mut self.intake.hub);
                 connection.state = State::Closing(Closing {
                     until: self.intake.now + CLOSE_TIMEOUT,
                     answered: true,
@@ -245,10 +294,12 @@ impl Shard {
             (Ending::Closed { .. }, State::Closing(closing)) => {
                 closing.answered = true;
                 closing.heed = Heed::Nothing;
+                connection.drop_unfinished(&mut self.intake.hub);
                 self.write(slot);
             }
             (Ending::Offence { .. }, State::Closing(closing)) => {
                 closing.heed = Heed::Nothing;
+                connection.drop_unfinished(&mut self.intake.hub);
                 self.write(slot);
             }
         }
@@ -277,6 +328,9 @@ impl Shard {
         };
         if drop_rest {
             connection.keep_begun(&mut self.intake.hub);
+        }
+        if heed == Heed::Nothing {
+            connection.drop_unfinished(&mut self.intake.hub);
         }
         let code = Some(reason.code()).filter(|code| frame::may_be_sent(*code));
         self.intake.hub.finish(id, Some(frame::close(code, &words).into()), drop_rest);
@@ -318,13 +372,28 @@ impl Shard {
             let mut dirty = std::mem::take(&mut self.dirty);
             self.intake.hub.take_dirty(&mut dirty);
             for id in dirty.drain(..) {
-                self.write(id.slot());
+                self.guarded(Some(id.slot()), |shard| shard.write(id.slot()));
             }
             self.dirty = dirty;
         }
         while let Some(id) = self.intake.hub.slowest_over_total() {
-            self.too_slow(id);
+            self.guarded(Some(id.slot()), |shard| shard.too_slow(id));
         }
+    }
+
+    /// What all have begun to send takes too much, and this connection's takes most.
+    fn unfinished(&mut self, id: LinkId) {
+        let Some(connection) = self.connections.get(id.slot()).and_then(Option::as_ref) else {
+            return self.intake.hub.holds(id, 0);
+        };
+        if !matches!(connection.state, State::Open) {
+            return self.gone(id.slot());
+        }
+        self.intake.unfinished += 1;
+        tracing::debug!(link = %id, "too much is unfinished");
+        let reason =
+            "too much is unfinished of what was begun to be sent to this hub, most of it here".into();
+        self.close(id, CloseReason::Refused { code: 1013, reason }, false, Heed::Nothing);
     }
 
     fn too_slow(&mut self, id: LinkId) {
@@ -338,7 +407,7 @@ impl Shard {
         self.intake.too_slow += 1;
         let queued = self.intake.hub.waiting(id).map_or(0, |waiting| waiting.bytes());
         if let Some(spoke) = connection.spoke.clone() {
-            self.intake.hook(|hooks| hooks.backpressure(&spoke, queued));
+            let _ = self.intake.hook(|hooks| hooks.backpressure(&spoke, queued));
         }
         tracing::debug!(link = %id, queued, "too slow");
         let reason = "too slow: more waits than the bound".into();
@@ -357,15 +426,17 @@ impl Shard {
             self.intake.hub.send(id, frame::ping(b"").into());
         }
         for id in dead {
-            self.lost(id.slot(), "the peer did not answer a ping".to_owned());
+            let error = "the peer did not answer a ping".to_owned();
+            self.guarded(Some(id.slot()), |shard| shard.lost(id.slot(), error));
         }
         for slot in 0..self.connections.len() {
             if let Some(Connection { state: State::Closing(closing), .. }) = &self.connections[slot]
                 && self.intake.now >= closing.until
             {
-                self.gone(slot);
+                self.guarded(Some(slot), |shard| shard.gone(slot));
             }
         }
+        self.intake.log_refusals();
     }
 
     fn lost(&mut self, slot: usize, error: String) {
@@ -437,7 +508,8 @@ impl Shard {
         let told = loop {
             for id in drain.due(self.intake.now) {
                 let reason = CloseReason::Refused { code: 1001, reason: "the hub shuts down".into() };
-                self.close(*id, reason, false, Heed::Events);
+                let id = *id;
+                self.guarded(Some(id.slot()), |shard| shard.close(id, reason, false, Heed::Events));
             }
             let Some(at) = drain.next_at() else { break true };
             timer.as_mut().reset(self.started + at);
@@ -454,7 +526,7 @@ impl Shard {
 
     fn drop_all(&mut self) {
         for slot in 0..self.connections.len() {
-            self.gone(slot);
+            self.guarded(Some(slot), |shard| shard.gone(slot));
         }
         self.intake.count();
     }

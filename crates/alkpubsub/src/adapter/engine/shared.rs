@@ -66,6 +66,8 @@ pub(super) struct Shared {
     pub(super) waiters: Waiters,
     /// Connections there are, and those that shake hands.
     pub(super) links: AtomicUsize,
+    /// Bytes of memory that half-sent requests take.
+    pub(super) heads: AtomicU64,
     commands: Mutex<Commands>,
     /// The task's counters as of its last round.
     counted: Mutex<Stats>,
@@ -98,6 +100,7 @@ impl Shared {
             ready: Arc::default(),
             waiters: Waiters::default(),
             links: AtomicUsize::new(0),
+            heads: AtomicU64::new(0),
             commands: Mutex::default(),
             counted: Mutex::default(),
             dispatched: AtomicU64::new(0),
@@ -255,6 +258,7 @@ impl Shared {
         let mut stats = *self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         stats.dispatched = self.dispatched.load(Relaxed);
         stats.rejected = self.rejected.load(Relaxed);
+        stats.incoming_bytes += self.heads.load(Relaxed);
         self.listeners.count(&mut stats);
         stats
     }

@@ -3,28 +3,20 @@
 mod connect;
 mod handshake;
 mod header;
-mod pump;
-mod shared;
-mod socket;
+mod message;
+mod spoke;
 mod stream;
 #[cfg(feature = "websocket-client-tls")]
 mod tls;
 
 pub use self::header::{BadHeader, RequestHeader};
-use self::pump::Pump;
-use self::shared::{Shared, Stage};
-pub use self::socket::{SocketInput, SocketMessage};
 #[cfg(feature = "websocket-client-tls")]
 pub use self::tls::TlsRoots;
+use crate::adapter::link::{DisconnectError, Life, LinkTarget, Pump, SocketMessage, TargetOptions};
 use crate::connect::ConnectError;
-use crate::envelope::EventEnvelope;
-use crate::event_target::{
-    BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, ListenError,
-    Listener, ListenerId, Order, Readiness,
-};
+use crate::event_target::{CloseReason, EventTarget, delegate_event_target};
 use crate::protocol::check::MessageLimits;
 use crate::protocol::link::LinkOptions;
-use crate::stats::Stats;
 use futures_core::Stream;
 use futures_sink::Sink;
 use std::fmt;
@@ -78,6 +70,12 @@ impl ClientOptions {
     };
 }
 
+impl ClientOptions {
+    fn target(&self) -> TargetOptions {
+        TargetOptions { link: self.link, message: self.message, close_timeout: self.close_timeout }
+    }
+}
+
 impl fmt::Debug for ClientOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("ClientOptions");
@@ -98,18 +96,6 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self::DEFAULT
     }
-}
-
-/// Why [`disconnect`](WebSocketClientEventTarget::disconnect) cannot say that the peer has taken everything.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DisconnectError {
-    /// The peer did not answer the Close in time.
-    #[error("the far side did not answer the close in time")]
-    Unanswered,
-    /// The target was closed before, the connection broke, or the peer closed with a code of its own.
-    #[error("the target is {0}")]
-    Closed(#[source] CloseReason),
 }
 
 /// One WebSocket to a hub: events dispatched here are sent, events received are given to the listeners.
@@ -173,7 +159,7 @@ pub enum DisconnectError {
 /// # }
 /// ```
 pub struct WebSocketClientEventTarget {
-    shared: Arc<Shared>,
+    target: Arc<LinkTarget>,
 }
 
 impl WebSocketClientEventTarget {
@@ -202,12 +188,13 @@ impl WebSocketClientEventTarget {
         M: SocketMessage,
         S: Stream<Item = Result<M, M::Error>> + Sink<M, Error = M::Error> + Send + Unpin + 'static,
     {
-        let shared = Arc::new(Shared::new(options));
-        let pump = Pump::new(shared.clone(), socket, false);
-        Self::spawn(shared.clone(), async move {
+        let target = LinkTarget::new(options.target(), Life::PerConnection);
+        let (pump, ending) = (Pump::new(target.clone(), socket, false), target.clone());
+        target.spawn(async move {
             let (socket, _) = pump.run().await;
-            shared.lock().socket = Some(Box::new(socket));
-        })
+            ending.lock().socket = Some(Box::new(socket));
+        });
+        Self { target }
     }
 
     /// Connects to a hub, with the default options: `ws://host:port/path`, port 80 unless given, or, with the feature
@@ -245,29 +232,15 @@ impl WebSocketClientEventTarget {
     pub async fn connect_with(url: &str, options: ClientOptions) -> Result<Self, ConnectError> {
         let socket = connect::open(url, &options).await?;
         let close_timeout = options.close_timeout;
-        let shared = Arc::new(Shared::new(options));
-        let pump = Pump::new(shared.clone(), socket, true);
-        Ok(Self::spawn(shared, async move {
+        let target = LinkTarget::new(options.target(), Life::PerConnection);
+        let pump = Pump::new(target.clone(), socket, true);
+        target.spawn(async move {
             let (socket, unanswered) = pump.run().await;
             if unanswered {
                 connect::linger(socket, close_timeout).await;
             }
-        }))
-    }
-
-    fn spawn(shared: Arc<Shared>, work: impl Future<Output = ()> + Send + 'static) -> Self {
-        let end = TaskEnd(shared.clone());
-        let task = tokio::spawn(async move {
-            // Dropped after the work and all that it holds, also where the task is stopped from outside.
-            let _end = end;
-            work.await;
         });
-        {
-            let mut state = shared.lock();
-            // It may be over already; a handle would keep its memory.
-            state.task = (!state.ended).then(|| task.abort_handle());
-        }
-        Self { shared }
+        Ok(Self { target })
     }
 
     /// Sends a `__ping` and waits for its answer: the peer then has handled all that was sent before it.
@@ -278,18 +251,7 @@ impl WebSocketClientEventTarget {
     /// # Errors
     /// The reason of the end, if the connection ends before the answer comes.
     pub async fn ping(&self) -> Result<(), CloseReason> {
-        let number = self.shared.ping()?;
-        let look = || {
-            let state = self.shared.lock();
-            if state.link.ponged(number) {
-                return Some(Ok(()));
-            }
-            match &state.stage {
-                Stage::Closed(reason) => Some(Err(reason.clone())),
-                _ => None,
-            }
-        };
-        self.shared.waiters.until(look).await
+        self.target.ping().await
     }
 
     /// Ends the connection in good order: sends what is queued, then a Close with 1000, and waits for the peer's
@@ -302,25 +264,7 @@ impl WebSocketClientEventTarget {
     /// # Errors
     /// [`DisconnectError`], where the peer did not answer, or closed for a reason of its own.
     pub async fn disconnect(&self, patience: Duration) -> Result<(), DisconnectError> {
-        {
-            let mut state = self.shared.lock();
-            match &state.stage {
-                Stage::Closed(reason) => return Err(DisconnectError::Closed(reason.clone())),
-                _ => state.stage = Stage::Leaving,
-            }
-        }
-        self.shared.task.wake();
-        self.shared.waiters.wake_all();
-        let left = self.shared.waiters.until(|| self.shared.closed());
-        let in_time = tokio::time::timeout(patience, left).await;
-        if in_time.is_err() && self.shared.end(CloseReason::Closed) {
-            return Err(DisconnectError::Unanswered);
-        }
-        let state = self.shared.lock();
-        match &state.stage {
-            Stage::Closed(reason) if !state.answered => Err(DisconnectError::Closed(reason.clone())),
-            _ => Ok(()),
-        }
+        self.target.disconnect(patience).await
     }
 
     /// Closes the target and gives back the socket that was given to [`new`](Self::new), unharmed and still
@@ -347,7 +291,7 @@ impl WebSocketClientEventTarget {
     pub async fn release<S: 'static>(&self) -> Option<S> {
         self.close();
         self.closed().await;
-        let mut state = self.shared.lock();
+        let mut state = self.target.lock();
         match state.socket.take()?.downcast() {
             Ok(socket) => Some(*socket),
             Err(other) => {
@@ -358,101 +302,16 @@ impl WebSocketClientEventTarget {
     }
 }
 
-/// Says that the task is gone, however it went.
-struct TaskEnd(Arc<Shared>);
-
-impl Drop for TaskEnd {
-    fn drop(&mut self) {
-        // Not closed yet: the runtime ended, or the socket panicked.
-        self.0.end(CloseReason::Lost { error: "the task that served the connection was stopped".into() });
-        {
-            let mut state = self.0.lock();
-            state.ended = true;
-            state.task = None;
-        }
-        self.0.waiters.wake_all();
-    }
-}
-
 impl Drop for WebSocketClientEventTarget {
     fn drop(&mut self) {
-        // One that was closed before is about to end, and may still have its Close to send.
-        if self.shared.end(CloseReason::Closed)
-            && let Some(task) = self.shared.lock().task.take()
-        {
-            task.abort();
-        }
+        self.target.abandon();
     }
 }
 
-impl EventTarget for WebSocketClientEventTarget {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            echo: false,
-            order: Order::Connection,
-            carries: Carries::Json,
-            lifetime: Lifetime::PerConnection,
-            confirms: self.shared.options.link.forward_subscriptions,
-        }
-    }
-
-    fn add_event_listener(&self, name: &str, listener: Arc<dyn Listener>) -> Result<ListenerId, ListenError> {
-        self.shared.add(name, listener)
-    }
-
-    fn remove_event_listener(&self, listener: ListenerId) {
-        self.shared.remove(listener);
-    }
-
-    fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError> {
-        self.shared.dispatch(&event)
-    }
-
-    fn close(&self) {
-        self.shared.end(CloseReason::Closed);
-    }
-
-    fn ready<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Readiness> {
-        Box::pin(self.shared.waiters.until(move || {
-            let state = self.shared.lock();
-            match state.stage {
-                Stage::Closed(_) => Some(Readiness::Closed),
-                _ => state.link.readiness(topic),
-            }
-        }))
-    }
-
-    fn room(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.shared.waiters.until(|| {
-            let state = self.shared.lock();
-            (state.link.has_room() || !matches!(state.stage, Stage::Open)).then_some(())
-        }))
-    }
-
-    fn flush(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.shared.flush())
-    }
-
-    fn closed(&self) -> BoxFuture<'_, CloseReason> {
-        Box::pin(self.shared.waiters.until(|| {
-            let state = self.shared.lock();
-            match &state.stage {
-                Stage::Closed(_) if state.ended => self.shared.listeners.ended(),
-                _ => None,
-            }
-        }))
-    }
-
-    fn stats(&self) -> Stats {
-        self.shared.stats()
-    }
-}
+delegate_event_target!([] WebSocketClientEventTarget, self => self.target);
 
 impl fmt::Debug for WebSocketClientEventTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebSocketClientEventTarget")
-            .field("stage", &self.shared.lock().stage)
-            .field("listeners", &self.shared.listeners)
-            .finish_non_exhaustive()
+        f.debug_tuple("WebSocketClientEventTarget").field(&self.target).finish()
     }
 }

@@ -57,6 +57,7 @@ const fn refused<T>(status: u16, why: &'static str) -> Result<T, Refused> {
 }
 
 pub(crate) const FULL: Refused = Refused { status: 503, why: "the hub holds as many connections as it may" };
+pub(crate) const BUSY: Refused = Refused { status: 503, why: "too many requests are half sent to the hub" };
 pub(crate) const CLOSING: Refused = Refused { status: 503, why: "the hub shuts down" };
 
 /// Where a hub tells whether it serves, if it was asked to.

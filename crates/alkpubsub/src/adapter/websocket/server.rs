@@ -17,13 +17,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Connections that are being refused at one time. They hold no place, and each may take the time of a handshake;
 /// whoever comes beyond is dropped without an answer.
 const MAX_REFUSALS: usize = 256;
 /// How long to wait before the next `accept` when the process is out of file descriptors.
 const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
+/// How often that is logged, at the most.
+const OUT_OF_DESCRIPTORS_WARNING: Duration = Duration::from_secs(10);
 
 /// How a hub behaves.
 #[derive(Clone)]
@@ -220,6 +222,7 @@ impl WebSocketServerEventTarget {
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         let door = Arc::new(Door { origins: self.origins.clone(), health: self.health, refusals });
         let mut closed = std::pin::pin!(self.closed());
+        let mut warned: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -241,7 +244,11 @@ impl WebSocketServerEventTarget {
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) if is_out_of_descriptors(&error) => {
-                    tracing::warn!(%error, "new connections wait");
+                    // Each one that leaves lets one in, so that this comes up as often as somebody likes.
+                    if warned.is_none_or(|warned| warned.elapsed() >= OUT_OF_DESCRIPTORS_WARNING) {
+                        tracing::warn!(%error, "new connections wait");
+                        warned = Some(Instant::now());
+                    }
                     tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
                 }
                 Err(error) => return Err(error),
@@ -251,6 +258,9 @@ impl WebSocketServerEventTarget {
 
     /// Adds a connection whose WebSocket handshake is done: any socket, TLS or another hub's listener behind it.
     /// `identity` says who it is, as the program knows it from the connection.
+    ///
+    /// It is read from at once: a listener that is added to the spoke which this gives may miss what has come before.
+    /// Listeners that [`HubHooks::connected`] adds hear the first event.
     ///
     /// # Errors
     /// [`AddConnectionError`]: the hub is full or closed; the socket is dropped then.
@@ -297,6 +307,14 @@ impl Entry {
         }
     }
 
+    /// Counts the memory that the request takes so far; `false` where those of all newcomers take too much.
+    fn takes(&mut self, bytes: usize) -> bool {
+        match self {
+            Self::Place(place) => place.takes(bytes),
+            Self::Refused(..) => true,
+        }
+    }
+
     /// The turn it has already; a place is given back.
     fn turn(self) -> Option<OwnedSemaphorePermit> {
         match self {
@@ -319,43 +337,61 @@ async fn shake_hands(mut stream: TcpStream, mut entry: Entry, door: Arc<Door>) -
     // A hub's messages are small and wanted now; everything that waits leaves in one write anyway.
     stream.set_nodelay(true)?;
     let mut head = Vec::with_capacity(1024);
-    let refuse = |refused: Refused| {
-        tracing::debug!(status = refused.status, why = refused.why, "refused");
-        refused.response()
-    };
-    let (response, turn) = loop {
+    loop {
         if let Some(health) = door.health.then(|| Health::read(&head)).flatten() {
-            break (health.response(entry.is_draining()), entry.turn());
+            return answer(stream, &health.response(entry.is_draining()), entry.turn(), &door).await;
         }
-        match (handshake::read(&head, &door.origins), entry) {
-            (Ok(None), waiting) => entry = waiting,
-            (Ok(Some((upgrade, length))), Entry::Place(place)) => {
-                match place.connect(Box::new(stream), upgrade.response(), head.split_off(length)) {
-                    Ok(()) => return Ok(()),
-                    // The hub began to shut down while it shook hands.
-                    Err(socket) => {
-                        let Ok(_turn) = door.refusals.try_acquire() else { return Ok(()) };
-                        return answer(socket, &refuse(handshake::CLOSING)).await;
-                    }
+        let (refused, entry_left) = match (handshake::read(&head, &door.origins), entry) {
+            (Ok(None), mut waiting) => {
+                if waiting.takes(head.capacity()) {
+                    entry = waiting;
+                    read_line(&mut stream, &mut head).await?;
+                    continue;
                 }
+                (handshake::BUSY, waiting)
             }
-            (Ok(Some(_)), Entry::Refused(refused, turn)) => break (refuse(refused), Some(turn)),
-            (Err(refused), entry) => break (refuse(refused), entry.turn()),
+            (Ok(Some((upgrade, length))), Entry::Place(place)) => {
+                let received = head.split_off(length);
+                return match place.connect(Box::new(stream), upgrade.response(), received) {
+                    Ok(()) => Ok(()),
+                    // The hub began to shut down while it shook hands.
+                    Err(socket) => answer(socket, &handshake::CLOSING.response(), None, &door).await,
+                };
+            }
+            (Ok(Some(_)), Entry::Refused(refused, turn)) => (refused, Entry::Refused(refused, turn)),
+            (Err(refused), entry) => (refused, entry),
+        };
+        tracing::debug!(status = refused.status, why = refused.why, "refused");
+        return answer(stream, &refused.response(), entry_left.turn(), &door).await;
+    }
+}
+
+/// Reads on to the end of a line, or of what a head may hold. Only that can bring the reader of heads further, which
+/// begins anew each time: of a head that comes byte by byte it would read most bytes thousands of times.
+async fn read_line(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        let before = head.len();
+        if stream.read_buf(head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if stream.read_buf(&mut head).await? == 0 {
+        // With the first bytes it may show that this is no HTTP.
+        if before == 0 || head.len() >= MAX_HEAD || head[before..].contains(&b'\n') {
             return Ok(());
         }
-        debug_assert!(head.len() <= 2 * MAX_HEAD, "the reader refuses longer ones");
-    };
-    // The answer's way may take as long as the peer likes: nobody else has to wait for the place, which is free by now.
+    }
+}
+
+/// Answers with why it does not come in, and ends the connection. The answer's way may take as long as the peer
+/// likes: nobody else has to wait for its place, which is free by now, and few are answered at a time.
+async fn answer(
+    mut socket: impl Socket,
+    response: &str,
+    turn: Option<OwnedSemaphorePermit>,
+    door: &Door,
+) -> io::Result<()> {
     let Some(_turn) = turn.or_else(|| door.refusals.clone().try_acquire_owned().ok()) else {
         return Ok(());
     };
-    answer(stream, &response).await
-}
-
-/// Answers and ends the connection.
-async fn answer(mut socket: impl Socket, response: &str) -> io::Result<()> {
     socket.write_all(response.as_bytes()).await?;
     socket.shutdown().await?;
     // Until the peer has read it: closing with something unread would take the answer from it.

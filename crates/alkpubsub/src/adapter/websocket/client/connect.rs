@@ -46,6 +46,11 @@ pub(super) async fn open(url: &str, options: &ClientOptions) -> Result<Socket, C
     })
 }
 
+/// Whether a URL can be connected to.
+pub(super) fn check(url: &str) -> Result<(), ConnectError> {
+    read(url).map(drop)
+}
+
 #[cfg(feature = "websocket-client-tls")]
 async fn secure(
     stream: TcpStream,
