@@ -1,11 +1,12 @@
-//! One link and one hub with a wire between them, in 100,000 orders of what threads, wire, hub and clock do.
+//! One link and one hub with a wire between them, in 100,000 orders of what threads, wire, hub and clock do. Half of
+//! the links outlive their connections, and lose some.
 //!
 //! The hub is a naive one that really holds topics. What is on the wire is read as text, not through the library. A
 //! failure prints its seed; `LINK_SEED=n` runs that one alone, and `LINK_SEEDS=n` as many.
 
-use alkpubsub::protocol::Message;
 use alkpubsub::protocol::check::{MessageLimits, parts};
-use alkpubsub::protocol::link::{Heard, Link, LinkOptions, Readiness};
+use alkpubsub::protocol::link::{Due, Heard, Link, LinkOptions, Readiness};
+use alkpubsub::protocol::{HeartbeatOptions, Message};
 use alkpubsub::{Action, DenyReason};
 use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -98,6 +99,12 @@ struct Naive {
     /// one that revokes and crossed a question, or one that comes after the link gave up waiting. From then on the two
     /// ends may differ about the topic, until the connection ends.
     crossed: bool,
+    /// The listeners there are have been told that events come.
+    settled: bool,
+    /// They came, and then the connection was lost: a gap is to be told when the topic is settled anew.
+    interrupted: bool,
+    /// A gap was told since, ahead of an event that came before that.
+    told: bool,
 }
 
 /// How often what happened.
@@ -112,12 +119,25 @@ struct Counts {
     crossed: u64,
     gave_up: u64,
     events: u64,
+    cuts: u64,
+    gaps: u64,
 }
 
 impl Counts {
-    fn all(&mut self) -> [&mut u64; 8] {
-        let Self { subscribes, unsubscribes, confirmed, denied, revoked, crossed, gave_up, events } = self;
-        [subscribes, unsubscribes, confirmed, denied, revoked, crossed, gave_up, events]
+    fn all(&mut self) -> [&mut u64; 10] {
+        let Self {
+            subscribes,
+            unsubscribes,
+            confirmed,
+            denied,
+            revoked,
+            crossed,
+            gave_up,
+            events,
+            cuts,
+            gaps,
+        } = self;
+        [subscribes, unsubscribes, confirmed, denied, revoked, crossed, gave_up, events, cuts, gaps]
     }
 
     fn add(&mut self, mut other: Self) {
@@ -137,6 +157,8 @@ struct World {
     /// Under way to the link.
     down: VecDeque<Said>,
     answers: bool,
+    outlives: bool,
+    online: bool,
     /// The link waited for an answer too long.
     gave_up: bool,
     published: u64,
@@ -157,12 +179,19 @@ impl World {
             held: BTreeSet::new(),
             down: VecDeque::new(),
             answers: true,
+            outlives: false,
+            online: true,
             gave_up: false,
             published: 0,
             due: BTreeSet::new(),
             counts: Counts::default(),
         };
-        world.answers = world.below(16) > 0;
+        world.answers = world.below(8) > 0;
+        world.outlives = world.below(2) == 0;
+        if world.outlives {
+            world.link = Link::outliving(LinkOptions::DEFAULT, HeartbeatOptions::DEFAULT);
+            world.online = false;
+        }
         world
     }
 
@@ -177,6 +206,9 @@ impl World {
         for _ in 0..16 + self.below(32) {
             self.step();
             self.check();
+        }
+        if !self.online {
+            self.connect();
         }
         // Everything arrives, and nobody does anything more.
         while !self.up.is_empty() || !self.down.is_empty() {
@@ -196,35 +228,86 @@ impl World {
         match self.below(64) {
             0..12 => {
                 self.topics[topic].listeners += 1;
+                // Who comes after a denial asks anew, now or on the next connection.
+                self.topics[topic].answer = self.topics[topic].answer.filter(|yes| *yes);
                 self.link.want(TOPICS[topic], self.now).expect("there is room");
                 self.sent();
-                assert!(self.topics[topic].asked, "{} is wanted, also after a denial", TOPICS[topic]);
+                assert!(
+                    self.topics[topic].asked || !self.online,
+                    "{} is wanted, also after a denial",
+                    TOPICS[topic]
+                );
             }
             12..22 if self.topics[topic].listeners > 0 => {
                 self.topics[topic].listeners -= 1;
                 self.link.unwant(TOPICS[topic]).expect("there is room");
                 self.sent();
-                let Naive { listeners, asked, .. } = self.topics[topic];
-                assert!(listeners > 0 || !asked, "nobody wants {} any more", TOPICS[topic]);
+                let state = &mut self.topics[topic];
+                if state.listeners == 0 {
+                    (state.settled, state.interrupted, state.told) = (false, false, false);
+                }
+                assert!(state.listeners > 0 || !state.asked, "nobody wants {} any more", TOPICS[topic]);
             }
             22..38 => self.hub_reads(),
             38..54 => self.link_reads(),
-            54..59 => self.publish(topic),
-            59..63 => self.revoke(topic),
-            63 => {
-                let passed = Duration::from_millis(self.below(3_000));
-                self.now += passed;
-                let due = self.link.timeout().is_some_and(|due| due <= self.now);
-                _ = self.link.handle_timeout(self.now);
-                if due {
-                    self.gave_up = true;
-                    self.counts.gave_up += 1;
-                    self.topics.iter_mut().for_each(|topic| topic.owed = 0);
-                }
-            }
+            54..58 => self.publish(topic),
+            58..60 => self.revoke(topic),
+            60..62 if self.below(2) == 0 => self.time_passes(),
+            62..64 if self.online && self.outlives && self.below(2) == 0 => self.cut(),
+            _ if !self.online => self.connect(),
             _ => {}
         }
         self.sent();
+    }
+
+    fn time_passes(&mut self) {
+        let passed = Duration::from_millis(self.below(4_000));
+        self.now += passed;
+        // The hub answers every ping in time, as far as the link can tell.
+        self.link.alive(self.now);
+        let Due::Unanswered { after_gap } = self.link.handle_timeout(self.now).expect("there is room") else {
+            return;
+        };
+        self.gave_up = true;
+        self.counts.gave_up += 1;
+        for (index, topic) in self.topics.iter_mut().enumerate() {
+            topic.owed = 0;
+            let settles = topic.listeners > 0 && topic.answer != Some(false);
+            let told = after_gap.iter().any(|told| **told == *TOPICS[index]);
+            assert_eq!(told, settles && topic.interrupted, "whether {} is told of a gap", TOPICS[index]);
+            if settles {
+                self.counts.gaps += u64::from(told);
+                (topic.settled, topic.interrupted, topic.told) = (true, false, false);
+            }
+        }
+    }
+
+    /// The connection is lost, and what was on its way.
+    fn cut(&mut self) {
+        self.counts.cuts += 1;
+        (self.online, self.gave_up) = (false, false);
+        self.link.disconnected(false);
+        self.up.clear();
+        self.down.clear();
+        self.held.clear();
+        self.due.clear();
+        for topic in &mut self.topics {
+            let answer = topic.answer.filter(|yes| !yes && topic.owed == 0);
+            let interrupted = topic.settled || topic.interrupted;
+            *topic = Naive { listeners: topic.listeners, answer, interrupted, ..Naive::default() };
+        }
+    }
+
+    fn connect(&mut self) {
+        self.online = true;
+        self.link.connected(self.now).expect("there is room");
+        let Some(Text(ping)) = self.link.outbound().pop() else { panic!("nothing is sent") };
+        assert!(ping.starts_with(r#"{"type":"__ping""#), "{ping} comes first");
+        self.sent();
+        for (index, topic) in self.topics.iter().enumerate() {
+            let wanted = topic.listeners > 0 && topic.answer != Some(false);
+            assert_eq!(topic.asked, wanted, "whether {} is asked for anew", TOPICS[index]);
+        }
     }
 
     /// Reads what the link has to send: never the same word twice in a row.
@@ -295,7 +378,18 @@ impl World {
         let Some(said) = self.down.pop_front() else { return };
         let text = said.text();
         let parts = parts(text.as_bytes(), &MessageLimits::DEFAULT).expect("an envelope");
+        self.link.alive(self.now);
+        let mut gap = false;
         let denied = match self.link.receive(&parts).expect("well-formed") {
+            Heard::Event { after_gap } => {
+                gap = after_gap;
+                false
+            }
+            Heard::Settled { after_gap } => {
+                assert!(after_gap.as_deref().is_none_or(|topic| topic == TOPICS[said_topic(said)]));
+                gap = after_gap.is_some();
+                false
+            }
             Heard::Denied { topic, action: Action::Subscribe, reason } => {
                 assert_eq!((&*topic, reason), (TOPICS[said_topic(said)], DenyReason::Broker));
                 self.counts.denied += 1;
@@ -308,6 +402,9 @@ impl World {
             Said::Event(_, number) => {
                 self.due.remove(&number);
                 self.counts.events += 1;
+                assert_eq!(gap, topic.interrupted && !topic.told, "whether a gap is told before the event");
+                topic.told |= gap;
+                self.counts.gaps += u64::from(gap);
             }
             // An answer to what nobody waits for any more, or that was taken for the answer to something else.
             Said::Yes(_) if topic.owed == 0 => {}
@@ -330,21 +427,26 @@ impl World {
                 assert_eq!(denied, !yes, "listeners are told of a denial");
                 topic.answer = Some(yes);
                 topic.asked &= yes;
+                assert_eq!(gap, yes && topic.interrupted, "whether a gap is told when it is settled");
+                self.counts.gaps += u64::from(gap);
+                (topic.settled, topic.interrupted, topic.told) = (yes, false, false);
             }
         }
     }
 
     /// The contract's words: confirmed when it is wanted, nothing is owed, and the last answer was yes.
     fn check(&mut self) {
-        for (index, topic) in self.topics.iter().enumerate().filter(|(_, topic)| topic.listeners > 0) {
+        for (index, topic) in self.topics.iter_mut().enumerate().filter(|(_, topic)| topic.listeners > 0) {
             let readiness = self.link.readiness(TOPICS[index]);
             let expected = match topic.answer {
                 Some(false) if topic.owed == 0 => Some(Readiness::Denied(DenyReason::Broker)),
+                _ if !self.online => None,
                 _ if self.gave_up => Some(Readiness::Unconfirmed),
                 Some(true) if topic.owed == 0 => Some(Readiness::Confirmed),
                 _ => None,
             };
             assert_eq!(readiness, expected, "readiness of {}", TOPICS[index]);
+            topic.settled |= matches!(readiness, Some(Readiness::Confirmed | Readiness::Unconfirmed));
             if readiness == Some(Readiness::Confirmed) && !topic.crossed {
                 self.counts.confirmed += 1;
                 let revoked = self.down.contains(&Said::Revoked(index));

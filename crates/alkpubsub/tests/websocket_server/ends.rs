@@ -50,17 +50,6 @@ async fn a_peer_that_sends_more_behind_its_close_still_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_close_in_the_middle_of_a_fragmented_message_is_a_close() {
-    let hub = Hub::relaying().await;
-    let mut heard = hub.hear("a:b");
-    let mut client = hub.client().await;
-    client.send(frame(0x01, br#"{"type":"a","id":"b""#)).await;
-    client.leave().await;
-    hub.until_empty().await;
-    assert!(heard.try_recv().is_err());
-}
-
-#[tokio::test]
 async fn a_peer_that_vanishes_within_a_frame_leaves_nothing() {
     let (hub, mut record) = recorded(ServerOptions::new().relay()).await;
     for cut in [1, 2, 5, 20] {
@@ -76,21 +65,6 @@ async fn a_peer_that_vanishes_within_a_frame_leaves_nothing() {
     }
     hub.until_empty().await;
     assert_eq!(hub.stats().bad_input, 0);
-}
-
-#[tokio::test]
-async fn frames_that_come_byte_by_byte_are_whole() {
-    let hub = Hub::relaying().await;
-    let mut client = hub.client().await;
-    let bytes = [text(&subscribe("a:b")), text(&envelope("a", "b", "1")), frame(0x89, b"x")].concat();
-    for byte in bytes {
-        client.send([byte]).await;
-        tokio::task::yield_now().await;
-    }
-    client.text().await;
-    assert_eq!(client.text().await, envelope("a", "b", "1"));
-    assert_eq!(client.next().await, Heard::Pong(b"x".to_vec()));
-    client.leave().await;
 }
 
 #[tokio::test]

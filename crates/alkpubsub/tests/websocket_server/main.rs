@@ -9,6 +9,7 @@ mod drain;
 mod ends;
 mod fan_out;
 mod handshake;
+mod hostile;
 mod limits;
 #[cfg(feature = "hyper")]
 mod mounted;
