@@ -383,7 +383,7 @@ async fn shake_hands(mut stream: TcpStream, mut entry: Entry, door: Arc<Door>) -
             (Err(refused), entry) => (refused, entry),
         };
         tracing::debug!(status = refused.status, why = refused.why, "refused");
-        return answer(stream, &refused.response(), entry_left.turn(), &door).await;
+        return answer(stream, &refused.response_to(&head), entry_left.turn(), &door).await;
     }
 }
 
