@@ -1,7 +1,7 @@
 //! What `pub` and `sub` say and trust when they connect.
 
 use crate::failure::Failure;
-use alkpubsub::{ClientOptions, RequestHeader, TlsRoots};
+use alkpubsub::{HandshakeOptions, RequestHeader, TlsRoots};
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -37,8 +37,9 @@ impl fmt::Debug for Words {
 }
 
 impl Remote {
-    /// Adds it to the options of a connection.
-    pub(crate) fn add_to(&self, options: &mut ClientOptions) -> Result<(), Failure> {
+    /// As the library takes it.
+    pub(crate) fn handshake(&self) -> Result<HandshakeOptions, Failure> {
+        let mut options = HandshakeOptions::DEFAULT;
         for words in &self.header {
             let Some(file) = words.0.strip_prefix('@') else {
                 options.headers.push(header(&words.0).map_err(|why| wrong(&format!("--header: {why}")))?);
@@ -56,7 +57,7 @@ impl Remote {
             let pem = fs::read(file).map_err(|error| of_file(&error))?;
             options.tls_roots = TlsRoots::pem(pem).map_err(|problem| of_file(&problem))?;
         }
-        Ok(())
+        Ok(options)
     }
 }
 

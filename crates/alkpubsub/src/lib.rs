@@ -109,7 +109,7 @@ pub use crate::adapter::link::{
 pub use crate::adapter::websocket::client::TlsRoots;
 #[cfg(feature = "websocket-client")]
 pub use crate::adapter::websocket::client::{
-    BadHeader, ClientOptions, RequestHeader, WebSocketClientEventTarget,
+    BadHeader, ClientOptions, HandshakeOptions, RequestHeader, WebSocketClientEventTarget,
 };
 pub use crate::connect::{ConnectError, TlsProblem, connect};
 pub use crate::envelope::{DecodeError, EncodeError, EnvelopeError, EventEnvelope};

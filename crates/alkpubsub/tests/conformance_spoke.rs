@@ -6,7 +6,7 @@ mod support;
 use alkpubsub::conformance::{self, FarSide, Fault, Fixture, Offers, Peers, RawMessage, Wire};
 use alkpubsub::websocket_server::ServerOptions;
 use alkpubsub::{
-    BoxFuture, Capabilities, Carries, EventTarget, Lifetime, Order, Spoke, SpokeOptions,
+    BoxFuture, Capabilities, Carries, EventTarget, HandshakeOptions, Lifetime, Order, Spoke, SpokeOptions,
     WebSocketServerEventTarget,
 };
 use std::sync::{Arc, Mutex};
@@ -69,7 +69,8 @@ async fn scripted() -> Made {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("ws://{}/", listener.local_addr()?);
     let hub = RawHub::serve(listener);
-    let spoke: Arc<dyn EventTarget> = Arc::new(Spoke::connect_with(&url, options()).await?);
+    let spoke: Arc<dyn EventTarget> =
+        Arc::new(Spoke::connect_with(&url, HandshakeOptions::DEFAULT, options()).await?);
     let wire = hub.wire.clone();
     Ok(Peers::new(wire.target(), vec![spoke.clone()]).with_wire(wire, Some(spoke)).with_fault(hub))
 }
@@ -169,7 +170,7 @@ async fn cuttable() -> Made {
     let line = Line::lay(before, address.to_string());
     let mut spokes: Vec<Arc<dyn EventTarget>> = Vec::new();
     for url in &urls {
-        spokes.push(Arc::new(Spoke::connect_with(url, options()).await?));
+        spokes.push(Arc::new(Spoke::connect_with(url, HandshakeOptions::DEFAULT, options()).await?));
     }
     Ok(Peers::new(hub.clone(), spokes).with_fault(line).keeping(hub))
 }

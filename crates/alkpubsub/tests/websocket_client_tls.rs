@@ -42,7 +42,7 @@ impl Authority {
     /// What trusts it, and nobody else.
     fn options(&self) -> ClientOptions {
         let mut options = ClientOptions::DEFAULT;
-        options.tls_roots = TlsRoots::Pem(self.pem.as_bytes().into());
+        options.handshake.tls_roots = TlsRoots::Pem(self.pem.as_bytes().into());
         options
     }
 
@@ -132,10 +132,10 @@ async fn events_go_both_ways_and_the_request_says_what_it_was_given() {
         let mut options = authority.options();
         options.message.max_message = 4 << 20;
         options.link.max_queued_bytes = 8 << 20;
-        options.headers.push(RequestHeader::new("Authorization", "Bearer s3cret").unwrap());
-        options.headers.push(RequestHeader::new("X-Twice", "1").unwrap());
-        options.headers.push(RequestHeader::new("X-Twice", "2").unwrap());
-        options.subprotocols = vec!["token.abc".into(), "alkpubsub.1".into()];
+        options.handshake.headers.push(RequestHeader::new("Authorization", "Bearer s3cret").unwrap());
+        options.handshake.headers.push(RequestHeader::new("X-Twice", "1").unwrap());
+        options.handshake.headers.push(RequestHeader::new("X-Twice", "2").unwrap());
+        options.handshake.subprotocols = vec!["token.abc".into(), "alkpubsub.1".into()];
         let shown = format!("{options:?}");
         assert!(!shown.contains("s3cret") && !shown.contains("token.abc"), "{shown}");
         let url = server.url(host);
@@ -298,7 +298,7 @@ async fn authorities_that_cannot_be_read_are_an_error_of_their_own() {
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "a certificate cannot be read"),
     ] {
         let mut options = ClientOptions::DEFAULT;
-        options.tls_roots = TlsRoots::Pem(pem.as_bytes().into());
+        options.handshake.tls_roots = TlsRoots::Pem(pem.as_bytes().into());
         let problem = server.refused("localhost", options).await;
         let TlsProblem::NoRoots { why } = &problem else { panic!("{pem:?}: {problem:?}") };
         assert!(why.contains(words), "{why}");
@@ -311,7 +311,7 @@ async fn a_redirect_is_told_and_not_followed() {
         b"HTTP/1.1 301 Moved Permanently\r\nLocation: https://other.example/hub\r\nContent-Length: 0\r\n\r\n";
     let (port, answering) = answering(answer).await;
     let mut options = ClientOptions::DEFAULT;
-    options.headers.push(RequestHeader::new("Authorization", "Bearer s3cret").unwrap());
+    options.handshake.headers.push(RequestHeader::new("Authorization", "Bearer s3cret").unwrap());
     let url = format!("ws://127.0.0.1:{port}");
     let error = in_time(WebSocketClientEventTarget::connect_with(&url, options)).await.unwrap_err();
     let ConnectError::Redirected { status: 301, to } = &error else { panic!("{error:?}") };
@@ -324,7 +324,7 @@ async fn a_redirect_is_told_and_not_followed() {
 async fn subprotocols_are_tokens_and_are_not_shown() {
     for wrong in ["", "a b", "a,b", "s3cret\r\nX: y"] {
         let mut options = ClientOptions::DEFAULT;
-        options.subprotocols = vec!["alkpubsub.1".into(), wrong.into()];
+        options.handshake.subprotocols = vec!["alkpubsub.1".into(), wrong.into()];
         let error = WebSocketClientEventTarget::connect_with("ws://127.0.0.1:1", options).await.unwrap_err();
         assert!(matches!(error, ConnectError::BadSubprotocol { number: 2 }), "{error:?}");
         assert!(!error.to_string().contains("s3cret"));

@@ -4,99 +4,24 @@ mod connect;
 mod handshake;
 mod header;
 mod message;
+mod options;
 mod spoke;
 mod stream;
 #[cfg(feature = "websocket-client-tls")]
 mod tls;
 
 pub use self::header::{BadHeader, RequestHeader};
+pub use self::options::{ClientOptions, HandshakeOptions};
 #[cfg(feature = "websocket-client-tls")]
 pub use self::tls::TlsRoots;
-use crate::adapter::link::{DisconnectError, Life, LinkTarget, Pump, SocketMessage, TargetOptions};
+use crate::adapter::link::{DisconnectError, Life, LinkTarget, Pump, SocketMessage};
 use crate::connect::ConnectError;
 use crate::event_target::{CloseReason, EventTarget, delegate_event_target};
-use crate::protocol::check::MessageLimits;
-use crate::protocol::link::LinkOptions;
 use futures_core::Stream;
 use futures_sink::Sink;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The bounds and times of a [`WebSocketClientEventTarget`].
-///
-/// ```
-/// use alkpubsub::ClientOptions;
-/// use std::time::Duration;
-///
-/// let mut options = ClientOptions::DEFAULT;
-/// options.link.max_queued = 100;
-/// options.message.max_message = 1 << 20;
-/// options.connect_timeout = Duration::from_secs(3);
-/// ```
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClientOptions {
-    /// The outbound queue, whether subscriptions are forwarded, and how long the first answer is waited for.
-    pub link: LinkOptions,
-    /// Bytes and depth of a message, in both directions. What is longer or deeper is not sent; a message of the
-    /// peer's that is longer ends the connection with 1009.
-    pub message: MessageLimits,
-    /// How long a Close may take to leave, and its answer to come, at the end.
-    pub close_timeout: Duration,
-    /// How long [`connect`](WebSocketClientEventTarget::connect) may take, the handshake included.
-    pub connect_timeout: Duration,
-    /// What the opening request says beside the handshake itself: where tokens belong, never in the URL.
-    pub headers: Vec<RequestHeader>,
-    /// The subprotocols that are offered; a hub that selects none of them, or another one, ends the handshake. None by
-    /// default, which means `alkpubsub.1`. Their names are shown nowhere: some carry tokens.
-    pub subprotocols: Vec<String>,
-    /// Who may vouch for the hub of a `wss:` URL.
-    #[cfg(feature = "websocket-client-tls")]
-    pub tls_roots: TlsRoots,
-}
-
-impl ClientOptions {
-    /// [`LinkOptions::DEFAULT`], [`MessageLimits::DEFAULT`], 2 s to close and 10 s to connect.
-    pub const DEFAULT: Self = Self {
-        link: LinkOptions::DEFAULT,
-        message: MessageLimits::DEFAULT,
-        close_timeout: Duration::from_secs(2),
-        connect_timeout: Duration::from_secs(10),
-        headers: Vec::new(),
-        subprotocols: Vec::new(),
-        #[cfg(feature = "websocket-client-tls")]
-        tls_roots: TlsRoots::System,
-    };
-}
-
-impl ClientOptions {
-    fn target(&self) -> TargetOptions {
-        TargetOptions { link: self.link, message: self.message, close_timeout: self.close_timeout }
-    }
-}
-
-impl fmt::Debug for ClientOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("ClientOptions");
-        shown
-            .field("link", &self.link)
-            .field("message", &self.message)
-            .field("close_timeout", &self.close_timeout)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("headers", &self.headers)
-            .field("subprotocols", &self.subprotocols.len());
-        #[cfg(feature = "websocket-client-tls")]
-        shown.field("tls_roots", &self.tls_roots);
-        shown.finish()
-    }
-}
-
-impl Default for ClientOptions {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
 
 /// One WebSocket to a hub: events dispatched here are sent, events received are given to the listeners.
 ///

@@ -22,7 +22,7 @@ const WRITE_BUFFER: usize = 64 * 1024;
 
 pub(super) async fn open(url: &str, options: &ClientOptions) -> Result<Socket, ConnectError> {
     let Place { uri, address, tls } = read(url)?;
-    let opening = Opening::new(&uri, options)?;
+    let opening = Opening::new(&uri, &options.handshake)?;
     let unreachable = |error| ConnectError::Unreachable { address: address.clone(), error };
     let connecting = async {
         let stream = TcpStream::connect(&address).await.map_err(unreachable)?;
@@ -58,7 +58,8 @@ async fn secure(
     address: &str,
     options: &ClientOptions,
 ) -> Result<Stream, ConnectError> {
-    let secured = super::tls::connect(stream, uri.host().unwrap_or_default(), &options.tls_roots).await;
+    let secured =
+        super::tls::connect(stream, uri.host().unwrap_or_default(), &options.handshake.tls_roots).await;
     let tls = |problem| ConnectError::Tls { address: address.into(), problem };
     secured.map(|stream| Stream::Tls(Box::new(stream))).map_err(tls)
 }

@@ -2,7 +2,7 @@
 //!
 //! Not the one of tungstenite: that puts the whole request into the log at `trace`, and a token with it.
 
-use super::ClientOptions;
+use super::HandshakeOptions;
 use crate::connect::ConnectError;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -29,12 +29,12 @@ pub(super) enum Wrong {
 }
 
 impl<'o> Opening<'o> {
-    pub(super) fn new(uri: &Uri, options: &'o ClientOptions) -> Result<Self, ConnectError> {
+    pub(super) fn new(uri: &Uri, options: &'o HandshakeOptions) -> Result<Self, ConnectError> {
         Self::with_key(uri, options, &generate_key())
     }
 
-    fn with_key(uri: &Uri, options: &'o ClientOptions, key: &str) -> Result<Self, ConnectError> {
-        let ClientOptions { headers, subprotocols, .. } = options;
+    fn with_key(uri: &Uri, options: &'o HandshakeOptions, key: &str) -> Result<Self, ConnectError> {
+        let HandshakeOptions { headers, subprotocols, .. } = options;
         if let Some(wrong) = subprotocols.iter().position(|offered| !is_token(offered)) {
             return Err(ConnectError::BadSubprotocol { number: wrong + 1 });
         }
@@ -138,7 +138,7 @@ mod tests {
     const ANSWER: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                           Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-    fn read(options: &ClientOptions, answer: &str) -> Result<Option<usize>, Wrong> {
+    fn read(options: &HandshakeOptions, answer: &str) -> Result<Option<usize>, Wrong> {
         let uri = "ws://hub.example/".parse().unwrap();
         Opening::with_key(&uri, options, KEY).unwrap().read(answer.as_bytes())
     }
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_request_is_what_was_asked_for() {
-        let mut options = ClientOptions::DEFAULT;
+        let mut options = HandshakeOptions::DEFAULT;
         options.headers.push(RequestHeader::new("Authorization", "Bearer abc").unwrap());
         options.subprotocols = vec!["alkpubsub.1".into(), "token.abc".into()];
         for (url, line, host) in [
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_answer_of_the_standard_is_taken_once_it_is_whole() {
-        let options = ClientOptions::DEFAULT;
+        let options = HandshakeOptions::DEFAULT;
         assert_eq!(read(&options, &format!("{ANSWER}\u{1}")), Ok(Some(ANSWER.len())));
         for part in 0..ANSWER.len() {
             assert_eq!(read(&options, &ANSWER[..part]), Ok(None), "the first {part} bytes");
@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_not_the_one_to_the_request_is_refused() {
-        let options = ClientOptions::DEFAULT;
-        let mut offering = ClientOptions::DEFAULT;
+        let options = HandshakeOptions::DEFAULT;
+        let mut offering = HandshakeOptions::DEFAULT;
         offering.subprotocols = vec!["alkpubsub.1".into()];
         for (options, answer, words) in [
             (&options, "SSH-2.0-OpenSSH\r\n".to_owned(), "not HTTP/1.1"),
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_status_is_told_and_a_redirect_with_its_target() {
-        let options = ClientOptions::DEFAULT;
+        let options = HandshakeOptions::DEFAULT;
         let answer = |status: &str, line: &str| format!("HTTP/1.1 {status}\r\n{line}\r\n\r\n");
         let refused = |status| Err(Wrong::Refused { status });
         assert_eq!(read(&options, &answer("401 Unauthorized", "Location: /x")), refused(401));

@@ -8,9 +8,9 @@ use tokio_tungstenite::tungstenite::http::header::{HeaderName, HeaderValue};
 /// Its value is shown nowhere: neither by `Debug` nor by an error.
 ///
 /// ```
-/// use alkpubsub::{ClientOptions, RequestHeader};
+/// use alkpubsub::{HandshakeOptions, RequestHeader};
 ///
-/// let mut options = ClientOptions::DEFAULT;
+/// let mut options = HandshakeOptions::DEFAULT;
 /// let token = RequestHeader::new("Authorization", "Bearer s3cret")?;
 /// assert_eq!(format!("{token:?}"), "RequestHeader(\"authorization\")");
 /// options.headers.push(token);
@@ -52,7 +52,7 @@ impl RequestHeader {
     ///
     /// # Errors
     /// [`BadHeader`]: not a name, not a value, or a name that belongs to the handshake. Subprotocols have
-    /// [`ClientOptions::subprotocols`](super::ClientOptions::subprotocols).
+    /// [`HandshakeOptions::subprotocols`](super::HandshakeOptions::subprotocols).
     pub fn new(name: &str, value: &str) -> Result<Self, BadHeader> {
         let name: HeaderName = name.parse().map_err(|_| BadHeader::Name)?;
         let text = name.as_str();
