@@ -37,7 +37,7 @@ impl TlsRoots {
     ///
     /// let mut options = ClientOptions::DEFAULT;
     /// match TlsRoots::pem(&b"not a certificate"[..]) {
-    ///     Ok(roots) => options.tls_roots = roots,
+    ///     Ok(roots) => options.handshake.tls_roots = roots,
     ///     Err(problem) => assert!(matches!(problem, TlsProblem::NoRoots { .. })),
     /// }
     /// // A server that speaks no TLS, or whose certificate is not trusted, is a `ConnectError::Tls`.
