@@ -27,6 +27,7 @@ pub(crate) async fn run(args: Sub) -> Result<(), Failure> {
     options.message.max_depth = MAX_DEPTH;
     options.link.max_topic = MAX_ENVELOPE;
     options.close_timeout = CLOSE;
+    options.handshake = args.remote.handshake()?;
     let mut signals = Signals::listen()?;
     end_even_if_nobody_reads();
     let target = tokio::select! {

@@ -230,48 +230,67 @@ pub trait EventTarget: Send + Sync + 'static {
     }
 }
 
-impl<T: EventTarget + ?Sized> EventTarget for Arc<T> {
-    fn capabilities(&self) -> Capabilities {
-        (**self).capabilities()
-    }
+/// The contract, kept by what a type holds: `delegate_event_target!([generics] Type, self => expression)`.
+macro_rules! delegate_event_target {
+    ([$($generics:tt)*] $target:ty, $this:ident => $inner:expr) => {
+        impl<$($generics)*> $crate::event_target::EventTarget for $target {
+            fn capabilities(&$this) -> $crate::event_target::Capabilities {
+                $inner.capabilities()
+            }
 
-    fn add_event_listener(&self, name: &str, listener: Arc<dyn Listener>) -> Result<ListenerId, ListenError> {
-        (**self).add_event_listener(name, listener)
-    }
+            fn add_event_listener(
+                &$this,
+                name: &str,
+                listener: ::std::sync::Arc<dyn $crate::event_target::Listener>,
+            ) -> Result<$crate::event_target::ListenerId, $crate::event_target::ListenError> {
+                $inner.add_event_listener(name, listener)
+            }
 
-    fn remove_event_listener(&self, listener: ListenerId) {
-        (**self).remove_event_listener(listener);
-    }
+            fn remove_event_listener(&$this, listener: $crate::event_target::ListenerId) {
+                $inner.remove_event_listener(listener);
+            }
 
-    fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError> {
-        (**self).dispatch_event(event)
-    }
+            fn dispatch_event(
+                &$this,
+                event: $crate::envelope::EventEnvelope,
+            ) -> Result<(), $crate::event_target::DispatchError> {
+                $inner.dispatch_event(event)
+            }
 
-    fn close(&self) {
-        (**self).close();
-    }
+            fn close(&$this) {
+                $inner.close();
+            }
 
-    fn ready<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Readiness> {
-        (**self).ready(topic)
-    }
+            fn ready<'a>(
+                &'a $this,
+                topic: &'a str,
+            ) -> $crate::event_target::BoxFuture<'a, $crate::event_target::Readiness> {
+                $inner.ready(topic)
+            }
 
-    fn room(&self) -> BoxFuture<'_, ()> {
-        (**self).room()
-    }
+            fn room(&$this) -> $crate::event_target::BoxFuture<'_, ()> {
+                $inner.room()
+            }
 
-    fn flush(&self) -> BoxFuture<'_, ()> {
-        (**self).flush()
-    }
+            fn flush(&$this) -> $crate::event_target::BoxFuture<'_, ()> {
+                $inner.flush()
+            }
 
-    fn closed(&self) -> BoxFuture<'_, CloseReason> {
-        (**self).closed()
-    }
+            fn closed(&$this) -> $crate::event_target::BoxFuture<'_, $crate::event_target::CloseReason> {
+                $inner.closed()
+            }
 
-    fn stats(&self) -> Stats {
-        (**self).stats()
-    }
+            fn stats(&$this) -> $crate::stats::Stats {
+                $inner.stats()
+            }
 
-    fn is_heard(&self, topic: &str) -> bool {
-        (**self).is_heard(topic)
-    }
+            fn is_heard(&$this, topic: &str) -> bool {
+                $inner.is_heard(topic)
+            }
+        }
+    };
 }
+#[cfg(feature = "websocket-client")]
+pub(crate) use delegate_event_target;
+
+delegate_event_target!([T: EventTarget + ?Sized] Arc<T>, self => (**self));

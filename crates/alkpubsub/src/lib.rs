@@ -68,6 +68,7 @@
 //! | --- | --- | --- |
 //! | `derive` | yes | `#[derive(Event)]` |
 //! | `websocket-client` | | `WebSocketClientEventTarget`; tokio, tokio-tungstenite |
+//! | `websocket-client-tls` | | `wss:` for it; rustls with ring, the system's authorities |
 //! | `websocket-server` | | `WebSocketServerEventTarget`; tokio, tungstenite's parser |
 //! | `hyper` | | `WebSocketServerEventTarget::upgrade`, for a route of a hyper or axum application; hyper's upgrades |
 //! | `conformance` | | the laws, for targets of your own; not covered by semver |
@@ -95,14 +96,22 @@ mod pubsub;
 mod queue;
 mod stats;
 mod subscription;
+mod sync;
 mod topic;
 mod waiters;
 
 #[cfg(feature = "websocket-client")]
-pub use crate::adapter::websocket::client::{
-    ClientOptions, DisconnectError, SocketInput, SocketMessage, WebSocketClientEventTarget,
+pub use crate::adapter::link::{
+    BackoffOptions, DisconnectError, Interruption, LinkSocket, SocketInput, SocketMessage, Spoke,
+    SpokeOptions, SpokeState, States,
 };
-pub use crate::connect::{ConnectError, connect};
+#[cfg(feature = "websocket-client-tls")]
+pub use crate::adapter::websocket::client::TlsRoots;
+#[cfg(feature = "websocket-client")]
+pub use crate::adapter::websocket::client::{
+    BadHeader, ClientOptions, HandshakeOptions, RequestHeader, WebSocketClientEventTarget,
+};
+pub use crate::connect::{ConnectError, TlsProblem, connect};
 pub use crate::envelope::{DecodeError, EncodeError, EnvelopeError, EventEnvelope};
 pub use crate::event::{Event, IntoEvent};
 pub use crate::event_target::{

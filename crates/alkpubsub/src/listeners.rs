@@ -2,12 +2,13 @@
 
 use crate::envelope::EventEnvelope;
 use crate::event_target::{CloseReason, ListenError, Listener, ListenerId, Notice, TargetError};
+use crate::sync::{AtomicBool, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::topic;
 use hashbrown::HashMap;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError};
 
 /// The listeners of one target.
 ///
@@ -256,6 +257,9 @@ impl std::fmt::Debug for Listeners {
         f.debug_struct("Listeners").field("count", &self.read().names.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, alkpubsub_loom))]
+mod loom_tests;
 
 #[cfg(test)]
 mod tests {

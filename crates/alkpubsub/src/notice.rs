@@ -143,6 +143,11 @@ pub enum CloseReason {
         /// What the transport said.
         error: Arc<str>,
     },
+    /// There was no connection, and no use in trying to make one (code 1006).
+    GivenUp {
+        /// Why the last attempt failed.
+        error: Arc<str>,
+    },
 }
 
 impl CloseReason {
@@ -152,7 +157,7 @@ impl CloseReason {
         match self {
             Self::Closed => 1000,
             Self::ByPeer { code, .. } | Self::Refused { code, .. } => *code,
-            Self::Lost { .. } => 1006,
+            Self::Lost { .. } | Self::GivenUp { .. } => 1006,
         }
     }
 }
@@ -169,6 +174,7 @@ impl fmt::Display for CloseReason {
             Self::ByPeer { code, reason } => write!(f, "closed by the far side ({code}): {reason}"),
             Self::Refused { code, reason } => write!(f, "closed here ({code}): {reason}"),
             Self::Lost { error } => write!(f, "the connection was lost: {error}"),
+            Self::GivenUp { error } => write!(f, "connecting was given up: {error}"),
         }
     }
 }

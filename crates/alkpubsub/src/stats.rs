@@ -37,6 +37,8 @@ pub struct Stats {
     pub listeners: u64,
     /// Topics that have a listener, or a subscribed connection, now.
     pub topics: u64,
+    /// Connections that were made.
+    pub connections: u64,
     /// Connections there are now.
     pub links: u64,
     /// Messages that wait in outbound queues now.

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "websocket-server")]
 pub(crate) mod engine;
+#[cfg(feature = "websocket-client")]
+pub(crate) mod link;
 pub(crate) mod websocket;
 
 use crate::envelope::EventEnvelope;

@@ -79,7 +79,11 @@ impl Wire {
 
     /// The near end closed, or the connection broke.
     pub fn ended(&self, code: Option<u16>) {
-        lock(&self.log).ended = Some(code);
+        {
+            let mut log = lock(&self.log);
+            log.ended = Some(code);
+            log.subscribed.clear();
+        }
         self.changed.wake_all();
     }
 

@@ -144,6 +144,7 @@ struct Queued {
 
 #[derive(Debug, Default)]
 struct Counters {
+    connections: u64,
     received: u64,
     sent: u64,
     refusals: RefusalCounts,
@@ -221,6 +222,7 @@ impl<M: Message> Hub<M> {
             return None;
         }
         self.serial = self.serial.wrapping_add(1);
+        self.counters.connections += 1;
         self.identities |= identity.is_some();
         let slot = self.links.insert(Link {
             serial: self.serial,
@@ -601,6 +603,7 @@ impl<M: Message> Hub<M> {
         stats.denied += self.counters.denied;
         stats.dropped += self.counters.dropped;
         stats.topics += self.table.len() as u64;
+        stats.connections += self.counters.connections;
         stats.links += self.links.len() as u64;
         stats.queued_messages += self.queued.messages;
         stats.queued_bytes += self.queued.bytes;

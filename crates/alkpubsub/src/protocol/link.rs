@@ -2,8 +2,10 @@
 
 use super::check::{Parts, Refusal};
 use super::control::{self, Action, Control, DenyReason, GapReason};
+use super::heartbeat::{Beat, Heartbeat, HeartbeatOptions};
 use super::outbound::{Message, Outbound};
 use super::tolerance::Tolerance;
+use crate::topic::with_topic;
 use hashbrown::HashMap;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -51,10 +53,17 @@ pub struct ControlOverflow;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Heard<'t> {
-    /// An event for the listeners of its topic.
-    Event,
+    /// An event for the listeners of its topic. After an interruption they are to be told of the gap first, where
+    /// the topic was not confirmed anew before its first event.
+    Event {
+        /// Whether the listeners are to be told of a gap first.
+        after_gap: bool,
+    },
     /// It became known whether a subscription is in place: those who wait for it should look.
-    Settled,
+    Settled {
+        /// The topic, where it was interrupted before: its listeners are to be told of the gap.
+        after_gap: Option<Cow<'t, str>>,
+    },
     /// The far side denied or revoked; listeners of the topic are to be told.
     Denied {
         /// Of which topic.
@@ -103,16 +112,58 @@ enum Answering {
     No,
 }
 
+/// What an interruption left to be told to a topic's listeners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Gap {
+    #[default]
+    None,
+    /// Nothing was told yet.
+    Untold,
+    /// Told ahead of an event, and to be told once more when the topic is confirmed: only then is it complete.
+    Told,
+}
+
 /// **Invariant:** an entry is there while somebody listens or an answer is owed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Wanted {
     listeners: usize,
+    /// Whether the far side was asked on this connection, and did not put it off.
+    asked: bool,
     /// Answers owed: one for each `__subscribe` sent.
     owed: usize,
     denied: Option<DenyReason>,
+    /// Whether it was known once, for the listeners there are, that events come.
+    settled: bool,
+    gap: Gap,
+}
+
+impl Wanted {
+    /// It is known now that events come; `true` if a gap before them is to be told.
+    fn settle(&mut self) -> bool {
+        self.settled = true;
+        std::mem::take(&mut self.gap) != Gap::None
+    }
+}
+
+/// What became due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Due {
+    /// Nothing, or a ping that is queued now.
+    Nothing,
+    /// The far side now counts as one that does not answer: those who wait for a subscription should look.
+    Unanswered {
+        /// Topics that were interrupted before: their listeners are to be told of the gap.
+        after_gap: Vec<Box<str>>,
+    },
+    /// The far side is gone: the connection is to be given up.
+    Dead,
 }
 
 /// The state of one link. Generic over what a message is; the time is an argument, counted from any fixed point.
+///
+/// It is that of one connection ([`new`](Self::new)), or of many, one after the other
+/// ([`outliving`](Self::outliving)): then what is wanted is remembered and asked for again at each.
 #[derive(Debug)]
 pub struct Link<M> {
     options: LinkOptions,
@@ -122,10 +173,19 @@ pub struct Link<M> {
     tolerance: Tolerance,
     pings: u64,
     pongs: u64,
+    online: bool,
+    /// Where it lives on after its connection.
+    outlives: bool,
+    heartbeat: Option<HeartbeatOptions>,
+    beating: Option<Heartbeat>,
+    /// Topics to be asked for on this connection, as soon as there is room.
+    to_ask: Vec<Box<str>>,
+    /// Topics whose gap is [`Gap::Untold`].
+    untold: usize,
 }
 
 impl<M: Message> Link<M> {
-    /// A link that wants nothing yet.
+    /// The link of one connection, which is there already.
     #[must_use]
     pub fn new(options: LinkOptions) -> Self {
         Self {
@@ -136,7 +196,63 @@ impl<M: Message> Link<M> {
             tolerance: Tolerance::default(),
             pings: 0,
             pongs: 0,
+            online: true,
+            outlives: false,
+            heartbeat: None,
+            beating: None,
+            to_ask: Vec::new(),
+            untold: 0,
         }
+    }
+
+    /// A link that outlives its connections, and has none yet.
+    #[must_use]
+    pub fn outliving(options: LinkOptions, heartbeat: HeartbeatOptions) -> Self {
+        Self { online: false, outlives: true, heartbeat: Some(heartbeat), ..Self::new(options) }
+    }
+
+    /// A new connection is there. What is to be sent on it begins with a ping; then everything wanted is asked for,
+    /// as far as there is room ([`refill`](Self::refill) asks for the rest); then come the events that were kept.
+    ///
+    /// # Errors
+    /// [`ControlOverflow`]: the bounds leave no room for any control event.
+    pub fn connected(&mut self, now: Duration) -> Result<(), ControlOverflow> {
+        self.online = true;
+        self.answering = Answering::Unknown(None);
+        self.tolerance = Tolerance::default();
+        self.beating = self.heartbeat.map(|options| Heartbeat::new(options, now));
+        let wanted = self.topics.iter().filter(|(_, wanted)| wanted.denied.is_none());
+        self.to_ask = wanted.map(|(topic, _)| topic.clone()).collect();
+        let mut kept = std::mem::take(&mut self.outbound);
+        self.handle_timeout(now)?;
+        self.refill(now)?;
+        while let Some(event) = kept.pop() {
+            self.outbound.push(event);
+        }
+        Ok(())
+    }
+
+    /// The connection is gone, and with it every answer that it owed. What waited to be sent goes with it, or events
+    /// stay for the next one.
+    pub fn disconnected(&mut self, keep_events: bool) {
+        self.online = false;
+        self.beating = None;
+        self.to_ask = Vec::new();
+        self.outbound.retain(|message| keep_events && !message.is_control());
+        self.outbound.shrink();
+        self.topics.retain(|_, wanted| wanted.listeners > 0);
+        self.untold = 0;
+        for wanted in self.topics.values_mut() {
+            let gap = if wanted.settled || wanted.gap != Gap::None { Gap::Untold } else { Gap::None };
+            self.untold += usize::from(gap == Gap::Untold);
+            *wanted = Wanted { listeners: wanted.listeners, denied: wanted.denied, gap, ..Wanted::default() };
+        }
+    }
+
+    /// Whether there is a connection.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.online
     }
 
     /// A listener was added. The first of a topic asks the far side; so does the next after a denial.
@@ -156,13 +272,7 @@ impl<M: Message> Link<M> {
             return Ok(());
         }
         wanted.denied = None;
-        if self.answering != Answering::No {
-            wanted.owed += 1;
-        }
-        if let Answering::Unknown(since @ None) = &mut self.answering {
-            *since = Some(now);
-        }
-        self.send_control(control::subscribe(topic))
+        if self.online { self.ask(topic, now) } else { Ok(()) }
     }
 
     /// A listener was removed. After the last one the far side is told.
@@ -177,23 +287,68 @@ impl<M: Message> Link<M> {
         if wanted.listeners > 0 {
             return Ok(());
         }
-        let subscribed = wanted.denied.is_none();
-        if wanted.owed == 0 {
+        let subscribed = wanted.asked && wanted.denied.is_none();
+        self.untold -= usize::from(wanted.gap == Gap::Untold);
+        let owed = wanted.owed;
+        *wanted = Wanted { owed, ..Wanted::default() };
+        if owed == 0 {
             self.topics.remove(topic);
         }
         if subscribed { self.send_control(control::unsubscribe(topic)) } else { Ok(()) }
+    }
+
+    fn ask(&mut self, topic: &str, now: Duration) -> Result<(), ControlOverflow> {
+        if let Some(wanted) = self.topics.get_mut(topic) {
+            wanted.asked = true;
+            if self.answering == Answering::No {
+                // Nothing will say so, but its events come from now on.
+                wanted.settled = true;
+            } else {
+                wanted.owed += 1;
+            }
+        }
+        if let Answering::Unknown(since @ None) = &mut self.answering {
+            *since = Some(now);
+        }
+        self.send_control(control::subscribe(topic))
+    }
+
+    /// Asks for more of what a new connection has to be asked for: as much as half of the room for control events
+    /// holds, so that others have room, too. To be called before what waits is sent; gives whether more is left.
+    ///
+    /// # Errors
+    /// [`ControlOverflow`]: the link is to be closed.
+    pub fn refill(&mut self, now: Duration) -> Result<bool, ControlOverflow> {
+        while !self.to_ask.is_empty()
+            && self.outbound.len() <= self.options.max_queued / 2
+            && self.outbound.bytes() <= self.options.max_queued_bytes / 2
+        {
+            let topic = self.to_ask.pop().unwrap_or_default();
+            let open = |wanted: &&Wanted| wanted.listeners > 0 && !wanted.asked && wanted.denied.is_none();
+            if self.topics.get(&topic).filter(open).is_some() {
+                self.ask(&topic, now)?;
+            }
+        }
+        if self.to_ask.is_empty() {
+            self.to_ask = Vec::new();
+        }
+        Ok(!self.to_ask.is_empty())
     }
 
     /// Whether a topic's subscription is in place; `None` while that is open.
     #[must_use]
     pub fn readiness(&self, topic: &str) -> Option<Readiness> {
         let Some(wanted) = self.topics.get(topic) else {
-            return Some(Readiness::Unconfirmed);
+            return self.online.then_some(Readiness::Unconfirmed);
         };
-        match (wanted.denied, self.answering) {
-            (Some(reason), _) => Some(Readiness::Denied(reason)),
-            (None, Answering::No) => Some(Readiness::Unconfirmed),
-            (None, _) => (wanted.owed == 0).then_some(Readiness::Confirmed),
+        if let Some(reason) = wanted.denied {
+            return Some(Readiness::Denied(reason));
+        }
+        let open = !self.online || !wanted.asked || wanted.owed > 0;
+        match self.answering {
+            _ if open => None,
+            Answering::No => Some(Readiness::Unconfirmed),
+            _ => Some(Readiness::Confirmed),
         }
     }
 
@@ -203,17 +358,17 @@ impl<M: Message> Link<M> {
     /// [`Refusal::BadControl`]; to be counted with [`refused`](Self::refused).
     pub fn receive<'t>(&mut self, parts: &Parts<'t>) -> Result<Heard<'t>, Refusal> {
         Ok(match control::read(parts)? {
-            None => Heard::Event,
-            Some(Control::Subscribed(topic)) => self.answered(&topic, None),
+            None => Heard::Event { after_gap: self.untold > 0 && self.tells_gap(parts) },
+            Some(Control::Subscribed(topic)) => self.answered(topic, None),
             Some(Control::Denied { topic, action: Action::Subscribe, reason }) => {
-                match self.answered(&topic, Some(reason)) {
-                    Heard::Settled => Heard::Denied { topic, action: Action::Subscribe, reason },
-                    other => other,
-                }
+                self.answered(topic, Some(reason))
             }
             Some(Control::Denied { topic, action, reason }) => Heard::Denied { topic, action, reason },
             Some(Control::Gap { topic, missed, reason }) => Heard::Gap { topic, missed, reason },
             Some(Control::Pong(payload)) => {
+                if let Some(heartbeat) = &mut self.beating {
+                    heartbeat.answered();
+                }
                 self.pongs = self.pongs.max(control::pong_number(payload).unwrap_or(0).min(self.pings));
                 Heard::Pong
             }
@@ -221,12 +376,27 @@ impl<M: Message> Link<M> {
         })
     }
 
-    /// An answer, or a revocation where none is owed. [`Heard::Settled`] if the topic's state is known now.
-    fn answered(&mut self, topic: &str, denied: Option<DenyReason>) -> Heard<'static> {
+    /// Whether this event comes before its topic's gap was told; then it counts as told.
+    #[cold]
+    fn tells_gap(&mut self, parts: &Parts<'_>) -> bool {
+        let topics = &mut self.topics;
+        let told = with_topic(&parts.event_type, &parts.id, |topic| match topics.get_mut(topic) {
+            Some(wanted) if wanted.gap == Gap::Untold => {
+                wanted.gap = Gap::Told;
+                true
+            }
+            _ => false,
+        });
+        self.untold -= usize::from(told);
+        told
+    }
+
+    /// An answer, or a revocation where none is owed.
+    fn answered<'t>(&mut self, topic: Cow<'t, str>, denied: Option<DenyReason>) -> Heard<'t> {
         if let Answering::Unknown(_) = self.answering {
             self.answering = Answering::Yes;
         }
-        let Some(wanted) = self.topics.get_mut(topic) else {
+        let Some(wanted) = self.topics.get_mut(&*topic) else {
             return Heard::Ignored;
         };
         if wanted.owed == 0 && denied.is_none() {
@@ -236,12 +406,36 @@ impl<M: Message> Link<M> {
         if wanted.owed > 0 {
             return Heard::Ignored;
         }
-        wanted.denied = denied;
         if wanted.listeners == 0 {
-            self.topics.remove(topic);
+            self.topics.remove(&*topic);
             return Heard::Ignored;
         }
-        Heard::Settled
+        let untold = wanted.gap == Gap::Untold;
+        let heard = match denied {
+            // For this connection only, and another one is to come.
+            Some(DenyReason::Draining) if self.outlives => {
+                wanted.asked = false;
+                return Heard::Ignored;
+            }
+            Some(reason) => {
+                *wanted =
+                    Wanted { listeners: wanted.listeners, denied, asked: wanted.asked, ..Wanted::default() };
+                Heard::Denied { topic, action: Action::Subscribe, reason }
+            }
+            None => {
+                let after_gap = wanted.settle().then_some(topic);
+                Heard::Settled { after_gap }
+            }
+        };
+        self.untold -= usize::from(untold);
+        heard
+    }
+
+    /// Something came, of whatever kind: the far side is alive.
+    pub fn alive(&mut self, now: Duration) {
+        if let Some(heartbeat) = &mut self.beating {
+            heartbeat.heard(now);
+        }
     }
 
     /// Counts a message that was refused; `true` if the far side sent one too many (close code 1007).
@@ -284,23 +478,43 @@ impl<M: Message> Link<M> {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
-        match self.answering {
+        let answer = match self.answering {
             Answering::Unknown(Some(since)) => Some(since.saturating_add(self.options.answer_timeout)),
             _ => None,
-        }
+        };
+        answer.filter(|_| self.online).into_iter().chain(self.beating.map(|heartbeat| heartbeat.due())).min()
     }
 
-    /// `true` if the far side now counts as one that does not answer: those who wait should look.
-    pub fn handle_timeout(&mut self, now: Duration) -> bool {
-        if self.timeout().is_none_or(|due| now < due) {
-            return false;
+    /// What became due by now.
+    ///
+    /// # Errors
+    /// [`ControlOverflow`]: the link is to be closed.
+    pub fn handle_timeout(&mut self, now: Duration) -> Result<Due, ControlOverflow> {
+        match self.beating.as_mut().map_or(Beat::Nothing, |heartbeat| heartbeat.beat(now)) {
+            Beat::Dead => return Ok(Due::Dead),
+            Beat::Ping => {
+                self.ping()?;
+            }
+            Beat::Nothing => {}
+        }
+        let unanswered = match self.answering {
+            Answering::Unknown(Some(since)) => now >= since.saturating_add(self.options.answer_timeout),
+            _ => false,
+        };
+        if !self.online || !unanswered {
+            return Ok(Due::Nothing);
         }
         self.answering = Answering::No;
-        self.topics.retain(|_, wanted| {
+        let mut after_gap = Vec::new();
+        self.topics.retain(|topic, wanted| {
             wanted.owed = 0;
+            if wanted.listeners > 0 && wanted.denied.is_none() && wanted.settle() {
+                after_gap.push(topic.clone());
+            }
             wanted.listeners > 0
         });
-        true
+        self.untold = 0;
+        Ok(Due::Unanswered { after_gap })
     }
 
     /// What waits to be sent.
@@ -325,187 +539,4 @@ impl<M: Message> Link<M> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::check::{MessageLimits, parts};
-    use super::*;
-
-    const TOPIC: &str = "a:b";
-    const NOW: Duration = Duration::from_secs(5);
-
-    fn link() -> Link<String> {
-        Link::new(LinkOptions::DEFAULT)
-    }
-
-    fn sent(link: &mut Link<String>) -> Vec<String> {
-        std::iter::from_fn(|| link.outbound().pop()).collect()
-    }
-
-    fn hear(link: &mut Link<String>, text: &str) -> Heard<'static> {
-        let parts = parts(text.as_bytes(), &MessageLimits::DEFAULT).unwrap();
-        match link.receive(&parts).unwrap() {
-            Heard::Denied { topic, action, reason } => {
-                Heard::Denied { topic: topic.into_owned().into(), action, reason }
-            }
-            Heard::Gap { topic, missed, reason } => {
-                Heard::Gap { topic: topic.map(|topic| topic.into_owned().into()), missed, reason }
-            }
-            Heard::Event => Heard::Event,
-            Heard::Settled => Heard::Settled,
-            Heard::Pong => Heard::Pong,
-            Heard::Ignored => Heard::Ignored,
-        }
-    }
-
-    fn yes(link: &mut Link<String>) -> Heard<'static> {
-        hear(link, &control::subscribed(TOPIC))
-    }
-
-    fn no(link: &mut Link<String>) -> Heard<'static> {
-        hear(link, &control::denied(TOPIC, Action::Subscribe, DenyReason::Broker))
-    }
-
-    #[test]
-    fn the_first_listener_subscribes_and_the_last_unsubscribes() {
-        let mut link = link();
-        link.want(TOPIC, NOW).unwrap();
-        link.want(TOPIC, NOW).unwrap();
-        link.unwant(TOPIC).unwrap();
-        assert_eq!(sent(&mut link), [control::subscribe(TOPIC)]);
-        link.unwant(TOPIC).unwrap();
-        link.unwant(TOPIC).unwrap();
-        assert_eq!(sent(&mut link), [control::unsubscribe(TOPIC)]);
-        assert_eq!(yes(&mut link), Heard::Ignored);
-        assert!(
-            link.topics.is_empty(),
-            "nothing is kept of a topic that nobody wants and nothing is owed for"
-        );
-    }
-
-    #[test]
-    fn a_topic_is_confirmed_only_when_nothing_is_owed() {
-        let mut link = link();
-        link.want(TOPIC, NOW).unwrap();
-        link.unwant(TOPIC).unwrap();
-        link.want(TOPIC, NOW).unwrap();
-        assert_eq!(yes(&mut link), Heard::Ignored, "this answers the first question, which no longer counts");
-        assert_eq!(link.readiness(TOPIC), None);
-        assert_eq!(yes(&mut link), Heard::Settled);
-        assert_eq!(link.readiness(TOPIC), Some(Readiness::Confirmed));
-        assert_eq!(yes(&mut link), Heard::Ignored, "an answer that nobody asked for");
-    }
-
-    #[test]
-    fn a_denied_topic_counts_as_not_subscribed_and_the_next_listener_asks_again() {
-        let mut link = link();
-        link.want(TOPIC, NOW).unwrap();
-        let denied =
-            Heard::Denied { topic: TOPIC.into(), action: Action::Subscribe, reason: DenyReason::Broker };
-        assert_eq!(no(&mut link), denied);
-        assert_eq!(link.readiness(TOPIC), Some(Readiness::Denied(DenyReason::Broker)));
-        sent(&mut link);
-        link.want(TOPIC, NOW).unwrap();
-        assert_eq!(sent(&mut link), [control::subscribe(TOPIC)]);
-        assert_eq!(link.readiness(TOPIC), None);
-        yes(&mut link);
-        assert_eq!(link.readiness(TOPIC), Some(Readiness::Confirmed));
-        assert_eq!(no(&mut link), denied, "with nothing owed it revokes");
-        link.unwant(TOPIC).unwrap();
-        link.unwant(TOPIC).unwrap();
-        assert_eq!(sent(&mut link), [""; 0], "there is nothing to unsubscribe from");
-    }
-
-    #[test]
-    fn a_far_side_that_does_not_answer_is_waited_for_once() {
-        let mut link = link();
-        assert_eq!(link.timeout(), None);
-        link.want(TOPIC, NOW).unwrap();
-        link.want("c:d", NOW).unwrap();
-        link.unwant("c:d").unwrap();
-        assert_eq!(link.timeout(), Some(NOW + Duration::from_secs(2)));
-        assert!(!link.handle_timeout(NOW + Duration::from_secs(1)));
-        assert!(link.handle_timeout(NOW + Duration::from_secs(2)));
-        assert_eq!((link.readiness(TOPIC), link.timeout()), (Some(Readiness::Unconfirmed), None));
-        assert_eq!(link.topics.len(), 1, "no answer will come for what nobody wants");
-        link.want("e:f", NOW).unwrap();
-        assert_eq!(link.readiness("e:f"), Some(Readiness::Unconfirmed));
-        link.unwant("e:f").unwrap();
-        assert_eq!(link.topics.len(), 1);
-    }
-
-    #[test]
-    fn any_interleaving_sends_as_many_questions_as_answers_are_counted() {
-        // A model of the hub answers in order; the link must end confirmed exactly if it wants the topic.
-        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-        for round in 0..2_000 {
-            let mut link = link();
-            let (mut listeners, mut held, mut answers) = (0, false, 0);
-            for _ in 0..30 {
-                seed ^= seed << 13;
-                seed ^= seed >> 7;
-                seed ^= seed << 17;
-                match seed % 4 {
-                    0 | 1 if listeners > 0 && seed.is_multiple_of(2) => {
-                        listeners -= 1;
-                        link.unwant(TOPIC).unwrap();
-                    }
-                    0 | 1 => {
-                        listeners += 1;
-                        link.want(TOPIC, NOW).unwrap();
-                    }
-                    2 => {
-                        for text in sent(&mut link) {
-                            let asks = text == control::subscribe(TOPIC);
-                            assert_ne!(asks, held, "round {round}: the hub was told what it knows");
-                            held = asks;
-                            answers += usize::from(asks);
-                        }
-                    }
-                    _ if answers > 0 => {
-                        answers -= 1;
-                        yes(&mut link);
-                    }
-                    _ => {}
-                }
-            }
-            for text in sent(&mut link) {
-                held = text == control::subscribe(TOPIC);
-                answers += usize::from(held);
-            }
-            (0..answers).for_each(|_| drop(yes(&mut link)));
-            assert_eq!(held, listeners > 0, "round {round}");
-            let expected = if held { Readiness::Confirmed } else { Readiness::Unconfirmed };
-            assert_eq!(link.readiness(TOPIC), Some(expected), "round {round}");
-            assert_eq!(link.topics.len(), usize::from(held), "round {round}");
-        }
-    }
-
-    #[test]
-    fn events_stop_at_the_bound_and_control_has_room_of_its_own() {
-        let options = LinkOptions { max_queued: 2, max_queued_bytes: 10, ..LinkOptions::DEFAULT };
-        let mut link: Link<String> = Link::new(options);
-        assert!(link.send("x".repeat(20)), "the last one may go beyond");
-        assert!(!link.send("x".into()));
-        assert!(link.want(TOPIC, NOW).is_err(), "but not without bound");
-    }
-
-    #[test]
-    fn a_large_event_takes_no_room_from_control() {
-        let options = LinkOptions { max_queued: 2, max_queued_bytes: 100, ..LinkOptions::DEFAULT };
-        let mut link: Link<String> = Link::new(options);
-        assert!(link.send("x".repeat(1000)));
-        assert_eq!(link.ping(), Ok(1));
-        assert_eq!(link.ping(), Ok(2));
-        assert_eq!(link.ping(), Err(ControlOverflow));
-    }
-
-    #[test]
-    fn pongs_are_known_by_their_number() {
-        let mut link = link();
-        let ping = link.ping().unwrap();
-        assert!(!link.ponged(ping));
-        hear(&mut link, &control::pong(r#"{"n":99}"#));
-        assert!(link.ponged(ping));
-        assert!(!link.ponged(ping + 1), "a pong for what was not asked answers what was");
-        assert_eq!(hear(&mut link, r#"{"type":"__later","id":"","payload":[]}"#), Heard::Ignored);
-    }
-}
+mod tests;

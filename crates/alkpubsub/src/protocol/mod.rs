@@ -4,15 +4,21 @@
 //! in as arguments; what is to be sent or told comes out as values. It builds for wasm32.
 
 pub mod check;
+mod close_code;
 pub mod control;
+pub mod drain;
+mod heartbeat;
 pub mod hub;
 mod json;
+pub mod length_prefix;
 pub mod link;
 mod outbound;
 mod refusal_counts;
 mod table;
 mod tolerance;
 
+pub use close_code::AfterClose;
+pub use heartbeat::HeartbeatOptions;
 pub use outbound::{Message, Outbound};
 pub use refusal_counts::RefusalCounts;
 pub use tolerance::{MAX_BAD_INPUT, WINDOW};

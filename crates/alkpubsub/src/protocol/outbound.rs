@@ -47,6 +47,12 @@ impl<M: Message> Outbound<M> {
         bytes
     }
 
+    /// Keeps those messages alone.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&M) -> bool) {
+        self.messages.retain(keep);
+        self.bytes = self.messages.iter().map(Message::weight).sum();
+    }
+
     /// The messages, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &M> {
         self.messages.iter()

@@ -39,6 +39,18 @@ impl RawPeer {
         let (to_send, sending) = mpsc::unbounded_channel();
         // A message that is sent after the end goes nowhere, as on a socket.
         let wire = Wire::new(far, move |message| _ = to_send.send(message));
+        Self::on(wire, sending, socket)
+    }
+
+    /// On a wire that may have had another connection before, and sends what is received here.
+    pub(crate) fn on<S>(
+        wire: Arc<Wire>,
+        sending: mpsc::UnboundedReceiver<RawMessage>,
+        socket: WebSocketStream<S>,
+    ) -> Arc<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (stalled, stall) = watch::channel(false);
         let (sink, stream) = socket.split();
         let writing = tokio::spawn(write(sink, sending)).abort_handle();

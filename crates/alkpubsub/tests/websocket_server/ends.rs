@@ -90,13 +90,18 @@ async fn shutdown_writes_what_waits_and_takes_events_until_the_peer_closes() {
     let event = crate::support::next("the event", &mut heard).await;
     assert_eq!(event.payload::<u32>().unwrap(), 7);
     assert!(!shutdown.is_finished(), "one is left");
-    let late = hub.dispatch_event(EventEnvelope::new("c", "d", &1).unwrap());
-    assert!(matches!(late, Err(DispatchError::Closed(_))), "nothing can come behind a close: {late:?}");
+    idle.is_closed_with(1001).await;
+    hub.until("closed to events, as nothing can come behind a close", |_| {
+        let late = hub.dispatch_event(EventEnvelope::new("c", "d", &1).unwrap());
+        matches!(late, Err(DispatchError::Closed(_)))
+    })
+    .await;
     let mut late = Raw::over(Raw::tcp(hub.address).await);
     late.send(REQUEST).await;
     assert!(late.head().await.starts_with("HTTP/1.1 503 "));
     assert!(hub.add_connection(tokio::io::duplex(64).0, None).await.is_err());
-    idle.closes_with(1001).await;
+    idle.send(close(1001)).await;
+    idle.ends().await;
     within("the shutdown", shutdown).await.unwrap();
     assert_eq!(hub.closed().await, CloseReason::Closed);
     assert_eq!(hub.stats().topics, 0);
@@ -258,6 +263,7 @@ async fn a_handshake_that_ends_while_the_hub_does_holds_nothing_up() {
     half.send(&REQUEST[30..]).await;
     let head = half.head().await;
     assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("Retry-After: "), "{head}");
+    assert_eq!(half.rest().await, "the hub shuts down\n");
     drop(half);
     stays.send(close(1001)).await;
     within("the shutdown", shutdown).await.unwrap();

@@ -5,6 +5,7 @@
 mod bad_input;
 mod churn;
 mod control;
+mod drain;
 mod ends;
 mod fan_out;
 mod handshake;

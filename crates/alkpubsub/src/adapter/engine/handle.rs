@@ -55,7 +55,7 @@ impl Handle {
 
     /// Takes a place among the connections, before the handshake is paid for.
     pub(crate) fn reserve(&self) -> Result<Reserved, AddConnectionError> {
-        if self.shared.is_draining() {
+        if self.is_draining() {
             return Err(AddConnectionError::Closed);
         }
         let limit = self.shared.limits.max_links;
@@ -74,8 +74,15 @@ impl Handle {
         taken.await.ok().flatten()
     }
 
-    pub(crate) fn begin_shutdown(&self, within: Duration) {
-        self.shared.shut_down(within);
+    /// Begins to shut down. The closes are spread over `window`, but no more than half of the time: the other half is
+    /// for their answers.
+    pub(crate) fn begin_shutdown(&self, within: Duration, window: Duration) {
+        self.shared.shut_down(within, window.min(within / 2));
+    }
+
+    /// Whether it shuts down, or has ended.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.is_draining()
     }
 }
 
@@ -88,6 +95,11 @@ pub(crate) struct Reserved {
 }
 
 impl Reserved {
+    /// Whether the hub has begun to shut down since.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.is_draining()
+    }
+
     /// Counts the memory that the request takes so far; `false` where those of all newcomers take too much.
     pub(crate) fn takes(&mut self, bytes: usize) -> bool {
         let before = std::mem::replace(&mut self.head, bytes as u64);
@@ -182,7 +194,7 @@ impl EventTarget for Handle {
     fn close(&self) {
         // Nothing is taken and nobody hears from here on; the task says goodbye and ends.
         self.shared.listeners.close(CloseReason::Closed);
-        self.begin_shutdown(Duration::from_secs(8));
+        self.begin_shutdown(Duration::from_secs(8), Duration::ZERO);
         // The task may have ended while the notices were given.
         self.shared.waiters.wake_all();
     }

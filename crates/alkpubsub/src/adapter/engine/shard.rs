@@ -12,6 +12,7 @@ use super::spoke::Spoke;
 use super::wake::SocketWaker;
 use crate::adapter::websocket::frame;
 use crate::event_target::{CloseReason, LinkId};
+use crate::protocol::drain::Drain;
 use crate::protocol::hub::{FanOut, Hub, Silence};
 use std::any::Any;
 use std::collections::VecDeque;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 /// The buffer that all sockets of a shard are read into, one after the other, and written from.
 const SCRATCH: usize = 64 * 1024;
@@ -54,6 +55,8 @@ pub(super) struct Shard {
     written: u64,
     /// When the hub ends whatever is left, once it was told to shut down.
     ending: Option<Duration>,
+    /// Who is still to be told to close then, and the timer for the next.
+    drain: Option<(Drain<LinkId>, Pin<Box<Sleep>>)>,
     // Lists that are filled and emptied each round; kept for their memory.
     commands: VecDeque<Command>,
     ready: Vec<usize>,
@@ -75,6 +78,7 @@ impl Shard {
             obeyed: 0,
             written: 0,
             ending: None,
+            drain: None,
             commands: VecDeque::new(),
             ready: Vec::new(),
             dirty: Vec::new(),
@@ -97,6 +101,7 @@ impl Shard {
         while self.tick.poll_tick(context).is_ready() {
             self.look_around();
         }
+        self.close_due(context);
         self.write_dirty();
         self.intake.count();
         if std::mem::replace(&mut self.written, self.obeyed) != self.obeyed {
@@ -105,6 +110,9 @@ impl Shard {
         if let Some(until) = self.ending
             && (self.intake.hub.is_empty() || self.intake.now >= until)
         {
+            if !self.intake.hub.is_empty() {
+                tracing::warn!(links = self.intake.hub.len(), "dropped: the time to shut down is over");
+            }
             self.drop_all();
             return Poll::Ready(CloseReason::Closed);
         }
@@ -138,7 +146,7 @@ impl Shard {
             // Who gave up waiting would let the socket, and with it the connection, fall.
             Command::Remove { reply, .. } if reply.is_closed() => {}
             Command::Remove { link, reply } => drop(reply.send(self.release(link))),
-            Command::Shutdown { within } => self.shut_down(within),
+            Command::Shutdown { within, window } => self.shut_down(within, window),
         }
     }
 
@@ -182,6 +190,7 @@ impl Shard {
     fn connect(&mut self, new: NewConnection) {
         let NewConnection { socket, greeting, mut received, identity, reply } = new;
         let Some(id) = self.intake.hub.connect(identity.clone(), self.intake.now) else {
+            // It had a place among the connections, so that there is room for it.
             debug_assert!(false, "who has a place reserved finds one");
             self.intake.shared.links.fetch_sub(1, Relaxed);
             return;
@@ -476,21 +485,43 @@ impl Shard {
         Some(connection.socket)
     }
 
-    fn shut_down(&mut self, within: Duration) {
+    fn shut_down(&mut self, within: Duration, window: Duration) {
         // Patience may be as long as a duration can be, and a second order may shorten it.
         let until = self.intake.now.saturating_add(within);
-        let known = self.ending.replace(self.ending.map_or(until, |known| known.min(until)));
+        self.ending = Some(self.ending.map_or(until, |known| known.min(until)));
         if within < TICK {
             self.tick.reset_after(within);
         }
-        if known.is_some() {
-            return;
+        if let Some((drain, _)) = &mut self.drain {
+            return drain.hurry(self.intake.now, window);
         }
         self.intake.hub.drain();
-        for id in self.intake.hub.links().collect::<Vec<_>>() {
-            let reason = CloseReason::Refused { code: 1001, reason: "the hub shuts down".into() };
-            self.guarded(Some(id.slot()), |shard| shard.close(id, reason, false, Heed::Events));
+        let drain = Drain::new(self.intake.hub.links().collect(), self.intake.now, window);
+        self.drain = Some((drain, Box::pin(tokio::time::sleep_until(self.started))));
+    }
+
+    /// Closes those whose turn it is in a shutdown, and sees to it that the task wakes for the next.
+    fn close_due(&mut self, context: &mut Context<'_>) {
+        let Some((mut drain, mut timer)) = self.drain.take() else {
+            return;
+        };
+        let told = loop {
+            for id in drain.due(self.intake.now) {
+                let reason = CloseReason::Refused { code: 1001, reason: "the hub shuts down".into() };
+                let id = *id;
+                self.guarded(Some(id.slot()), |shard| shard.close(id, reason, false, Heed::Events));
+            }
+            let Some(at) = drain.next_at() else { break true };
+            timer.as_mut().reset(self.started + at);
+            if timer.as_mut().poll(context).is_pending() {
+                break false;
+            }
+            self.intake.now = self.started.elapsed();
+        };
+        if told {
+            self.intake.shared.all_told();
         }
+        self.drain = Some((drain, timer));
     }
 
     fn drop_all(&mut self) {

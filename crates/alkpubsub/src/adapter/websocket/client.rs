@@ -1,80 +1,27 @@
 //! The client's end of one WebSocket.
 
 mod connect;
-mod pump;
-mod shared;
-mod socket;
+mod handshake;
+mod header;
+mod message;
+mod options;
+mod spoke;
+mod stream;
+#[cfg(feature = "websocket-client-tls")]
+mod tls;
 
-use self::pump::Pump;
-use self::shared::{Shared, Stage};
-pub use self::socket::{SocketInput, SocketMessage};
+pub use self::header::{BadHeader, RequestHeader};
+pub use self::options::{ClientOptions, HandshakeOptions};
+#[cfg(feature = "websocket-client-tls")]
+pub use self::tls::TlsRoots;
+use crate::adapter::link::{DisconnectError, Life, LinkTarget, Pump, SocketMessage};
 use crate::connect::ConnectError;
-use crate::envelope::EventEnvelope;
-use crate::event_target::{
-    BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, ListenError,
-    Listener, ListenerId, Order, Readiness,
-};
-use crate::protocol::check::MessageLimits;
-use crate::protocol::link::LinkOptions;
-use crate::stats::Stats;
+use crate::event_target::{CloseReason, EventTarget, delegate_event_target};
 use futures_core::Stream;
 use futures_sink::Sink;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The bounds and times of a [`WebSocketClientEventTarget`].
-///
-/// ```
-/// use alkpubsub::ClientOptions;
-/// use std::time::Duration;
-///
-/// let mut options = ClientOptions::DEFAULT;
-/// options.link.max_queued = 100;
-/// options.message.max_message = 1 << 20;
-/// options.connect_timeout = Duration::from_secs(3);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClientOptions {
-    /// The outbound queue, whether subscriptions are forwarded, and how long the first answer is waited for.
-    pub link: LinkOptions,
-    /// Bytes and depth of a message, in both directions. What is longer or deeper is not sent; a message of the
-    /// peer's that is longer ends the connection with 1009.
-    pub message: MessageLimits,
-    /// How long a Close may take to leave, and its answer to come, at the end.
-    pub close_timeout: Duration,
-    /// How long [`connect`](WebSocketClientEventTarget::connect) may take, the handshake included.
-    pub connect_timeout: Duration,
-}
-
-impl ClientOptions {
-    /// [`LinkOptions::DEFAULT`], [`MessageLimits::DEFAULT`], 2 s to close and 10 s to connect.
-    pub const DEFAULT: Self = Self {
-        link: LinkOptions::DEFAULT,
-        message: MessageLimits::DEFAULT,
-        close_timeout: Duration::from_secs(2),
-        connect_timeout: Duration::from_secs(10),
-    };
-}
-
-impl Default for ClientOptions {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-/// Why [`disconnect`](WebSocketClientEventTarget::disconnect) cannot say that the peer has taken everything.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DisconnectError {
-    /// The peer did not answer the Close in time.
-    #[error("the far side did not answer the close in time")]
-    Unanswered,
-    /// The target was closed before, the connection broke, or the peer closed with a code of its own.
-    #[error("the target is {0}")]
-    Closed(#[source] CloseReason),
-}
 
 /// One WebSocket to a hub: events dispatched here are sent, events received are given to the listeners.
 ///
@@ -137,7 +84,7 @@ pub enum DisconnectError {
 /// # }
 /// ```
 pub struct WebSocketClientEventTarget {
-    shared: Arc<Shared>,
+    target: Arc<LinkTarget>,
 }
 
 impl WebSocketClientEventTarget {
@@ -166,15 +113,17 @@ impl WebSocketClientEventTarget {
         M: SocketMessage,
         S: Stream<Item = Result<M, M::Error>> + Sink<M, Error = M::Error> + Send + Unpin + 'static,
     {
-        let shared = Arc::new(Shared::new(options));
-        let pump = Pump::new(shared.clone(), socket, false);
-        Self::spawn(shared.clone(), async move {
+        let target = LinkTarget::new(options.target(), Life::PerConnection);
+        let (pump, ending) = (Pump::new(target.clone(), socket, false), target.clone());
+        target.spawn(async move {
             let (socket, _) = pump.run().await;
-            shared.lock().socket = Some(Box::new(socket));
-        })
+            ending.lock().socket = Some(Box::new(socket));
+        });
+        Self { target }
     }
 
-    /// Connects to a hub, with the default options: `ws://host:port/path`, port 80 unless given.
+    /// Connects to a hub, with the default options: `ws://host:port/path`, port 80 unless given, or, with the feature
+    /// `websocket-client-tls`, `wss://host:port/path`, port 443.
     ///
     /// The socket is the target's own: [`close`](EventTarget::close) sends a Close with 1000 and ends it.
     ///
@@ -197,7 +146,8 @@ impl WebSocketClientEventTarget {
         Self::connect_with(url, ClientOptions::DEFAULT).await
     }
 
-    /// [`connect`](Self::connect) with other bounds and times.
+    /// [`connect`](Self::connect) with other bounds and times, with headers, subprotocols, or other authorities to
+    /// trust.
     ///
     /// # Errors
     /// [`ConnectError`], as there.
@@ -206,29 +156,16 @@ impl WebSocketClientEventTarget {
     /// Outside of a tokio runtime, or in one without its I/O and time drivers.
     pub async fn connect_with(url: &str, options: ClientOptions) -> Result<Self, ConnectError> {
         let socket = connect::open(url, &options).await?;
-        let shared = Arc::new(Shared::new(options));
-        let pump = Pump::new(shared.clone(), socket, true);
-        Ok(Self::spawn(shared, async move {
+        let close_timeout = options.close_timeout;
+        let target = LinkTarget::new(options.target(), Life::PerConnection);
+        let pump = Pump::new(target.clone(), socket, true);
+        target.spawn(async move {
             let (socket, unanswered) = pump.run().await;
             if unanswered {
-                connect::linger(socket, options.close_timeout).await;
+                connect::linger(socket, close_timeout).await;
             }
-        }))
-    }
-
-    fn spawn(shared: Arc<Shared>, work: impl Future<Output = ()> + Send + 'static) -> Self {
-        let end = TaskEnd(shared.clone());
-        let task = tokio::spawn(async move {
-            // Dropped after the work and all that it holds, also where the task is stopped from outside.
-            let _end = end;
-            work.await;
         });
-        {
-            let mut state = shared.lock();
-            // It may be over already; a handle would keep its memory.
-            state.task = (!state.ended).then(|| task.abort_handle());
-        }
-        Self { shared }
+        Ok(Self { target })
     }
 
     /// Sends a `__ping` and waits for its answer: the peer then has handled all that was sent before it.
@@ -239,18 +176,7 @@ impl WebSocketClientEventTarget {
     /// # Errors
     /// The reason of the end, if the connection ends before the answer comes.
     pub async fn ping(&self) -> Result<(), CloseReason> {
-        let number = self.shared.ping()?;
-        let look = || {
-            let state = self.shared.lock();
-            if state.link.ponged(number) {
-                return Some(Ok(()));
-            }
-            match &state.stage {
-                Stage::Closed(reason) => Some(Err(reason.clone())),
-                _ => None,
-            }
-        };
-        self.shared.waiters.until(look).await
+        self.target.ping().await
     }
 
     /// Ends the connection in good order: sends what is queued, then a Close with 1000, and waits for the peer's
@@ -263,25 +189,7 @@ impl WebSocketClientEventTarget {
     /// # Errors
     /// [`DisconnectError`], where the peer did not answer, or closed for a reason of its own.
     pub async fn disconnect(&self, patience: Duration) -> Result<(), DisconnectError> {
-        {
-            let mut state = self.shared.lock();
-            match &state.stage {
-                Stage::Closed(reason) => return Err(DisconnectError::Closed(reason.clone())),
-                _ => state.stage = Stage::Leaving,
-            }
-        }
-        self.shared.task.wake();
-        self.shared.waiters.wake_all();
-        let left = self.shared.waiters.until(|| self.shared.closed());
-        let in_time = tokio::time::timeout(patience, left).await;
-        if in_time.is_err() && self.shared.end(CloseReason::Closed) {
-            return Err(DisconnectError::Unanswered);
-        }
-        let state = self.shared.lock();
-        match &state.stage {
-            Stage::Closed(reason) if !state.answered => Err(DisconnectError::Closed(reason.clone())),
-            _ => Ok(()),
-        }
+        self.target.disconnect(patience).await
     }
 
     /// Closes the target and gives back the socket that was given to [`new`](Self::new), unharmed and still
@@ -308,7 +216,7 @@ impl WebSocketClientEventTarget {
     pub async fn release<S: 'static>(&self) -> Option<S> {
         self.close();
         self.closed().await;
-        let mut state = self.shared.lock();
+        let mut state = self.target.lock();
         match state.socket.take()?.downcast() {
             Ok(socket) => Some(*socket),
             Err(other) => {
@@ -319,101 +227,16 @@ impl WebSocketClientEventTarget {
     }
 }
 
-/// Says that the task is gone, however it went.
-struct TaskEnd(Arc<Shared>);
-
-impl Drop for TaskEnd {
-    fn drop(&mut self) {
-        // Not closed yet: the runtime ended, or the socket panicked.
-        self.0.end(CloseReason::Lost { error: "the task that served the connection was stopped".into() });
-        {
-            let mut state = self.0.lock();
-            state.ended = true;
-            state.task = None;
-        }
-        self.0.waiters.wake_all();
-    }
-}
-
 impl Drop for WebSocketClientEventTarget {
     fn drop(&mut self) {
-        // One that was closed before is about to end, and may still have its Close to send.
-        if self.shared.end(CloseReason::Closed)
-            && let Some(task) = self.shared.lock().task.take()
-        {
-            task.abort();
-        }
+        self.target.abandon();
     }
 }
 
-impl EventTarget for WebSocketClientEventTarget {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            echo: false,
-            order: Order::Connection,
-            carries: Carries::Json,
-            lifetime: Lifetime::PerConnection,
-            confirms: self.shared.options.link.forward_subscriptions,
-        }
-    }
-
-    fn add_event_listener(&self, name: &str, listener: Arc<dyn Listener>) -> Result<ListenerId, ListenError> {
-        self.shared.add(name, listener)
-    }
-
-    fn remove_event_listener(&self, listener: ListenerId) {
-        self.shared.remove(listener);
-    }
-
-    fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError> {
-        self.shared.dispatch(&event)
-    }
-
-    fn close(&self) {
-        self.shared.end(CloseReason::Closed);
-    }
-
-    fn ready<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Readiness> {
-        Box::pin(self.shared.waiters.until(move || {
-            let state = self.shared.lock();
-            match state.stage {
-                Stage::Closed(_) => Some(Readiness::Closed),
-                _ => state.link.readiness(topic),
-            }
-        }))
-    }
-
-    fn room(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.shared.waiters.until(|| {
-            let state = self.shared.lock();
-            (state.link.has_room() || !matches!(state.stage, Stage::Open)).then_some(())
-        }))
-    }
-
-    fn flush(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.shared.flush())
-    }
-
-    fn closed(&self) -> BoxFuture<'_, CloseReason> {
-        Box::pin(self.shared.waiters.until(|| {
-            let state = self.shared.lock();
-            match &state.stage {
-                Stage::Closed(_) if state.ended => self.shared.listeners.ended(),
-                _ => None,
-            }
-        }))
-    }
-
-    fn stats(&self) -> Stats {
-        self.shared.stats()
-    }
-}
+delegate_event_target!([] WebSocketClientEventTarget, self => self.target);
 
 impl fmt::Debug for WebSocketClientEventTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebSocketClientEventTarget")
-            .field("stage", &self.shared.lock().stage)
-            .field("listeners", &self.shared.listeners)
-            .finish_non_exhaustive()
+        f.debug_tuple("WebSocketClientEventTarget").field(&self.target).finish()
     }
 }

@@ -228,7 +228,7 @@ pub(super) async fn ready_denied(fixture: &dyn Fixture) -> Verdict {
     let far = wire.clone();
     let (asking, denied) = (
         format!("{event_type}:3"),
-        control::denied(&format!("{event_type}:3"), Action::Subscribe, DenyReason::Draining),
+        control::denied(&format!("{event_type}:3"), Action::Subscribe, DenyReason::TooManySubscriptions),
     );
     let denying = on_thread(move || {
         crate::conformance::block_on(until_asked(&far, &asking, "s"));
@@ -236,7 +236,11 @@ pub(super) async fn ready_denied(fixture: &dyn Fixture) -> Verdict {
     });
     let (denying, subscribed) = both(denying, pubsub.subscribe_envelopes(&event_type, "3")).await;
     denying?;
-    ensure_eq!(subscribed.map(drop), Err(SubscribeError::Denied(DenyReason::Draining)), "subscribing gave");
+    ensure_eq!(
+        subscribed.map(drop),
+        Err(SubscribeError::Denied(DenyReason::TooManySubscriptions)),
+        "subscribing gave"
+    );
     Ok(())
 }
 

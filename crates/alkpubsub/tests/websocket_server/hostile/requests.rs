@@ -19,14 +19,14 @@ fn without(name: &str) -> Vec<u8> {
 const TOO_LONG: Duration = Duration::from_millis(10_100);
 
 cases! {
-    never_speaks: Case::story("connects, and never says a word", "nothing", "cut", |stage| Box::pin(async move {
+    never_speaks: Case::story("connects, and says no word for 10 s", "nothing", "cut", |stage| Box::pin(async move {
         let mut peer = Raw::over(Raw::tcp(stage.hub.address).await);
         accepted(stage).await;
         stage.pass(TOO_LONG).await;
         let end = stage.seen.listen(&mut peer).await;
         stage.seen.ended(end);
     }));
-    never_ends: Case::story("begins a handshake and never ends it: a letter, half of it, all but the last line", "nothing", "3 cut",
+    never_ends: Case::story("begins a handshake and does not end it for 10 s: a letter, half of it, all but the last line", "nothing", "3 cut",
         |stage| Box::pin(async move {
             for begun in ["G", &REQUEST[..60], &REQUEST[..REQUEST.len() - 2]] {
                 let mut peer = Raw::over(Raw::tcp(stage.hub.address).await);

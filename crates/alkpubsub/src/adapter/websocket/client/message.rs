@@ -1,60 +1,13 @@
-//! What a socket's messages have to be able to do.
+//! tungstenite's messages, as a link reads and writes them.
 
+use crate::adapter::link::{SocketInput, SocketMessage};
 use bytes::Bytes;
 use bytestring::ByteString;
-use std::fmt;
-use std::sync::Arc;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Error, error::ProtocolError};
 
 /// The most bytes of a close reason: a control frame carries 125, and two are the code.
 const MAX_REASON: usize = 123;
-
-/// A message of a WebSocket library, so that its sockets can be given to
-/// [`WebSocketClientEventTarget::new`](crate::WebSocketClientEventTarget::new).
-///
-/// Implemented for [`tungstenite::Message`]; for another library it takes some twenty lines. The socket itself
-/// answers pings, puts fragments together and answers the peer's Close when it is flushed, as those libraries do.
-pub trait SocketMessage: Send + Sized + 'static {
-    /// What the socket fails with. Its words end up in
-    /// [`CloseReason::Lost`](crate::CloseReason::Lost).
-    type Error: fmt::Display + Send + 'static;
-
-    /// A text message. The text is shared: a clone copies nothing.
-    fn text(text: ByteString) -> Self;
-
-    /// A Close with a code and words, of which as much is to be sent as fits 123 bytes.
-    fn close(code: u16, reason: &str) -> Self;
-
-    /// What was received.
-    fn read(self) -> SocketInput;
-
-    /// The close code that an error of the socket calls for, where the peer broke a rule: 1002 frames, 1007
-    /// UTF-8, 1009 size. `None`: the connection broke.
-    fn close_code(error: &Self::Error) -> Option<u16> {
-        let _ = error;
-        None
-    }
-}
-
-/// What came from a socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SocketInput {
-    /// A text message.
-    Text(ByteString),
-    /// A binary message; taken as text, if it is UTF-8.
-    Binary(Bytes),
-    /// The peer's Close.
-    Close {
-        /// Its code; `None`: it has none (1005).
-        code: Option<u16>,
-        /// Its words.
-        reason: Arc<str>,
-    },
-    /// Pings, pongs and whatever else is not for the target.
-    Other,
-}
 
 impl SocketMessage for tungstenite::Message {
     type Error = Error;

@@ -1,7 +1,7 @@
 //! The task of one connection: it moves bytes between the socket and the link, and decides nothing.
 
-use super::shared::{Shared, later};
 use super::socket::{SocketInput, SocketMessage};
+use super::target::{LinkTarget, later};
 use crate::event_target::CloseReason;
 use crate::protocol::check::Refusal;
 use bytestring::ByteString;
@@ -17,8 +17,8 @@ use tokio::time::{Instant, Sleep};
 /// Messages that are read before the task looks after writing, and after others, again.
 const ROUND: usize = 64;
 
-pub(super) struct Pump<S> {
-    shared: Arc<Shared>,
+pub(crate) struct Pump<S> {
+    shared: Arc<LinkTarget>,
     socket: S,
     /// Whether the socket ends with the target.
     owned: bool,
@@ -30,7 +30,7 @@ pub(super) struct Pump<S> {
 }
 
 impl<S> Pump<S> {
-    pub(super) fn new(shared: Arc<Shared>, socket: S, owned: bool) -> Self {
+    pub(crate) fn new(shared: Arc<LinkTarget>, socket: S, owned: bool) -> Self {
         Self { shared, socket, owned, unflushed: false, close_sent: false, broken: None, timer: None }
     }
 }
@@ -40,9 +40,9 @@ where
     M: SocketMessage,
     S: Stream<Item = Result<M, M::Error>> + Sink<M, Error = M::Error> + Unpin,
 {
-    /// Runs until the target is closed, and gives the socket back, and whether a Close of ours is on its way that
+    /// Runs until the connection is over, and gives the socket back, and whether a Close of ours is on its way that
     /// the peer has not answered.
-    pub(super) async fn run(mut self) -> (S, bool) {
+    pub(crate) async fn run(mut self) -> (S, bool) {
         let reason = poll_fn(|context| self.poll(context)).await;
         let patience = self.shared.options.close_timeout;
         let unanswered = match tokio::time::timeout(patience, self.take_leave(&reason)).await {
@@ -62,13 +62,13 @@ where
             let until = later(Instant::now(), self.shared.options.close_timeout);
             self.broken = Some((until, lost(&error)));
         }
-        if self.shared.closed().is_none() {
+        if self.shared.connection_ended().is_none() {
             if let Poll::Ready(reason) = self.poll_read(context) {
-                self.shared.end(reason);
+                self.shared.connection_over(reason);
             }
             self.poll_timer(context);
         }
-        self.shared.closed().map_or(Poll::Pending, Poll::Ready)
+        self.shared.connection_ended().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// One round of writing: all that waits, flushed once. What comes meanwhile wakes the task, so that reading has
@@ -78,12 +78,16 @@ where
             ready!(self.poll_flush(context))?;
         }
         if !self.close_sent {
+            let more = self.shared.refill();
             let waiting = self.shared.lock().link.outbound().len();
             if waiting > 0 {
                 let fed = self.poll_feed(waiting, context);
                 // Even where the socket takes no more now, there is more room in the queue than before.
                 self.shared.waiters.wake_all();
                 ready!(fed)?;
+            }
+            if more {
+                context.waker().wake_by_ref();
             }
             if self.shared.has_nothing_left_to_say() {
                 ready!(self.poll_ready(context))?;
@@ -130,12 +134,17 @@ where
 
     /// Reads for one round; gives why the connection is at its end, where it is.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<CloseReason> {
-        for _ in 0..ROUND {
+        for number in 0..ROUND {
             let reason = match ready!(Pin::new(&mut self.socket).poll_next(context)) {
-                Some(Ok(message)) => match self.take(message.read()) {
-                    ControlFlow::Continue(()) => continue,
-                    ControlFlow::Break(reason) => reason,
-                },
+                Some(Ok(message)) => {
+                    if number == 0 {
+                        self.shared.alive();
+                    }
+                    match self.take(message.read()) {
+                        ControlFlow::Continue(()) => continue,
+                        ControlFlow::Break(reason) => reason,
+                    }
+                }
                 Some(Err(error)) => match M::close_code(&error) {
                     Some(code) => CloseReason::Refused { code, reason: error.to_string().into() },
                     None => self.why_lost(lost(&error)),
@@ -170,7 +179,7 @@ where
         };
         match taken {
             // A listener may have closed the target: then nothing more is read.
-            Ok(()) => self.shared.closed().map_or(ControlFlow::Continue(()), ControlFlow::Break),
+            Ok(()) => self.shared.connection_ended().map_or(ControlFlow::Continue(()), ControlFlow::Break),
             Err(reason) => ControlFlow::Break(reason),
         }
     }
@@ -200,13 +209,11 @@ where
                 return;
             }
             self.timer = None;
-            let now = self.shared.now();
-            if self.shared.lock().link.handle_timeout(now) {
-                tracing::debug!("the far side does not answer subscriptions");
-                self.shared.waiters.wake_all();
-            }
+            self.shared.handle_timeout();
             if let Some((_, reason)) = self.broken.take_if(|(until, _)| *until <= Instant::now()) {
-                self.shared.end(reason);
+                self.shared.connection_over(reason);
+            }
+            if self.shared.connection_ended().is_some() {
                 return;
             }
         }
@@ -220,7 +227,7 @@ where
             CloseReason::Closed if self.owned => (1000, ""),
             // The socket's own answer to the peer's Close.
             CloseReason::ByPeer { .. } => return poll_fn(|context| self.poll_flush(context)).await,
-            CloseReason::Closed | CloseReason::Lost { .. } => return Ok(()),
+            CloseReason::Closed | CloseReason::Lost { .. } | CloseReason::GivenUp { .. } => return Ok(()),
         };
         if !self.close_sent {
             poll_fn(|context| self.poll_ready(context)).await?;

@@ -1,0 +1,18 @@
+//! Links, whatever carries them: the target of one connection, its pump, and the spoke that connects anew.
+//!
+//! A transport brings a socket, which is a stream and a sink of messages ([`SocketMessage`]).
+
+mod backoff;
+mod pump;
+mod socket;
+mod spoke;
+mod state;
+mod target;
+
+pub use backoff::BackoffOptions;
+pub(crate) use pump::Pump;
+pub use socket::{LinkSocket, SocketInput, SocketMessage};
+pub use spoke::{Spoke, SpokeOptions};
+pub use state::{Interruption, SpokeState, States};
+pub use target::DisconnectError;
+pub(crate) use target::{Life, LinkTarget, TargetOptions};

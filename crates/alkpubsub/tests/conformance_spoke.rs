@@ -1,0 +1,218 @@
+//! The conformance suite on the spoke that outlives its connections: against a raw hub whose every message is
+//! scripted, and against our server behind a line that can be cut.
+
+mod support;
+
+use alkpubsub::conformance::{self, FarSide, Fault, Fixture, Offers, Peers, RawMessage, Wire};
+use alkpubsub::websocket_server::ServerOptions;
+use alkpubsub::{
+    BoxFuture, Capabilities, Carries, EventTarget, HandshakeOptions, Lifetime, Order, Spoke, SpokeOptions,
+    WebSocketServerEventTarget,
+};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use support::RawPeer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+alkpubsub::conformance_tests!(spoke, Scripted);
+alkpubsub::conformance_tests!(spoke_and_server, Cuttable);
+
+#[test]
+fn matrix() {
+    let file = support::docs("matrix.md");
+    conformance::matrix_column(&file, "spoke", &Scripted);
+    conformance::matrix_column(&file, "spoke_and_server", &Cuttable);
+}
+
+type Made = Result<Peers, Box<dyn std::error::Error + Send + Sync>>;
+
+const SPOKE: Capabilities = Capabilities {
+    echo: false,
+    order: Order::Connection,
+    carries: Carries::Json,
+    lifetime: Lifetime::Outlives,
+    confirms: true,
+};
+
+fn options() -> SpokeOptions {
+    let mut options = SpokeOptions::DEFAULT;
+    // Nobody else is at this hub who would have to be spared.
+    options.backoff.first = Duration::from_millis(1);
+    options.backoff.max = Duration::from_millis(10);
+    options
+}
+
+/// One spoke, and a raw hub that publishes what it hears.
+struct Scripted;
+
+impl Fixture for Scripted {
+    fn capabilities(&self) -> Capabilities {
+        SPOKE
+    }
+
+    fn offers(&self) -> Offers {
+        Offers { cut: true, stall: true, wire: Some(FarSide::Hub), near: true }
+    }
+
+    fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
+        Box::pin(async { scripted().await.map_err(|error| error.to_string()) })
+    }
+
+    fn block_on(&self, law: BoxFuture<'_, ()>) {
+        support::block_on(law);
+    }
+}
+
+async fn scripted() -> Made {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("ws://{}/", listener.local_addr()?);
+    let hub = RawHub::serve(listener);
+    let spoke: Arc<dyn EventTarget> =
+        Arc::new(Spoke::connect_with(&url, HandshakeOptions::DEFAULT, options()).await?);
+    let wire = hub.wire.clone();
+    Ok(Peers::new(wire.target(), vec![spoke.clone()]).with_wire(wire, Some(spoke)).with_fault(hub))
+}
+
+/// A hub of one spoke at a time, on one wire.
+struct RawHub {
+    wire: Arc<Wire>,
+    now: Arc<Mutex<Option<Arc<RawPeer>>>>,
+    open: watch::Sender<bool>,
+    _serving: JoinSet<()>,
+}
+
+impl RawHub {
+    fn serve(listener: TcpListener) -> Arc<Self> {
+        let to_send: Arc<Mutex<Option<mpsc::UnboundedSender<RawMessage>>>> = Arc::default();
+        let wire = {
+            let to_send = to_send.clone();
+            Wire::new(FarSide::Hub, move |message| {
+                if let Some(to_send) = &*to_send.lock().unwrap() {
+                    let _ = to_send.send(message);
+                }
+            })
+        };
+        let now: Arc<Mutex<Option<Arc<RawPeer>>>> = Arc::default();
+        let (open, opened) = watch::channel(true);
+        let mut serving = JoinSet::new();
+        let (at, on) = (now.clone(), wire.clone());
+        serving.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                if !*opened.borrow() {
+                    continue;
+                }
+                stream.set_nodelay(true).expect("a socket");
+                let Ok(socket) = tokio_tungstenite::accept_async(stream).await else { continue };
+                let (sender, sending) = mpsc::unbounded_channel();
+                *to_send.lock().unwrap() = Some(sender);
+                *at.lock().unwrap() = Some(RawPeer::on(on.clone(), sending, socket));
+            }
+        });
+        Arc::new(Self { wire, now, open, _serving: serving })
+    }
+
+    fn now(&self) -> Arc<RawPeer> {
+        self.now.lock().unwrap().clone().expect("a connection")
+    }
+}
+
+impl Fault for RawHub {
+    fn cut(&self) -> BoxFuture<'_, ()> {
+        self.open.send_replace(false);
+        Box::pin(async { self.now().cut().await })
+    }
+
+    fn heal(&self) -> BoxFuture<'_, ()> {
+        self.open.send_replace(true);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn stall(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { self.now().stall().await })
+    }
+
+    fn go_on(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { self.now().go_on().await })
+    }
+}
+
+/// Spokes of our hub, the first of them over a line that can be cut. The hub publishes itself.
+struct Cuttable;
+
+impl Fixture for Cuttable {
+    fn capabilities(&self) -> Capabilities {
+        SPOKE
+    }
+
+    fn offers(&self) -> Offers {
+        Offers { cut: true, ..Offers::default() }
+    }
+
+    fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
+        Box::pin(async { cuttable().await.map_err(|error| error.to_string()) })
+    }
+
+    fn block_on(&self, law: BoxFuture<'_, ()>) {
+        support::block_on(law);
+    }
+}
+
+async fn cuttable() -> Made {
+    let hub = Arc::new(WebSocketServerEventTarget::new(ServerOptions::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let serving = hub.clone();
+    tokio::spawn(async move { serving.serve(listener).await });
+    let before = TcpListener::bind("127.0.0.1:0").await?;
+    let urls = [before.local_addr()?, address, address].map(|address| format!("ws://{address}/"));
+    let line = Line::lay(before, address.to_string());
+    let mut spokes: Vec<Arc<dyn EventTarget>> = Vec::new();
+    for url in &urls {
+        spokes.push(Arc::new(Spoke::connect_with(url, HandshakeOptions::DEFAULT, options()).await?));
+    }
+    Ok(Peers::new(hub.clone(), spokes).with_fault(line).keeping(hub))
+}
+
+/// Passes bytes between a spoke and the hub.
+struct Line {
+    whole: watch::Sender<bool>,
+    _serving: JoinSet<()>,
+}
+
+impl Line {
+    fn lay(listener: TcpListener, to: String) -> Arc<Self> {
+        let (whole, is_whole) = watch::channel(true);
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut passing = JoinSet::new();
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (to, mut is_whole) = (to.clone(), is_whole.clone());
+                passing.spawn(async move {
+                    if !*is_whole.borrow() {
+                        return;
+                    }
+                    let mut far = TcpStream::connect(to).await.expect("the hub");
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = is_whole.wait_for(|whole| !whole) => {}
+                    }
+                });
+            }
+        });
+        Arc::new(Self { whole, _serving: serving })
+    }
+}
+
+impl Fault for Line {
+    fn cut(&self) -> BoxFuture<'_, ()> {
+        self.whole.send_replace(false);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn heal(&self) -> BoxFuture<'_, ()> {
+        self.whole.send_replace(true);
+        Box::pin(std::future::ready(()))
+    }
+}
