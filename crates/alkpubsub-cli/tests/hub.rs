@@ -192,3 +192,28 @@ async fn each_limit_is_an_option() {
         assert_eq!(one.closed().await, 1013);
     }
 }
+
+#[tokio::test]
+async fn bad_input_is_logged_by_reason_in_one_line_for_all_of_it() {
+    let (mut hub, url) = Program::hub(&[]).await;
+    let mut peers = [spoke(&url).await, spoke(&url).await];
+    for peer in &mut peers {
+        for _ in 0..20 {
+            peer.send("hunter2").await;
+            peer.send(r#"{"type":"hunter2"}"#).await;
+        }
+        // What came before the answer was counted.
+        peer.send(&subscribe("a:b")).await;
+        assert_eq!(peer.text().await, subscribed("a:b"));
+    }
+    let (mut messages, mut lines) = (0, 0);
+    while messages < 80 && lines < 2 {
+        let line = hub.said().await;
+        assert!(line.contains("bad input was refused") && !line.contains("hunter2"), "{line}");
+        assert!(line.contains("not_json=") && line.contains("missing_member="), "{line}");
+        let count = line.split("messages=").nth(1).unwrap().split(' ').next().unwrap();
+        messages += count.parse::<usize>().unwrap();
+        lines += 1;
+    }
+    assert_eq!(messages, 80, "in one line, or two where the first came in between");
+}

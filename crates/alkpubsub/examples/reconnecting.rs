@@ -18,7 +18,7 @@ struct PriceChanged {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (hub, address) = serve("127.0.0.1:0").await?;
+    let (hub, address) = serve("127.0.0.1:0")?;
     let spoke = Arc::new(Spoke::connect(&format!("ws://{address}")).await?);
     let mut states = spoke.states();
     let told = tokio::spawn(async move {
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("the hub goes away; another takes its place");
     hub.shutdown(Duration::from_secs(5)).await;
     drop(hub);
-    let (hub, _) = serve(&address).await?;
+    let (hub, _) = serve(&address)?;
 
     // The gap stands where the topic is confirmed anew: what is loaded now, and what comes afterwards, is everything.
     println!("{}", heard(prices.next().await));
@@ -55,7 +55,7 @@ fn heard(item: Option<Item<alkpubsub::TypedEvent<PriceChanged>>>) -> String {
     }
 }
 
-async fn serve(address: &str) -> std::io::Result<(Arc<WebSocketServerEventTarget>, String)> {
+fn serve(address: &str) -> std::io::Result<(Arc<WebSocketServerEventTarget>, String)> {
     let listener = bind(address)?;
     let address = listener.local_addr()?.to_string();
     let hub = Arc::new(WebSocketServerEventTarget::new(ServerOptions::new()));

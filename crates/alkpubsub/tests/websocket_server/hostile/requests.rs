@@ -19,14 +19,14 @@ fn without(name: &str) -> Vec<u8> {
 const TOO_LONG: Duration = Duration::from_millis(10_100);
 
 cases! {
-    never_speaks: Case::story("connects, and never says a word", "nothing", "cut", |stage| Box::pin(async move {
+    never_speaks: Case::story("connects, and says no word for 10 s", "nothing", "cut", |stage| Box::pin(async move {
         let mut peer = Raw::over(Raw::tcp(stage.hub.address).await);
         accepted(stage).await;
         stage.pass(TOO_LONG).await;
         let end = stage.seen.listen(&mut peer).await;
         stage.seen.ended(end);
     }));
-    never_ends: Case::story("begins a handshake and never ends it: a letter, half of it, all but the last line", "nothing", "3 cut",
+    never_ends: Case::story("begins a handshake and does not end it for 10 s: a letter, half of it, all but the last line", "nothing", "3 cut",
         |stage| Box::pin(async move {
             for begun in ["G", &REQUEST[..60], &REQUEST[..REQUEST.len() - 2]] {
                 let mut peer = Raw::over(Raw::tcp(stage.hub.address).await);
@@ -80,7 +80,7 @@ cases! {
     foreign_origin: Case::request("a page of another origin", "HTTP 403", || with("Origin: https://evil.example"));
     null_origin: Case::request("a page without an origin: `null`", "HTTP 403", || with("Origin: null"));
     two_origins: Case::request("two origins, one of them this machine's", "HTTP 403",
-        || with("Origin: http://localhost\r\nOrigin: https://evil.example"));
+        || with("Origin: https://evil.example\r\nOrigin: http://localhost"));
     post: Case::request("POST, with a body", "HTTP 405",
         || b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 3\r\n\r\nabc".into());
     old_http: Case::request("HTTP/1.0", "HTTP 505", || b"GET / HTTP/1.0\r\n\r\n".into());
