@@ -134,6 +134,7 @@ struct Queued {
 
 #[derive(Debug, Default)]
 struct Counters {
+    connections: u64,
     received: u64,
     sent: u64,
     bad_input: u64,
@@ -208,6 +209,7 @@ impl<M: Message> Hub<M> {
             return None;
         }
         self.serial = self.serial.wrapping_add(1);
+        self.counters.connections += 1;
         self.identities |= identity.is_some();
         let slot = self.links.insert(Link {
             serial: self.serial,
@@ -554,6 +556,7 @@ impl<M: Message> Hub<M> {
 
     /// Adds the hub's counters.
     pub fn count(&self, stats: &mut Stats) {
+        stats.connections += self.counters.connections;
         stats.received += self.counters.received;
         stats.sent += self.counters.sent;
         stats.bad_input += self.counters.bad_input;
