@@ -53,7 +53,8 @@ impl Fixture for Scripted {
     }
 
     fn offers(&self) -> Offers {
-        Offers { cut: true, stall: true, wire: Some(FarSide::Hub), near: true }
+        let wire = Some(FarSide::Hub);
+        Offers { cut: true, stall: true, wire, near: true, hang_up: true, ..Offers::default() }
     }
 
     fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
@@ -106,7 +107,9 @@ impl RawHub {
                 let Ok(socket) = tokio_tungstenite::accept_async(stream).await else { continue };
                 let (sender, sending) = mpsc::unbounded_channel();
                 *to_send.lock().unwrap() = Some(sender);
-                *at.lock().unwrap() = Some(RawPeer::on(on.clone(), sending, socket));
+                // Held until it is there: a law that hears of the connection may cut it at once.
+                let mut at = at.lock().unwrap();
+                *at = Some(RawPeer::on(on.clone(), sending, socket));
             }
         });
         Arc::new(Self { wire, now, open, _serving: serving })
