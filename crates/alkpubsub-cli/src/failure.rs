@@ -1,6 +1,7 @@
 //! Why the program ends otherwise than well: an exit code and one line that says what was wrong and what to do.
 
-use alkpubsub::{CloseReason, ConnectError, DispatchError};
+use crate::signals::Signal;
+use alkpubsub::{CloseReason, ConnectError, DispatchError, TlsProblem};
 use std::fmt;
 use std::process::ExitCode;
 
@@ -31,11 +32,18 @@ impl Failure {
         Self { code: 4, line }
     }
 
+    /// 130 or 143: told once more to end, before it had ended in good order.
+    pub(crate) fn cut_short(signal: Signal, line: String) -> Self {
+        Self { code: signal.exit_code(), line }
+    }
+
     /// The command line cannot be read. Clap says so in several paragraphs; here it is one line.
     pub(crate) fn of_usage(error: &clap::Error) -> Self {
         use clap::error::ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand};
         if matches!(error.kind(), DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand) {
-            return Self::input("say what to do: hub, pub or sub; see `alkpubsub --help`".into());
+            return Self::input(
+                "say what to do: hub, pub, sub or completions; see `alkpubsub --help`".into(),
+            );
         }
         let text = error.to_string();
         let told =
@@ -43,7 +51,9 @@ impl Failure {
         let words = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
         let line = told.map(words).collect::<Vec<_>>().join("; ");
         let line = line.strip_prefix("error: ").unwrap_or(&line);
-        let command = std::env::args().skip(1).find(|word| ["hub", "pub", "sub"].contains(&word.as_str()));
+        let command = std::env::args()
+            .skip(1)
+            .find(|word| ["hub", "pub", "sub", "completions"].contains(&word.as_str()));
         let help = command.map_or_else(|| "--help".into(), |command| format!("{command} --help"));
         Self::input(format!("{line}; see `alkpubsub {help}`"))
     }
@@ -76,6 +86,10 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         self.code.into()
     }
+
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
 }
 
 impl From<ConnectError> for Failure {
@@ -83,6 +97,9 @@ impl From<ConnectError> for Failure {
         let line = error.to_string();
         match error {
             ConnectError::BadUrl { .. } | ConnectError::NoSuchTarget { .. } => Self::input(line),
+            ConnectError::Tls { problem: TlsProblem::NotTrusted | TlsProblem::NoRoots { .. }, .. } => {
+                Self::connection(format!("{line}; --ca FILE names one"))
+            }
             ConnectError::Refused { status: 400.. } => Self::refused(line),
             ConnectError::Unreachable { .. } => {
                 Self::connection(format!("{line}; is a hub running there? `alkpubsub hub` starts one"))

@@ -1,45 +1,91 @@
 //! `alkpubsub hub`
 
-use crate::args::{Hub, Limits, To};
+use crate::config::Loaded;
 use crate::failure::Failure;
-use crate::signals::Signals;
-use alkpubsub::WebSocketServerEventTarget;
+use crate::options::{HubOptions, To};
+use crate::print;
+use crate::signals::{Signal, Signals};
 use alkpubsub::websocket_server::{FanOut, HubLimits, Origins, ServerOptions};
-use std::io::{self, Write};
+use alkpubsub::{EventTarget, Stats, WebSocketServerEventTarget};
+use std::io;
+use std::pin::pin;
 use tokio::net::TcpListener;
 
-pub(crate) async fn run(args: Hub) -> Result<(), Failure> {
-    let drain = args.limits.drain.into();
-    let listener = listen(&args).await?;
+pub(crate) async fn run(loaded: Loaded) -> Result<(), Failure> {
+    let listener = listen(&loaded).await?;
     let address = listener.local_addr().map_err(|error| Failure::connection(error.to_string()))?;
-    let hub = WebSocketServerEventTarget::new(options(args));
+    let hub = WebSocketServerEventTarget::new(server_options(&loaded.options));
     // Before the line, so that whoever has read it can end the hub in good order.
     let mut signals = Signals::listen()?;
-    announce(&format!("listening on ws://{address}/"))?;
+    tracing::info!(%address, "listening");
+    // A hub whose starter does not read on is still a hub.
+    print(&format!("listening on ws://{address}/\n"))?;
+    let mut serving = pin!(hub.serve(listener));
     tokio::select! {
-        served = hub.serve(listener) => {
+        served = &mut serving => {
             return served.map_err(|error| Failure::connection(format!("cannot accept connections: {error}")));
         }
-        () = signals.next() => tracing::info!("shutting down"),
+        signal = signals.which() => tracing::info!(?signal, links = hub.stats().links, "shutting down"),
     }
-    tokio::select! {
-        () = hub.shutdown(drain) => {}
-        () = signals.next() => tracing::warn!("ending at once"),
-    }
-    Ok(())
+    // Whoever comes meanwhile is told that it shuts down: it serves on.
+    let draining = async { tokio::join!(hub.shutdown(loaded.options.drain_limit.0), serving) };
+    let cut_short = tokio::select! {
+        (_, served) = draining => {
+            if let Err(error) = served {
+                tracing::warn!(%error, "connections were not accepted any more");
+            }
+            None
+        }
+        signal = signals.which() => Some(signal),
+    };
+    let stats = hub.stats();
+    log_counters(&stats);
+    cut_short.map_or(Ok(()), |signal| Err(told_twice(signal, &stats)))
 }
 
-async fn listen(args: &Hub) -> Result<TcpListener, Failure> {
-    let at = &args.listen;
+fn told_twice(signal: Signal, stats: &Stats) -> Failure {
+    let line = format!("told twice to end: {} connections were cut without a goodbye", stats.links);
+    Failure::cut_short(signal, line)
+}
+
+/// All that was counted, as one line.
+fn log_counters(stats: &Stats) {
+    tracing::info!(
+        dispatched = stats.dispatched,
+        rejected = stats.rejected,
+        received = stats.received,
+        delivered = stats.delivered,
+        sent = stats.sent,
+        bad_input = stats.bad_input,
+        refusals = stats.refusals.to_string(),
+        violations = stats.violations,
+        panicked = stats.panicked,
+        dropped = stats.dropped,
+        too_slow = stats.too_slow,
+        unfinished = stats.unfinished,
+        denied = stats.denied,
+        listeners = stats.listeners,
+        topics = stats.topics,
+        connections = stats.connections,
+        links = stats.links,
+        queued_messages = stats.queued_messages,
+        queued_bytes = stats.queued_bytes,
+        incoming_bytes = stats.incoming_bytes,
+        "counters"
+    );
+}
+
+async fn listen(loaded: &Loaded) -> Result<TcpListener, Failure> {
+    let (at, named) = (&loaded.options.listen, loaded.naming("listen"));
     let bad = |error: io::Error| {
-        Failure::input(format!("--listen {at:?}: {error}; an address looks like 127.0.0.1:8484"))
+        Failure::input(format!("{named} {at:?}: {error}; an address looks like 127.0.0.1:8484"))
     };
     let addresses: Vec<_> = tokio::net::lookup_host(at).await.map_err(bad)?.collect();
     if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback())
-        && !args.insecure
+        && !loaded.options.insecure.0
     {
         return Err(Failure::input(format!(
-            "--listen {open} is not a loopback address, and whoever reaches it may hear and publish everything; \
+            "{named} {open} is not a loopback address, and whoever reaches it may hear and publish everything; \
              add --insecure if that is meant"
         )));
     }
@@ -48,43 +94,72 @@ async fn listen(args: &Hub) -> Result<TcpListener, Failure> {
     })
 }
 
-fn options(args: Hub) -> ServerOptions {
-    let Hub { fan_out, allow_origin, limits, .. } = args;
-    let fan_out = match fan_out {
+fn server_options(given: &HubOptions) -> ServerOptions {
+    let fan_out = match given.fan_out {
         To::Subscribed => FanOut::Subscribed,
         To::All => FanOut::All,
     };
-    let mut options = ServerOptions::new()
-        .relay()
-        .fan_out(fan_out)
-        .origins(Origins::allow(allow_origin))
-        .limits(hub_limits(&limits));
-    options.handshake_timeout = limits.handshake_timeout.into();
+    let origins = Origins::allow(given.allow_origin.iter().map(|origin| &*origin.0));
+    let mut options =
+        ServerOptions::new().relay().fan_out(fan_out).origins(origins).limits(hub_limits(given));
+    options.handshake_timeout = given.handshake_timeout.0;
+    options.drain_window = given.drain_window.0;
+    options.health = given.health.0;
     options
 }
 
-fn hub_limits(args: &Limits) -> HubLimits {
+fn hub_limits(given: &HubOptions) -> HubLimits {
     let mut limits = HubLimits::DEFAULT;
-    limits.message.max_message = args.max_message.0;
-    limits.message.max_depth = args.max_depth;
-    limits.max_topic = args.max_topic.0;
-    limits.max_topics_per_link = args.max_topics_per_link;
-    limits.max_links = args.max_links;
-    limits.max_outbound = args.max_outbound.0;
-    limits.max_outbound_messages = args.max_outbound_messages;
-    limits.max_outbound_total = args.max_outbound_total.0;
-    limits.ping_interval = args.ping_interval.into();
-    limits.ping_timeout = args.ping_timeout.into();
+    limits.message.max_message = given.max_message.0;
+    limits.message.max_depth = given.max_depth.0;
+    limits.max_topic = given.max_topic.0;
+    limits.max_topics_per_link = given.max_topics_per_link.0;
+    limits.max_links = given.max_links.0;
+    limits.max_outbound = given.max_outbound.0;
+    limits.max_outbound_messages = given.max_outbound_messages.0;
+    limits.max_outbound_total = given.max_outbound_total.0;
+    limits.max_incoming_total = given.max_incoming_total.0;
+    limits.ping_interval = given.ping_interval.0;
+    limits.ping_timeout = given.ping_timeout.0;
     limits
 }
 
-/// A hub whose starter does not read on is still a hub.
-fn announce(line: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::connection(format!("cannot write to stdout: {error}")))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Args, Command};
+    use clap::Parser;
+
+    /// The fields of a value, as `Debug` shows them.
+    fn fields(value: &impl std::fmt::Debug) -> Vec<String> {
+        format!("{value:?}").split([',', '{', '}']).map(str::to_owned).collect()
+    }
+
+    /// Also one that the library will have some day.
+    #[test]
+    fn each_limit_of_the_library_is_an_option() {
+        let known = <HubOptions as clap::Args>::augment_args(clap::Command::new("hub"));
+        let limits =
+            known.get_arguments().filter_map(|option| match option.get_value_names()?.first()?.as_str() {
+                "BYTES" | "LEVELS" | "TOPICS" | "CONNECTIONS" | "MESSAGES" => {
+                    Some((option.get_long()?, "77"))
+                }
+                "TIME" => Some((option.get_long()?, "77s")),
+                _ => None,
+            });
+        let said = limits.map(|(flag, value)| format!("--{flag}={value}"));
+        let words = ["alkpubsub", "hub"].map(str::to_owned).into_iter().chain(said);
+        let Command::Hub(hub) = Args::try_parse_from(words).unwrap().command else { unreachable!() };
+        let (changed, default) = (fields(&hub_limits(&hub.options)), fields(&HubLimits::DEFAULT));
+        assert_eq!(changed.len(), default.len());
+        for (changed, default) in changed.iter().zip(&default).filter(|(_, default)| default.contains(": ")) {
+            assert!(
+                changed != default || default.ends_with(": MessageLimits "),
+                "{default} is no option of the hub"
+            );
         }
-        _ => Ok(()),
+        let options = server_options(&hub.options);
+        let times = [options.handshake_timeout, options.drain_window, hub.options.drain_limit.0];
+        assert_eq!(times.map(|time| time.as_secs()), [77; 3]);
     }
 }

@@ -48,6 +48,7 @@ pub(crate) async fn run(args: Pub) -> Result<(), Failure> {
     let mut options = ClientOptions::DEFAULT;
     options.message = limits;
     options.close_timeout = LAST_WORD;
+    options.handshake = args.remote.handshake()?;
     let mut signals = Signals::listen()?;
     let hub = tokio::select! {
         hub = Hub::connect(&args.url, options) => hub?,

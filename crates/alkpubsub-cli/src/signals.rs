@@ -31,12 +31,39 @@ impl Signals {
 
     /// Resolves at the next of them.
     pub(crate) async fn next(&mut self) {
+        self.which().await;
+    }
+
+    /// Resolves at the next of them, and tells which it was.
+    pub(crate) async fn which(&mut self) -> Signal {
         #[cfg(unix)]
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
         }
         #[cfg(windows)]
-        self.interrupt.recv().await;
+        {
+            self.interrupt.recv().await;
+            Signal::Interrupt
+        }
+    }
+}
+
+/// A signal that asks the program to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Signal {
+    Interrupt,
+    #[cfg(unix)]
+    Terminate,
+}
+
+impl Signal {
+    /// What a shell says of a program that the signal ended.
+    pub(crate) const fn exit_code(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            #[cfg(unix)]
+            Self::Terminate => 143,
+        }
     }
 }

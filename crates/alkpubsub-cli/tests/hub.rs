@@ -3,7 +3,6 @@
 mod program;
 
 use program::{Peer, Program, in_time, run};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -90,21 +89,6 @@ async fn signals_end_it_with_0_and_its_spokes_with_1001() {
         drop(spoke);
         hub.ended().await.assert(0, "");
     }
-}
-
-#[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
-    let (hub, url) = Program::hub(&[]).await;
-    // It never answers the Close, and the hub would wait for it.
-    let mut silent = spoke(&url).await;
-    hub.signal("TERM").await;
-    assert!(matches!(silent.next().await, Some(Ok(Message::Close(_)))));
-    hub.signal("TERM").await;
-    let start = std::time::Instant::now();
-    let ended = hub.ended().await;
-    assert_eq!(ended.code, Some(0));
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
-    drop(silent);
 }
 
 #[tokio::test]
@@ -207,4 +191,29 @@ async fn each_limit_is_an_option() {
         }
         assert_eq!(one.closed().await, 1013);
     }
+}
+
+#[tokio::test]
+async fn bad_input_is_logged_by_reason_in_one_line_for_all_of_it() {
+    let (mut hub, url) = Program::hub(&[]).await;
+    let mut peers = [spoke(&url).await, spoke(&url).await];
+    for peer in &mut peers {
+        for _ in 0..20 {
+            peer.send("hunter2").await;
+            peer.send(r#"{"type":"hunter2"}"#).await;
+        }
+        // What came before the answer was counted.
+        peer.send(&subscribe("a:b")).await;
+        assert_eq!(peer.text().await, subscribed("a:b"));
+    }
+    let (mut messages, mut lines) = (0, 0);
+    while messages < 80 && lines < 2 {
+        let line = hub.said().await;
+        assert!(line.contains("bad input was refused") && !line.contains("hunter2"), "{line}");
+        assert!(line.contains("not_json=") && line.contains("missing_member="), "{line}");
+        let count = line.split("messages=").nth(1).unwrap().split(' ').next().unwrap();
+        messages += count.parse::<usize>().unwrap();
+        lines += 1;
+    }
+    assert_eq!(messages, 80, "in one line, or two where the first came in between");
 }

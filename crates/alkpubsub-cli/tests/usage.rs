@@ -10,6 +10,7 @@ async fn help_has_an_example_for_each_command() {
         (&["--help"][..], "alkpubsub pub ws://127.0.0.1:8484 call.responded uuid-123 '{\"output\":42}'"),
         (&["hub", "--help"], "alkpubsub hub --listen 127.0.0.1:0"),
         (&["pub", "--help"], "alkpubsub pub ws://127.0.0.1:8484 - <envelopes.ndjson"),
+        (&["completions", "--help"], "alkpubsub completions bash >"),
         (&["sub", "--help"], "alkpubsub sub ws://127.0.0.1:8484 call.responded uuid-123"),
     ] {
         let ended = run(command).await;
@@ -33,7 +34,7 @@ async fn each_mistake_is_one_line() {
     // Nobody is connected to: the mistake is found before.
     let url = "ws://127.0.0.1:1";
     for (args, words) in [
-        (&[][..], "say what to do: hub, pub or sub"),
+        (&[][..], "say what to do: hub, pub, sub or completions"),
         (&["serve"], "unrecognized subcommand 'serve'; see `alkpubsub --help`"),
         (&["hub", "--listne", "x"], "a similar argument exists: '--listen'; see `alkpubsub hub --help`"),
         (&["hub", "--listen", "8484"], "an address looks like 127.0.0.1:8484"),
@@ -44,6 +45,12 @@ async fn each_mistake_is_one_line() {
         (&["hub", "--allow-origin", "https://example.org/"], "as in https://example.org or"),
         (&["hub", "--max-message", "64kb"], "as in 65536, 64KiB or 1MiB; see `alkpubsub hub --help`"),
         (&["hub", "--ping-interval", "often"], "--ping-interval"),
+        (&["hub", "--max-links", "0"], "must be at least 1"),
+        (&["hub", "--health=perhaps"], "must be true or false"),
+        (&["hub", "--config", "/no/such/file"], "cannot read the configuration /no/such/file: "),
+        (&["hub", "--print-config", "--log", "a=loud"], "--log \"a=loud\": "),
+        (&["completions"], "<SHELL>"),
+        (&["completions", "tcsh"], "[possible values: bash, elvish, fish, powershell, zsh]"),
         (&["pub", url], "<TYPE ID PAYLOAD>"),
         (&["pub", url, "a"], "an event is TYPE ID PAYLOAD, or `-` alone"),
         (&["pub", url, "a", "b"], "an event is TYPE ID PAYLOAD, or `-` alone"),
@@ -56,8 +63,21 @@ async fn each_mistake_is_one_line() {
         (&["pub", url, "a", "b", &"[".repeat(200)], "the payload is not JSON"),
         (&["pub", url, "a", "b", &format!("{}{}", "[".repeat(64), "]".repeat(64))], "see --max-depth"),
         (&["pub", "127.0.0.1:8484", "a", "b", "1"], "one looks like ws://127.0.0.1:8484"),
-        (&["pub", "http://127.0.0.1:8484", "a", "b", "1"], "its scheme is `http`, not `ws`"),
-        (&["pub", "wss://127.0.0.1:8484", "a", "b", "1"], "TLS is not there yet"),
+        (&["pub", "http://127.0.0.1:8484", "a", "b", "1"], "its scheme is `http`, not `ws` or `wss`"),
+        (&["pub", "wss://", "a", "b", "1"], "it names no host"),
+        (&["pub", "wss://me:secret@hub", "a", "b", "1"], "it holds a name or a password"),
+        (
+            &["pub", url, "a", "b", "1", "--header", "Authorization"],
+            "a header is a name, a colon and a value",
+        ),
+        (
+            &["pub", url, "a", "b", "1", "--header", "Host: x"],
+            "the header `host` is set by the handshake itself",
+        ),
+        (&["sub", url, "a", "b", "--header", "a b: c"], "the name of a header is made of letters"),
+        (&["sub", url, "a", "b", "--header", "@/no/such/file"], "--header @/no/such/file: "),
+        (&["sub", url, "a", "b", "--ca", "/no/such/file"], "--ca /no/such/file: "),
+        (&["sub", url, "a", "b", "--ca", "Cargo.toml"], "the PEM holds no certificate"),
         (&["sub", url], "<TYPE ID>"),
         (&["sub", url, "a"], "the type \"a\" has no id"),
         (&["sub", url, "a", "b", "c"], "the type \"c\" has no id"),
@@ -71,4 +91,26 @@ async fn each_mistake_is_one_line() {
         ended.assert(2, words);
         assert_eq!(ended.stdout, "");
     }
+}
+
+#[tokio::test]
+async fn completions_know_commands_and_options() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let ended = run(&["completions", shell]).await;
+        ended.assert(0, "");
+        for word in ["hub", "pub", "sub", "completions", "max-links", "print-config", "skip-bad"] {
+            assert!(ended.stdout.contains(word), "{word} for {shell}");
+        }
+    }
+}
+
+/// Bash itself finds no fault with its script, where it is there.
+#[cfg(unix)]
+#[tokio::test]
+async fn bash_completes() {
+    let script = run(&["completions", "bash"]).await.stdout;
+    let ask = "COMP_WORDS=(alkpubsub hub --print-c); COMP_CWORD=2; _alkpubsub alkpubsub --print-c hub; echo ${COMPREPLY[@]}";
+    let bash = tokio::process::Command::new("bash").arg("-c").arg(format!("{script}\n{ask}")).output().await;
+    let Ok(bash) = bash else { return };
+    assert_eq!(String::from_utf8_lossy(&bash.stdout).trim(), "--print-config", "{bash:?}");
 }

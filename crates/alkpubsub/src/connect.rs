@@ -38,6 +38,33 @@ pub enum ConnectError {
         #[source]
         error: io::Error,
     },
+    /// The far side sends whoever connects elsewhere, where this does not go by itself: the token would go along.
+    #[error(
+        "the far side redirects to {to} (HTTP status {status}), which is not followed; connect there if it is meant"
+    )]
+    Redirected {
+        /// The HTTP status.
+        status: u16,
+        /// Where it points, as it was sent; control characters are left out.
+        to: String,
+    },
+    /// There is no TLS connection that can be trusted.
+    #[error("no TLS connection to {address}: {problem}")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// What went wrong.
+        #[source]
+        problem: TlsProblem,
+    },
+    /// A subprotocol to offer is no token as RFC 9110 has it. It is not shown: tokens of rights travel there.
+    #[error(
+        "a subprotocol to offer is empty or holds a character that may not be in one; it is number {number}"
+    )]
+    BadSubprotocol {
+        /// Which one of the list, from 1.
+        number: usize,
+    },
     /// Somebody answered at that address, but did not finish the handshake of the protocol.
     #[error("{address} does not answer as a WebSocket server does: {why}")]
     Handshake {
@@ -61,13 +88,50 @@ impl ConnectError {
     #[cfg(feature = "websocket-client")]
     pub(crate) const fn is_final(&self, renews_credentials: bool) -> bool {
         match self {
-            Self::BadUrl { .. } | Self::NoSuchTarget { .. } => true,
+            Self::BadUrl { .. } | Self::NoSuchTarget { .. } | Self::BadSubprotocol { .. } => true,
             Self::Refused { status: 401 | 403 } => !renews_credentials,
             Self::Refused { status } => matches!(status, 400 | 405 | 426),
             // A proxy, or the page of a network that wants a login, may stand where the hub will be again.
-            Self::Unreachable { .. } | Self::Handshake { .. } | Self::Other(_) => false,
+            Self::Unreachable { .. }
+            | Self::Redirected { .. }
+            | Self::Tls { .. }
+            | Self::Handshake { .. }
+            | Self::Other(_) => false,
         }
     }
+}
+
+/// Why there is no TLS connection that can be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsProblem {
+    /// Nobody who is trusted here vouches for the certificate.
+    #[error("its certificate is not signed by an authority that is trusted here")]
+    NotTrusted,
+    /// The certificate is somebody else's.
+    #[error("its certificate is not for this host name")]
+    WrongHost,
+    /// The certificate was valid once.
+    #[error("its certificate has expired")]
+    Expired,
+    /// The certificate will be valid one day, or the clock here is wrong.
+    #[error("its certificate is not valid yet; is the clock right?")]
+    NotYetValid,
+    /// What answered is no TLS.
+    #[error("what answers there does not speak TLS; is it meant to be `ws:`?")]
+    NotTls,
+    /// There are no authorities to trust.
+    #[error("there is no authority to trust: {why}")]
+    NoRoots {
+        /// What is missing or wrong.
+        why: String,
+    },
+    /// Something else, in the words of the TLS library.
+    #[error("{why}")]
+    Other {
+        /// Those words.
+        why: String,
+    },
 }
 
 /// What a hub means by a status.
@@ -83,9 +147,10 @@ const fn hint(status: u16) -> &'static str {
 }
 
 /// Connects to the event target that a URL names: `ws://host:port/` is a hub over a WebSocket (feature
-/// `websocket-client`; port 80 unless given), `in-process:` a new target in this memory.
+/// `websocket-client`; port 80 unless given), `wss://host:port/` the same with TLS and the system's authorities (feature
+/// `websocket-client-tls`; port 443), `in-process:` a new target in this memory.
 ///
-/// What the target promises is told by [`capabilities`](EventTarget::capabilities). The target of a `ws:` URL is
+/// What the target promises is told by [`capabilities`](EventTarget::capabilities). The target of a `ws:` or `wss:` URL is
 /// one connection and ends with it; connecting may take 10 s. [`close`](EventTarget::close) on it drops what still
 /// waits to be sent: a program that has to leave in good order makes a `WebSocketClientEventTarget` by itself and calls
 /// its `disconnect`.
@@ -94,7 +159,7 @@ const fn hint(status: u16) -> &'static str {
 /// [`ConnectError`] names what is wrong with the URL, or why the far side cannot be reached.
 ///
 /// # Panics
-/// For a `ws:` URL: outside of a tokio runtime with its I/O and time drivers.
+/// For a `ws:` or `wss:` URL: outside of a tokio runtime with its I/O and time drivers.
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -123,12 +188,16 @@ pub async fn connect(url: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
     match scheme(url)?.as_str() {
         "in-process" => Ok(Arc::new(InProcess::new())),
         "ws" => websocket(url).await,
+        #[cfg(feature = "websocket-client-tls")]
+        "wss" => websocket(url).await,
+        #[cfg(not(feature = "websocket-client-tls"))]
         "wss" => no_such_target("wss", NO_TLS),
-        other => no_such_target(other, "there are `ws:` and `in-process:`"),
+        other => no_such_target(other, "there are `ws:`, `wss:` and `in-process:`"),
     }
 }
 
-pub(crate) const NO_TLS: &str = "TLS is not there yet: use `ws:`, if need be to a proxy that speaks TLS";
+#[cfg(not(feature = "websocket-client-tls"))]
+pub(crate) const NO_TLS: &str = "build alkpubsub with its feature `websocket-client-tls`";
 
 /// What stands before the first `:`, in lower case.
 pub(crate) fn scheme(url: &str) -> Result<String, ConnectError> {

@@ -67,7 +67,8 @@
 //! | feature | default | brings |
 //! | --- | --- | --- |
 //! | `derive` | yes | `#[derive(Event)]` |
-//! | `websocket-client` | | `WebSocketClientEventTarget`; tokio, tokio-tungstenite |
+//! | `websocket-client` | | `WebSocketClientEventTarget` and `Spoke`; tokio, tokio-tungstenite, backon |
+//! | `websocket-client-tls` | | `wss:` for it; rustls with ring, the system's authorities |
 //! | `websocket-server` | | `WebSocketServerEventTarget`; tokio, tungstenite's parser |
 //! | `hyper` | | `WebSocketServerEventTarget::upgrade`, for a route of a hyper or axum application; hyper's upgrades |
 //! | `conformance` | | the laws, for targets of your own; not covered by semver |
@@ -95,6 +96,7 @@ mod pubsub;
 mod queue;
 mod stats;
 mod subscription;
+mod sync;
 mod topic;
 mod waiters;
 
@@ -103,9 +105,13 @@ pub use crate::adapter::link::{
     BackoffOptions, DisconnectError, Interruption, LinkSocket, SocketInput, SocketMessage, Spoke,
     SpokeOptions, SpokeState, States,
 };
+#[cfg(feature = "websocket-client-tls")]
+pub use crate::adapter::websocket::client::TlsRoots;
 #[cfg(feature = "websocket-client")]
-pub use crate::adapter::websocket::client::{ClientOptions, WebSocketClientEventTarget};
-pub use crate::connect::{ConnectError, connect};
+pub use crate::adapter::websocket::client::{
+    BadHeader, ClientOptions, HandshakeOptions, RequestHeader, WebSocketClientEventTarget,
+};
+pub use crate::connect::{ConnectError, TlsProblem, connect};
 pub use crate::envelope::{DecodeError, EncodeError, EnvelopeError, EventEnvelope};
 pub use crate::event::{Event, IntoEvent};
 pub use crate::event_target::{
@@ -113,6 +119,7 @@ pub use crate::event_target::{
     Listener, ListenerId, Notice, Order, Readiness, TargetError, on_notice,
 };
 pub use crate::in_process::InProcess;
+pub use crate::protocol::RefusalCounts;
 pub use crate::protocol::check::{Member, MessageLimits, Refusal};
 pub use crate::protocol::control::{Action, DenyReason, GapReason};
 pub use crate::pubsub::{PubSub, SubscribeError};

@@ -2,12 +2,13 @@
 
 use crate::envelope::EventEnvelope;
 use crate::event_target::{CloseReason, ListenError, Listener, ListenerId, Notice, TargetError};
+use crate::sync::{AtomicBool, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::topic;
 use hashbrown::HashMap;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError};
 
 /// The listeners of one target.
 ///
@@ -78,7 +79,7 @@ impl Listeners {
         }
         // What the listener owns may lock again when it is dropped.
         drop(table);
-        drop(removed);
+        self.let_go_one(&name, removed);
         Some(name)
     }
 
@@ -107,9 +108,10 @@ impl Listeners {
         let Some(list) = list else {
             return 0;
         };
-        let goes_on = || !self.ended.load(Relaxed);
+        let (called, goes_on) = (list.len(), || !self.ended.load(Relaxed));
         self.call(event.topic().as_str(), &list, goes_on, |listener| listener.event(event));
-        list.len()
+        self.let_go(event.topic().as_str(), list);
+        called
     }
 
     /// The listeners of `topic` (`None`: of all topics) as they are now.
@@ -122,7 +124,11 @@ impl Listeners {
 
     /// Tells those who listen to the notice by name, and the listeners of `topic` (`None`: of all topics).
     pub(crate) fn notify(&self, topic: Option<&str>, notice: &Notice) {
-        self.tell(&self.audience(topic), notice);
+        let audience = self.audience(topic);
+        self.tell(&audience, notice);
+        for (name, list) in audience.0 {
+            self.let_go(&name, list);
+        }
     }
 
     /// Tells an audience, and those who listen to the notice by name.
@@ -137,6 +143,7 @@ impl Listeners {
     pub(crate) fn notify_named(&self, notice: &Notice) {
         if let Some(list) = self.list(notice.name()) {
             self.call(notice.name(), &list, || true, |listener| listener.notice(notice));
+            self.let_go(notice.name(), list);
         }
     }
 
@@ -160,7 +167,10 @@ impl Listeners {
         for entry in by_name.values().flat_map(|list| list.iter()) {
             entry.removed.store(true, Relaxed);
         }
-        drop((by_name, names));
+        drop(names);
+        for (name, list) in by_name {
+            self.let_go(&name, list);
+        }
         self.write().ended = true;
         true
     }
@@ -191,10 +201,30 @@ impl Listeners {
         }
     }
 
-    /// A panic of an `error` listener is counted and goes no further.
-    #[cold]
-    fn report(&self, name: &str, panic: &(dyn Any + Send)) {
+    /// Drops what may be the last reference to listeners that were removed: what they own is the program's, and may
+    /// panic like the listener itself.
+    fn let_go(&self, name: &str, list: List) {
+        for entry in Arc::into_inner(list).into_iter().flatten() {
+            self.let_go_one(name, entry);
+        }
+    }
+
+    fn let_go_one(&self, name: &str, entry: Arc<Entry>) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(entry))) {
+            self.report(name, &*panic);
+        }
+    }
+
+    /// Counts a panic that somebody else tells of.
+    pub(crate) fn count_panic(&self) {
         self.panicked.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a panic and tells of it, as one of a listener to `name`. A panic of an `error` listener is counted and
+    /// goes no further.
+    #[cold]
+    pub(crate) fn report(&self, name: &str, panic: &(dyn Any + Send)) {
+        self.count_panic();
         if name != "error" {
             let error =
                 TargetError::ListenerPanicked { name: name.into(), message: panic_message(panic).into() };
@@ -231,6 +261,9 @@ impl std::fmt::Debug for Listeners {
         f.debug_struct("Listeners").field("count", &self.read().names.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, alkpubsub_loom))]
+mod loom_tests;
 
 #[cfg(test)]
 mod tests {

@@ -106,6 +106,13 @@ pub enum TargetError {
         /// The panic's message, where it has one.
         message: Arc<str>,
     },
+    /// A socket that was lent, or something else of the program's that one of a hub's connections holds, panicked.
+    /// That connection was closed with 1011; the others go on.
+    #[error("a connection was closed, as its socket or something else that it holds panicked: {message}")]
+    ConnectionPanicked {
+        /// The panic's message, where it has one.
+        message: Arc<str>,
+    },
     /// The far side sent something that is no envelope; nothing of it was delivered.
     #[error("the far side sent what is no envelope: {0}")]
     BadInput(crate::Refusal),

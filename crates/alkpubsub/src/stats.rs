@@ -1,5 +1,7 @@
 //! The counters of a target.
 
+use crate::protocol::RefusalCounts;
+
 /// What a target has counted since it was made. What does not apply to a target stays 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,12 +18,19 @@ pub struct Stats {
     pub sent: u64,
     /// Messages from the far side that were refused as bad input.
     pub bad_input: u64,
-    /// Listeners that panicked.
+    /// The same by reason.
+    pub refusals: RefusalCounts,
+    /// Connections that this side closed for what they sent: frames that break the rules, messages over the limit,
+    /// too much bad input (close codes 1002, 1007, 1009).
+    pub violations: u64,
+    /// Listeners and hooks that panicked, and sockets that were lent.
     pub panicked: u64,
     /// Events of ours that never left: the connection closed first.
     pub dropped: u64,
     /// Connections that were closed because too much waited for them.
     pub too_slow: u64,
+    /// Connections that were closed because too much was begun by all and not ended; these had begun the most.
+    pub unfinished: u64,
     /// Subscriptions and publications that were denied.
     pub denied: u64,
     /// Listeners there are now.
@@ -36,4 +45,6 @@ pub struct Stats {
     pub queued_messages: u64,
     /// Bytes that wait in outbound queues now.
     pub queued_bytes: u64,
+    /// Bytes of memory that unfinished messages from the far side take now.
+    pub incoming_bytes: u64,
 }

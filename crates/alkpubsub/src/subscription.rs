@@ -5,12 +5,13 @@ use crate::event::Event;
 use crate::event_target::{CloseReason, EventTarget, Listener, ListenerId, Notice, Readiness};
 use crate::protocol::control::{Action, DenyReason, GapReason};
 use crate::queue::{Queue, QueueLimits, Queued};
+use crate::sync::{Mutex, MutexGuard};
 use crate::topic::Topic;
 use futures_core::Stream;
 use std::fmt;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// One item of a [`Subscription`]. Losses are items, in the place of the loss, so that a `while let` over events
@@ -394,5 +395,52 @@ impl<T> Stream for Events<T> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         self.get_mut().poll_event(context)
+    }
+}
+
+#[cfg(all(test, alkpubsub_loom))]
+mod loom_tests {
+    use super::*;
+    use crate::InProcess;
+    use loom::future::block_on;
+    use loom::thread;
+
+    fn target_and_subscription() -> (Arc<InProcess>, Subscription<EventEnvelope>) {
+        let target = Arc::new(InProcess::new());
+        let topic = Topic::new("a", "b").unwrap();
+        let subscription = Subscription::new(target.clone(), topic, QueueLimits::DEFAULT, Item::Event);
+        (target, subscription.unwrap())
+    }
+
+    fn publish(target: &InProcess) {
+        target.dispatch_event(EventEnvelope::without_payload("a", "b").unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_begins_to_wait_is_woken_by_the_event_that_comes() {
+        loom::model(|| {
+            let (target, mut subscription) = target_and_subscription();
+            let publisher = thread::spawn(move || (0..2).for_each(|_| publish(&target)));
+            // Where a wake-up was lost, all threads wait, and loom says so.
+            for _ in 0..2 {
+                assert!(matches!(block_on(subscription.next()), Some(Item::Event(_))));
+            }
+            publisher.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_reader_is_woken_by_the_end_and_reads_what_came_before() {
+        loom::model(|| {
+            let (target, mut subscription) = target_and_subscription();
+            let closer = thread::spawn(move || {
+                publish(&target);
+                target.close();
+            });
+            assert!(matches!(block_on(subscription.next()), Some(Item::Event(_))));
+            assert!(block_on(subscription.next()).is_none());
+            assert_eq!(subscription.end(), Some(End::Closed(CloseReason::Closed)));
+            closer.join().unwrap();
+        });
     }
 }

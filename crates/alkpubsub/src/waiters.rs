@@ -1,6 +1,7 @@
 //! Tasks that wait for something to change.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexGuard};
+use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 
 /// Wakes all that wait. A waiter looks, registers, looks again: [`until`](Self::until) does so.
@@ -83,6 +84,33 @@ impl Drop for Place<'_> {
             drop(table);
             drop(own);
         }
+    }
+}
+
+#[cfg(all(test, alkpubsub_loom))]
+mod loom_tests {
+    use super::*;
+    use loom::future::block_on;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    #[test]
+    fn what_changes_while_somebody_begins_to_wait_is_seen() {
+        loom::model(|| {
+            let shared = Arc::new((Waiters::default(), Mutex::new(0)));
+            let threads = [(); 2].map(|()| {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    *shared.1.lock().unwrap() += 1;
+                    shared.0.wake_all();
+                })
+            });
+            // Where a wake-up was lost, all threads wait, and loom says so.
+            let (waiters, changes) = &*shared;
+            block_on(waiters.until(|| (*changes.lock().unwrap() == 2).then_some(())));
+            _ = threads.map(|thread| thread.join().unwrap());
+            assert_eq!(waiters.lock().wakers.len(), 0);
+        });
     }
 }
 

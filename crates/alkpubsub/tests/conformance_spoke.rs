@@ -6,7 +6,7 @@ mod support;
 use alkpubsub::conformance::{self, FarSide, Fault, Fixture, Offers, Peers, RawMessage, Wire};
 use alkpubsub::websocket_server::ServerOptions;
 use alkpubsub::{
-    BoxFuture, Capabilities, Carries, EventTarget, Lifetime, Order, Spoke, SpokeOptions,
+    BoxFuture, Capabilities, Carries, EventTarget, HandshakeOptions, Lifetime, Order, Spoke, SpokeOptions,
     WebSocketServerEventTarget,
 };
 use std::sync::{Arc, Mutex};
@@ -70,7 +70,10 @@ async fn scripted() -> Made {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("ws://{}/", listener.local_addr()?);
     let hub = RawHub::serve(listener);
-    let spoke: Arc<dyn EventTarget> = Arc::new(Spoke::connect_with(&url, options()).await?);
+    let spoke: Arc<dyn EventTarget> =
+        Arc::new(Spoke::connect_with(&url, HandshakeOptions::DEFAULT, options()).await?);
+    // The spoke has its answer before the hub has put its end away.
+    hub.now.subscribe().wait_for(Option::is_some).await?;
     let wire = hub.wire.clone();
     Ok(Peers::new(wire.target(), vec![spoke.clone()]).with_wire(wire, Some(spoke)).with_fault(hub))
 }
@@ -78,7 +81,7 @@ async fn scripted() -> Made {
 /// A hub of one spoke at a time, on one wire.
 struct RawHub {
     wire: Arc<Wire>,
-    now: Arc<Mutex<Option<Arc<RawPeer>>>>,
+    now: watch::Sender<Option<Arc<RawPeer>>>,
     open: watch::Sender<bool>,
     _serving: JoinSet<()>,
 }
@@ -94,7 +97,7 @@ impl RawHub {
                 }
             })
         };
-        let now: Arc<Mutex<Option<Arc<RawPeer>>>> = Arc::default();
+        let now = watch::Sender::new(None);
         let (open, opened) = watch::channel(true);
         let mut serving = JoinSet::new();
         let (at, on) = (now.clone(), wire.clone());
@@ -107,16 +110,15 @@ impl RawHub {
                 let Ok(socket) = tokio_tungstenite::accept_async(stream).await else { continue };
                 let (sender, sending) = mpsc::unbounded_channel();
                 *to_send.lock().unwrap() = Some(sender);
-                // Held until it is there: a law that hears of the connection may cut it at once.
-                let mut at = at.lock().unwrap();
-                *at = Some(RawPeer::on(on.clone(), sending, socket));
+                // Under its lock: a law that hears of the connection may cut it at once.
+                at.send_modify(|at| *at = Some(RawPeer::on(on.clone(), sending, socket)));
             }
         });
         Arc::new(Self { wire, now, open, _serving: serving })
     }
 
     fn now(&self) -> Arc<RawPeer> {
-        self.now.lock().unwrap().clone().expect("a connection")
+        self.now.borrow().clone().expect("a connection")
     }
 }
 
@@ -172,7 +174,7 @@ async fn cuttable() -> Made {
     let line = Line::lay(before, address.to_string());
     let mut spokes: Vec<Arc<dyn EventTarget>> = Vec::new();
     for url in &urls {
-        spokes.push(Arc::new(Spoke::connect_with(url, options()).await?));
+        spokes.push(Arc::new(Spoke::connect_with(url, HandshakeOptions::DEFAULT, options()).await?));
     }
     Ok(Peers::new(hub.clone(), spokes).with_fault(line).keeping(hub))
 }

@@ -139,6 +139,7 @@ fn every_message_of_the_page_is_read_as_what_it_is_called() {
         assert_eq!(control.is_some(), parts.event_type.starts_with("__"), "{line}");
         seen.insert(parts.event_type.into_owned());
     }
-    let all = ["__denied", "__gap", "__ping", "__pong", "__subscribe", "__subscribed", "__unsubscribe"];
+    let all =
+        ["__close", "__denied", "__gap", "__ping", "__pong", "__subscribe", "__subscribed", "__unsubscribe"];
     assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), [&all[..], &["call.responded"]].concat());
 }

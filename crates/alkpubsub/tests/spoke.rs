@@ -157,7 +157,7 @@ async fn until(spoke: &Spoke, wanted: impl Fn(&SpokeState) -> bool) -> SpokeStat
 }
 
 async fn until_waiting(spoke: &Spoke) -> SpokeState {
-    until(&spoke, |state| matches!(state, SpokeState::Waiting { .. })).await
+    until(spoke, |state| matches!(state, SpokeState::Waiting { .. })).await
 }
 
 #[tokio::test(start_paused = true)]

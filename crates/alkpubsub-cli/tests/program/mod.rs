@@ -36,8 +36,24 @@ pub(crate) struct Ended {
 
 impl Program {
     pub(crate) fn start<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_alkpubsub"))
+        Self::start_in(args, &[])
+    }
+
+    /// With these variables in its environment.
+    pub(crate) fn start_in<A: AsRef<std::ffi::OsStr>>(
+        args: impl IntoIterator<Item = A>,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_alkpubsub"));
+        // Whoever runs the tests may have them.
+        for variable in
+            ["RUST_LOG", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+        {
+            command.env_remove(variable);
+        }
+        let mut child = command
             .args(args)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -52,7 +68,12 @@ impl Program {
 
     /// A hub on a port of its own, and its URL.
     pub(crate) async fn hub(options: &[&str]) -> (Self, String) {
-        let mut hub = Self::start(["hub", "--listen", "127.0.0.1:0"].iter().chain(options));
+        Self::hub_in(options, &[]).await
+    }
+
+    pub(crate) async fn hub_in(options: &[&str], variables: &[(&str, &str)]) -> (Self, String) {
+        let words = ["hub", "--listen", "127.0.0.1:0"].iter().chain(options);
+        let mut hub = Self::start_in(words, variables);
         let line = hub.line().await;
         let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
         (hub, url.to_owned())
@@ -128,6 +149,41 @@ impl Ended {
     }
 }
 
+/// Asks by HTTP; gives the head and the body of the answer.
+pub(crate) async fn http(url: &str, request: &str) -> (String, String) {
+    let address = url.strip_prefix("ws://").unwrap().trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    in_time(stream.read_to_string(&mut answer)).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+/// A file that goes with this value.
+pub(crate) struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    pub(crate) fn with(content: &str) -> Self {
+        use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("alkpubsub-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, content).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 pub(crate) struct Listener(TcpListener);
 
 impl Listener {
@@ -144,12 +200,20 @@ impl Listener {
 
     /// Answers whatever comes with these bytes.
     pub(crate) async fn answer(&self, bytes: &[u8]) {
+        self.refuse(bytes).await;
+    }
+
+    /// Answers the request that comes with these bytes, and gives it.
+    pub(crate) async fn refuse(&self, bytes: &[u8]) -> String {
         let (mut stream, _) = in_time(self.0.accept()).await.unwrap();
-        let mut request = [0; 4096];
-        assert!(stream.read(&mut request).await.unwrap() > 0);
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+        }
         stream.write_all(bytes).await.unwrap();
         stream.shutdown().await.unwrap();
-        while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {}
+        while stream.read(&mut [0; 4096]).await.is_ok_and(|bytes| bytes > 0) {}
+        String::from_utf8(request).unwrap()
     }
 }
 
@@ -219,7 +283,8 @@ impl Peer {
     /// Waits for a `__ping` and answers it.
     pub(crate) async fn pong(&mut self) {
         let ping = self.text().await;
-        assert_eq!(ping, r#"{"type":"__ping","id":"","payload":{"n":1}}"#);
-        self.send(r#"{"type":"__pong","id":"","payload":{"echo":{"n":1},"protocol":1,"features":[]}}"#).await;
+        let echo = ping.strip_prefix(r#"{"type":"__ping","id":"","payload":"#).expect(&ping);
+        let pong = format!(r#"{{"echo":{},"protocol":1,"features":[]}}"#, &echo[..echo.len() - 1]);
+        self.send(&format!(r#"{{"type":"__pong","id":"","payload":{pong}}}"#)).await;
     }
 }

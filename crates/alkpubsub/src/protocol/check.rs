@@ -181,25 +181,48 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The names of all reasons, in the order in which [`RefusalCounts`](super::RefusalCounts) tells them.
+    pub const NAMES: [&'static str; 14] = [
+        "too_large",
+        "too_deep",
+        "not_utf8",
+        "byte_order_mark",
+        "not_json",
+        "trailing_bytes",
+        "not_an_object",
+        "missing_member",
+        "not_a_string",
+        "repeated_member",
+        "lone_surrogate",
+        "empty_type",
+        "reserved_member",
+        "bad_control",
+    ];
+
+    /// Where its name stands in [`NAMES`](Self::NAMES).
+    pub(super) const fn index(&self) -> usize {
+        match self {
+            Self::TooLarge { .. } => 0,
+            Self::TooDeep { .. } => 1,
+            Self::NotUtf8 { .. } => 2,
+            Self::ByteOrderMark => 3,
+            Self::NotJson { .. } => 4,
+            Self::TrailingBytes { .. } => 5,
+            Self::NotAnObject => 6,
+            Self::Missing(_) => 7,
+            Self::NotAString(_) => 8,
+            Self::Repeated(_) => 9,
+            Self::LoneSurrogate(_) => 10,
+            Self::EmptyType => 11,
+            Self::ReservedMember => 12,
+            Self::BadControl => 13,
+        }
+    }
+
     /// A short name for counters and logs, the same for every message refused for this reason.
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        match self {
-            Self::TooLarge { .. } => "too_large",
-            Self::TooDeep { .. } => "too_deep",
-            Self::NotUtf8 { .. } => "not_utf8",
-            Self::ByteOrderMark => "byte_order_mark",
-            Self::NotJson { .. } => "not_json",
-            Self::TrailingBytes { .. } => "trailing_bytes",
-            Self::NotAnObject => "not_an_object",
-            Self::Missing(_) => "missing_member",
-            Self::NotAString(_) => "not_a_string",
-            Self::Repeated(_) => "repeated_member",
-            Self::LoneSurrogate(_) => "lone_surrogate",
-            Self::EmptyType => "empty_type",
-            Self::ReservedMember => "reserved_member",
-            Self::BadControl => "bad_control",
-        }
+        Self::NAMES[self.index()]
     }
 }
 

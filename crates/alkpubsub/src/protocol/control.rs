@@ -137,6 +137,13 @@ pub enum Control<'t> {
     Ping(&'t str),
     /// Hub to spoke: the answer. Holds the text of the whole payload.
     Pong(&'t str),
+    /// Either end of a byte stream, as its last frame: what a Close frame is to a WebSocket, where this is ignored.
+    Close {
+        /// Why, as a close code.
+        code: u16,
+        /// The same in words; often empty.
+        reason: Cow<'t, str>,
+    },
     /// A control type that this version does not know; to be ignored.
     Unknown,
 }
@@ -161,6 +168,10 @@ pub fn read<'t>(parts: &Parts<'t>) -> Result<Option<Control<'t>>, Refusal> {
         "gap" => {
             let Gap { topic, missed, reason } = body(payload)?;
             Control::Gap { topic, missed, reason }
+        }
+        "close" => {
+            let Close { code, reason } = body(payload)?;
+            Control::Close { code, reason }
         }
         "ping" if payload.starts_with('{') => Control::Ping(payload),
         "pong" if payload.starts_with('{') => Control::Pong(payload),
@@ -193,6 +204,13 @@ struct Gap<'t> {
     missed: Option<u64>,
     #[serde(default)]
     reason: GapReason,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Close<'t> {
+    code: u16,
+    #[serde(borrow, default)]
+    reason: Cow<'t, str>,
 }
 
 fn body<'t, T: Deserialize<'t>>(payload: &'t str) -> Result<T, Refusal> {
@@ -253,6 +271,12 @@ pub(crate) fn pong(echo: &str) -> String {
     envelope("pong", &format!(r#"{{"echo":{echo},"protocol":{PROTOCOL_VERSION},"features":[]}}"#))
 }
 
+/// The text of `__close`, for whoever writes the target of a byte stream.
+#[must_use]
+pub fn close(code: u16, reason: &str) -> String {
+    envelope("close", &to_json(&Close { code, reason: reason.into() }))
+}
+
 /// The number of the ping that a pong's payload answers, where it is one of ours.
 pub(crate) fn pong_number(payload: &str) -> Option<u64> {
     #[derive(Deserialize)]
@@ -270,6 +294,7 @@ pub(crate) fn pong_number(payload: &str) -> Option<u64> {
 mod tests {
     use super::super::check::{MessageLimits, parts};
     use super::*;
+    use proptest::prelude::*;
 
     fn verdict(text: &str) -> Result<Option<Control<'_>>, Refusal> {
         read(&parts(text.as_bytes(), &MessageLimits::DEFAULT).unwrap())
@@ -304,6 +329,7 @@ mod tests {
                 r#"{"type":"__gap","id":"","payload":{"topic":"message.sent:conv-123","missed":3,"reason":"too_large"}}"#,
             ),
             (ping(7), r#"{"type":"__ping","id":"","payload":{"n":7}}"#),
+            (close(1013, ""), r#"{"type":"__close","id":"","payload":{"code":1013,"reason":""}}"#),
             (
                 pong(r#"{ "any": [1] }"#),
                 r#"{"type":"__pong","id":"","payload":{"echo":{ "any": [1] },"protocol":1,"features":[]}}"#,
@@ -329,9 +355,59 @@ mod tests {
             verdict(&gap(None, Some(2), reason)),
             Ok(Some(Control::Gap { topic: None, missed: Some(2), reason }))
         );
+        assert_eq!(verdict(&close(1009, odd)), Ok(Some(Control::Close { code: 1009, reason: odd.into() })));
         assert_eq!(pong_number(r#"{"echo":{"n":7},"protocol":1,"features":[]}"#), Some(7));
         assert_eq!(pong_number(r#"{"echo":{},"protocol":1}"#), None);
     }
+
+    proptest! {
+        #[test]
+        fn any_text_and_number_comes_through(
+            text: String,
+            reason: String,
+            code: u16,
+            missed: Option<u64>,
+            number: u64,
+            of_all: bool,
+        ) {
+            let topic = || Cow::Borrowed(&*text);
+            for (written, expected) in [
+                (subscribe(&text), Control::Subscribe(topic())),
+                (unsubscribe(&text), Control::Unsubscribe(topic())),
+                (subscribed(&text), Control::Subscribed(topic())),
+                (close(code, &reason), Control::Close { code, reason: Cow::Borrowed(&*reason) }),
+            ] {
+                prop_assert_eq!(verdict(&written), Ok(Some(expected)));
+            }
+            for action in [Action::Subscribe, Action::Publish] {
+                for reason in DENY_REASONS {
+                    let written = denied(&text, action, reason);
+                    let expected = Control::Denied { topic: topic(), action, reason };
+                    prop_assert_eq!(verdict(&written), Ok(Some(expected)));
+                }
+            }
+            for reason in [GapReason::Slow, GapReason::Broker, GapReason::TooLarge] {
+                let topic = (!of_all).then(topic);
+                let written = gap(topic.as_deref(), missed, reason);
+                prop_assert_eq!(verdict(&written), Ok(Some(Control::Gap { topic, missed, reason })));
+            }
+            let ping = ping(number);
+            let Ok(Some(Control::Ping(echo))) = verdict(&ping) else { panic!("{ping}") };
+            let pong = pong(echo);
+            let Ok(Some(Control::Pong(payload))) = verdict(&pong) else { panic!("{pong}") };
+            prop_assert_eq!(pong_number(payload), Some(number));
+        }
+    }
+
+    const DENY_REASONS: [DenyReason; 7] = [
+        DenyReason::NotAllowed,
+        DenyReason::Reserved,
+        DenyReason::BadTopic,
+        DenyReason::TopicTooLong,
+        DenyReason::TooManySubscriptions,
+        DenyReason::Broker,
+        DenyReason::Draining,
+    ];
 
     #[test]
     fn unknown_words_are_read_as_the_contract_says() {
@@ -351,6 +427,8 @@ mod tests {
             r#"{"type":"__subscribe","id":"","payload":"a:b"}"#,
             r#"{"type":"__subscribe","id":"","payload":["a:b"]}"#,
             r#"{"type":"__ping","id":"","payload":1}"#,
+            r#"{"type":"__close","id":"","payload":{"reason":"no code"}}"#,
+            r#"{"type":"__close","id":"","payload":{"code":65536}}"#,
         ] {
             assert_eq!(verdict(text), Err(Refusal::BadControl), "{text}");
         }

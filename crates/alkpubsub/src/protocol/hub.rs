@@ -7,6 +7,7 @@
 use super::check::{MessageLimits, Parts, Refusal};
 use super::control::{self, Action, Control, DenyReason, GapReason};
 use super::outbound::{Message, Outbound};
+use super::refusal_counts::RefusalCounts;
 use super::table::{Member, Table};
 use super::tolerance::Tolerance;
 use crate::stats::Stats;
@@ -56,6 +57,10 @@ pub struct HubLimits {
     pub max_outbound_messages: usize,
     /// Bytes that may wait for all links together; beyond, the link with most waiting is closed with 1013.
     pub max_outbound_total: usize,
+    /// Bytes of memory that unfinished messages of all links together may take; beyond, the link whose take most is
+    /// closed with 1013. Each link's are bounded by `message.max_message`, twice at the most. The requests of those
+    /// that shake hands may take as much again; beyond, a newcomer is refused (503).
+    pub max_incoming_total: usize,
     /// How long a link may be silent before it is pinged.
     pub ping_interval: Duration,
     /// How long it may take to answer; beyond, its connection is given up.
@@ -64,7 +69,8 @@ pub struct HubLimits {
 
 impl HubLimits {
     /// The hub program's defaults: 64 KiB a message, 64 deep, topics of 255 bytes, 128 of them a link, 65,536
-    /// links, 1 MiB and 16,384 messages outbound a link and 256 MiB in all, a ping after 25 s with 8 s to answer.
+    /// links, 1 MiB and 16,384 messages outbound a link and 256 MiB in all, 256 MiB of unfinished messages, a ping
+    /// after 25 s with 8 s to answer.
     pub const DEFAULT: Self = Self {
         message: MessageLimits::DEFAULT,
         max_topic: 255,
@@ -73,6 +79,7 @@ impl HubLimits {
         max_outbound: 1 << 20,
         max_outbound_messages: 16_384,
         max_outbound_total: 256 << 20,
+        max_incoming_total: 256 << 20,
         ping_interval: Duration::from_secs(25),
         ping_timeout: Duration::from_secs(8),
     };
@@ -119,6 +126,8 @@ pub struct Hub<M> {
     serial: u32,
     table: Table,
     queued: Queued,
+    /// What the unfinished messages of all links take.
+    incoming: u64,
     /// Slots of links with something new to send, each once.
     dirty: Vec<usize>,
     /// Whether more waits for some link than its bound allows.
@@ -128,8 +137,9 @@ pub struct Hub<M> {
 
 #[derive(Debug, Default)]
 struct Queued {
-    bytes: usize,
-    messages: usize,
+    // Where a usize has 32 bits, the links of a hub can have more waiting than it counts.
+    bytes: u64,
+    messages: u64,
 }
 
 #[derive(Debug, Default)]
@@ -137,7 +147,7 @@ struct Counters {
     connections: u64,
     received: u64,
     sent: u64,
-    bad_input: u64,
+    refusals: RefusalCounts,
     denied: u64,
     dropped: u64,
 }
@@ -154,6 +164,8 @@ struct Link<M> {
     heard: Duration,
     identity: Option<Arc<str>>,
     tolerance: Tolerance,
+    /// What its unfinished message takes.
+    incoming: usize,
     outbound: Outbound<M>,
 }
 
@@ -197,6 +209,7 @@ impl<M: Message> Hub<M> {
             serial: 0,
             table: Table::default(),
             queued: Queued::default(),
+            incoming: 0,
             dirty: Vec::new(),
             overfull: false,
             counters: Counters::default(),
@@ -220,6 +233,7 @@ impl<M: Message> Hub<M> {
             heard: now,
             identity,
             tolerance: Tolerance::default(),
+            incoming: 0,
             outbound: Outbound::default(),
         });
         Some(LinkId::new(slot, self.serial))
@@ -232,8 +246,9 @@ impl<M: Message> Hub<M> {
         }
         self.table.leave_all(id.slot());
         let link = self.links.remove(id.slot());
-        self.queued.bytes -= link.outbound.bytes();
-        self.queued.messages -= link.outbound.len();
+        self.queued.bytes -= link.outbound.bytes() as u64;
+        self.queued.messages -= link.outbound.len() as u64;
+        self.incoming -= link.incoming as u64;
         let events = events_in(&link.outbound);
         self.counters.dropped += events;
         events
@@ -247,8 +262,8 @@ impl<M: Message> Hub<M> {
         };
         if drop_rest {
             let rest = std::mem::take(&mut link.outbound);
-            self.queued.bytes -= rest.bytes();
-            self.queued.messages -= rest.len();
+            self.queued.bytes -= rest.bytes() as u64;
+            self.queued.messages -= rest.len() as u64;
             self.counters.dropped += events_in(&rest);
         }
         if let Some(last) = last {
@@ -393,8 +408,8 @@ impl<M: Message> Hub<M> {
                 (count, message.weight())
             }
         };
-        self.queued.bytes += receivers * weight;
-        self.queued.messages += receivers;
+        self.queued.bytes += receivers as u64 * weight as u64;
+        self.queued.messages += receivers as u64;
         self.counters.sent += receivers as u64;
         receivers
     }
@@ -428,7 +443,7 @@ impl<M: Message> Hub<M> {
         let slot = id.slot();
         let open = |link: &&mut Link<M>| link.serial == id.serial() && !link.finished;
         if let Some(link) = self.links.get_mut(slot).filter(open) {
-            self.queued.bytes += message.weight();
+            self.queued.bytes += message.weight() as u64;
             self.queued.messages += 1;
             self.overfull |= queue(link, slot, &message, &mut self.dirty, &self.limits);
         }
@@ -460,7 +475,7 @@ impl<M: Message> Hub<M> {
     /// Whether, since this was asked last, more than the bound was queued for a link, or for all. It counts only
     /// after a write was tried: the adapter should write now, not at the end of its round.
     pub fn take_overfull(&mut self) -> bool {
-        std::mem::take(&mut self.overfull) || self.queued.bytes > self.limits.max_outbound_total
+        std::mem::take(&mut self.overfull) || self.queued.bytes > self.limits.max_outbound_total as u64
     }
 
     /// Whether a link has something new to send.
@@ -477,7 +492,7 @@ impl<M: Message> Hub<M> {
     /// Takes the oldest message that waits for a link.
     pub fn pop(&mut self, id: LinkId) -> Option<M> {
         let message = self.link_mut(id)?.outbound.pop()?;
-        self.queued.bytes -= message.weight();
+        self.queued.bytes -= message.weight() as u64;
         self.queued.messages -= 1;
         Some(message)
     }
@@ -491,8 +506,8 @@ impl<M: Message> Hub<M> {
         let (bytes_before, messages_before) = (link.outbound.bytes(), link.outbound.len());
         let begun = link.outbound.advance(bytes);
         let (bytes_left, messages_left) = (link.outbound.bytes(), link.outbound.len());
-        self.queued.bytes -= bytes_before - bytes_left;
-        self.queued.messages -= messages_before - messages_left;
+        self.queued.bytes -= (bytes_before - bytes_left) as u64;
+        self.queued.messages -= (messages_before - messages_left) as u64;
         begun
     }
 
@@ -510,16 +525,35 @@ impl<M: Message> Hub<M> {
     /// After writes were tried: the link with most waiting, if too much waits for all together.
     #[must_use]
     pub fn slowest_over_total(&self) -> Option<LinkId> {
-        if self.queued.bytes <= self.limits.max_outbound_total {
+        if self.queued.bytes <= self.limits.max_outbound_total as u64 {
             return None;
         }
         let (slot, link) = self.links.iter().max_by_key(|(_, link)| link.outbound.bytes())?;
         Some(LinkId::new(slot, link.serial))
     }
 
+    /// How much memory a link's unfinished message takes, after each read that changed it.
+    pub fn holds(&mut self, id: LinkId, bytes: usize) {
+        if let Some(link) = self.link_mut(id) {
+            let before = std::mem::replace(&mut link.incoming, bytes);
+            self.incoming = self.incoming - before as u64 + bytes as u64;
+        }
+    }
+
+    /// The link whose unfinished message takes most, if those of all links together take too much. It is to be
+    /// closed with 1013, and what it holds to be let go: then [`holds`](Self::holds) `0`.
+    #[must_use]
+    pub fn fullest_over_total(&self) -> Option<LinkId> {
+        if self.incoming <= self.limits.max_incoming_total as u64 {
+            return None;
+        }
+        let (slot, link) = self.links.iter().max_by_key(|(_, link)| link.incoming)?;
+        Some(LinkId::new(slot, link.serial))
+    }
+
     /// Counts a message that was refused; `true` if the link sent one too many (close code 1007).
-    pub fn refused(&mut self, id: LinkId, now: Duration) -> bool {
-        self.counters.bad_input += 1;
+    pub fn refused(&mut self, id: LinkId, refusal: &Refusal, now: Duration) -> bool {
+        self.counters.refusals.add(refusal);
         self.link_mut(id).is_some_and(|link| link.tolerance.exhausted(now))
     }
 
@@ -554,18 +588,27 @@ impl<M: Message> Hub<M> {
         }
     }
 
+    /// What was refused, by reason.
+    #[must_use]
+    pub fn refusals(&self) -> &RefusalCounts {
+        &self.counters.refusals
+    }
+
     /// Adds the hub's counters.
     pub fn count(&self, stats: &mut Stats) {
         stats.connections += self.counters.connections;
         stats.received += self.counters.received;
         stats.sent += self.counters.sent;
-        stats.bad_input += self.counters.bad_input;
+        stats.bad_input += self.counters.refusals.total();
+        stats.refusals = self.counters.refusals;
         stats.denied += self.counters.denied;
         stats.dropped += self.counters.dropped;
         stats.topics += self.table.len() as u64;
+        stats.connections += self.counters.connections;
         stats.links += self.links.len() as u64;
-        stats.queued_messages += self.queued.messages as u64;
-        stats.queued_bytes += self.queued.bytes as u64;
+        stats.queued_messages += self.queued.messages;
+        stats.queued_bytes += self.queued.bytes;
+        stats.incoming_bytes += self.incoming;
     }
 
     fn link(&self, id: LinkId) -> Option<&Link<M>> {

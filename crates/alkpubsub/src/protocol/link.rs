@@ -300,7 +300,10 @@ impl<M: Message> Link<M> {
     fn ask(&mut self, topic: &str, now: Duration) -> Result<(), ControlOverflow> {
         if let Some(wanted) = self.topics.get_mut(topic) {
             wanted.asked = true;
-            if self.answering != Answering::No {
+            if self.answering == Answering::No {
+                // Nothing will say so, but its events come from now on.
+                wanted.settled = true;
+            } else {
                 wanted.owed += 1;
             }
         }

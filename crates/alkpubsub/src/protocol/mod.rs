@@ -6,15 +6,19 @@
 pub mod check;
 mod close_code;
 pub mod control;
+pub mod drain;
 mod heartbeat;
 pub mod hub;
 mod json;
+pub mod length_prefix;
 pub mod link;
 mod outbound;
+mod refusal_counts;
 mod table;
 mod tolerance;
 
 pub use close_code::AfterClose;
 pub use heartbeat::HeartbeatOptions;
 pub use outbound::{Message, Outbound};
+pub use refusal_counts::RefusalCounts;
 pub use tolerance::{MAX_BAD_INPUT, WINDOW};

@@ -50,17 +50,6 @@ async fn a_peer_that_sends_more_behind_its_close_still_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_close_in_the_middle_of_a_fragmented_message_is_a_close() {
-    let hub = Hub::relaying().await;
-    let mut heard = hub.hear("a:b");
-    let mut client = hub.client().await;
-    client.send(frame(0x01, br#"{"type":"a","id":"b""#)).await;
-    client.leave().await;
-    hub.until_empty().await;
-    assert!(heard.try_recv().is_err());
-}
-
-#[tokio::test]
 async fn a_peer_that_vanishes_within_a_frame_leaves_nothing() {
     let (hub, mut record) = recorded(ServerOptions::new().relay()).await;
     for cut in [1, 2, 5, 20] {
@@ -76,21 +65,6 @@ async fn a_peer_that_vanishes_within_a_frame_leaves_nothing() {
     }
     hub.until_empty().await;
     assert_eq!(hub.stats().bad_input, 0);
-}
-
-#[tokio::test]
-async fn frames_that_come_byte_by_byte_are_whole() {
-    let hub = Hub::relaying().await;
-    let mut client = hub.client().await;
-    let bytes = [text(&subscribe("a:b")), text(&envelope("a", "b", "1")), frame(0x89, b"x")].concat();
-    for byte in bytes {
-        client.send([byte]).await;
-        tokio::task::yield_now().await;
-    }
-    client.text().await;
-    assert_eq!(client.text().await, envelope("a", "b", "1"));
-    assert_eq!(client.next().await, Heard::Pong(b"x".to_vec()));
-    client.leave().await;
 }
 
 #[tokio::test]
@@ -116,13 +90,18 @@ async fn shutdown_writes_what_waits_and_takes_events_until_the_peer_closes() {
     let event = crate::support::next("the event", &mut heard).await;
     assert_eq!(event.payload::<u32>().unwrap(), 7);
     assert!(!shutdown.is_finished(), "one is left");
-    let late = hub.dispatch_event(EventEnvelope::new("c", "d", &1).unwrap());
-    assert!(matches!(late, Err(DispatchError::Closed(_))), "nothing can come behind a close: {late:?}");
+    idle.is_closed_with(1001).await;
+    hub.until("closed to events, as nothing can come behind a close", |_| {
+        let late = hub.dispatch_event(EventEnvelope::new("c", "d", &1).unwrap());
+        matches!(late, Err(DispatchError::Closed(_)))
+    })
+    .await;
     let mut late = Raw::over(Raw::tcp(hub.address).await);
     late.send(REQUEST).await;
     assert!(late.head().await.starts_with("HTTP/1.1 503 "));
     assert!(hub.add_connection(tokio::io::duplex(64).0, None).await.is_err());
-    idle.closes_with(1001).await;
+    idle.send(close(1001)).await;
+    idle.ends().await;
     within("the shutdown", shutdown).await.unwrap();
     assert_eq!(hub.closed().await, CloseReason::Closed);
     assert_eq!(hub.stats().topics, 0);
@@ -282,7 +261,10 @@ async fn a_handshake_that_ends_while_the_hub_does_holds_nothing_up() {
     let shutdown = tokio::spawn(async move { target.shutdown(Duration::from_secs(600)).await });
     stays.is_closed_with(1001).await;
     half.send(&REQUEST[30..]).await;
-    half.ends().await;
+    let head = half.head().await;
+    assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("Retry-After: "), "{head}");
+    assert_eq!(half.rest().await, "the hub shuts down\n");
+    drop(half);
     stays.send(close(1001)).await;
     within("the shutdown", shutdown).await.unwrap();
     hub.until_empty().await;

@@ -2,7 +2,6 @@
 
 use crate::support::{Hub, REQUEST, Raw, envelope, subscribe, subscribed, text, within};
 use alkpubsub::websocket_server::{HubLimits, Origins, ServerOptions};
-use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 /// What the hub says to a request, and whether it then ends the stream.
@@ -18,24 +17,17 @@ async fn answer(hub: &Hub, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_refused_has_its_status() {
+async fn pages_of_allowed_origins_and_of_this_machine_pass() {
     let hub = Hub::start(ServerOptions::new().origins(Origins::allow(["https://example.org"]))).await;
-    let with = |line: &str| REQUEST.replace("Host: hub\r\n", &format!("Host: hub\r\n{line}\r\n"));
-    for (status, request) in [
-        ("426", "GET / HTTP/1.1\r\nHost: hub\r\n\r\n".to_owned()),
-        ("405", "POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 3\r\n\r\nabc".to_owned()),
-        ("505", "GET / HTTP/1.0\r\n\r\n".to_owned()),
-        ("400", "\u{16}\u{3}\u{1}\r\n\r\n".to_owned()),
-        ("426", REQUEST.replace("13", "8")),
-        ("400", REQUEST.replace("dGhlIHNhbXBsZSBub25jZQ==", "short")),
-        ("403", with("Origin: https://evil.example")),
-        ("403", with("Origin: null")),
-        ("101", with("Origin: https://example.org")),
-        ("101", with("Origin: http://localhost:5173")),
-        ("431", with(&format!("X: {}", "x".repeat(20_000)))),
+    for (status, origin) in [
+        ("101", "https://example.org"),
+        ("101", "http://localhost:5173"),
+        ("403", "https://example.org:444"),
+        ("403", "https://evil.example"),
     ] {
+        let request = REQUEST.replace("Host: hub\r\n", &format!("Host: hub\r\nOrigin: {origin}\r\n"));
         let head = answer(&hub, &request).await;
-        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {head}");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{origin}: {head}");
     }
     hub.until_empty().await;
 }
@@ -61,29 +53,6 @@ async fn frames_that_come_with_the_request_are_taken() {
     client.head().await;
     assert_eq!(client.text().await, subscribed("a:b"));
     assert_eq!(client.text().await, envelope("a", "b", "1"));
-}
-
-#[tokio::test]
-async fn a_request_that_comes_byte_by_byte_is_one() {
-    let hub = Hub::relaying().await;
-    let mut client = Raw::over(Raw::tcp(hub.address).await);
-    for byte in REQUEST.bytes() {
-        client.send([byte]).await;
-    }
-    assert!(client.head().await.starts_with("HTTP/1.1 101 "));
-}
-
-#[tokio::test]
-async fn a_handshake_that_does_not_come_to_an_end_is_ended() {
-    let mut options = ServerOptions::new().relay();
-    options.handshake_timeout = Duration::from_millis(200);
-    let hub = Hub::start(options).await;
-    for begun in ["", "GET / HT", &REQUEST[..REQUEST.len() - 2]] {
-        let mut client = Raw::over(Raw::tcp(hub.address).await);
-        client.send(begun).await;
-        client.ends().await;
-    }
-    hub.client().await;
 }
 
 #[tokio::test]

@@ -10,58 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// An envelope of exactly so many bytes.
-fn sized(bytes: usize) -> String {
-    let empty = envelope("a", "b", "\"\"").len();
-    envelope("a", "b", &format!("\"{}\"", "x".repeat(bytes - empty)))
-}
-
-#[tokio::test]
-async fn a_message_of_64_kib_is_taken_and_one_byte_more_ends_the_connection() {
-    let hub = Hub::relaying().await;
-    let mut subscriber = hub.subscriber(&["a:b"]).await;
-    let mut client = hub.client().await;
-    client.send_text(&sized(64 * 1024)).await;
-    assert_eq!(subscriber.text().await, sized(64 * 1024));
-    client.send_text(&sized(64 * 1024 + 1)).await;
-    client.closes_with(1009).await;
-    // The same in fragments.
-    let mut client = hub.client().await;
-    let message = sized(64 * 1024 + 1);
-    let (first, second) = message.as_bytes().split_at(40_000);
-    client.send([crate::support::frame(0x01, first), crate::support::frame(0x80, second)].concat()).await;
-    client.closes_with(1009).await;
-    assert_eq!(subscriber.flush().await, [""; 0]);
-}
-
-#[tokio::test]
-async fn a_message_far_over_the_limit_is_refused_before_it_is_read() {
-    let hub = Hub::relaying().await;
-    let mut client = hub.client().await;
-    // The client is told although it is in the middle of ten MiB.
-    let message = text(&"x".repeat(10 << 20));
-    let Raw { .. } = &client;
-    let (mut read, mut write) = tokio::io::split(client.socket);
-    let writes = tokio::spawn(async move { tokio::io::AsyncWriteExt::write_all(&mut write, &message).await });
-    let mut answer = [0; 4];
-    within("the close", tokio::io::AsyncReadExt::read_exact(&mut read, &mut answer)).await.unwrap();
-    assert_eq!((answer[0], u16::from_be_bytes([answer[2], answer[3]])), (0x88, 1009));
-    drop(within("the rest", writes).await);
-    client = hub.client().await;
-    client.flush().await;
-}
-
-#[tokio::test]
-async fn depth_64_is_taken_and_65_is_refused() {
-    let hub = Hub::relaying().await;
-    let mut client = hub.subscriber(&["a:b"]).await;
-    let nested = |depth: usize| envelope("a", "b", &format!("{}{}", "[".repeat(depth), "]".repeat(depth)));
-    client.send_text(&nested(63)).await;
-    client.send_text(&nested(64)).await;
-    assert_eq!(client.flush().await, [nested(63)]);
-    assert_eq!(hub.stats().bad_input, 1);
-}
-
 #[tokio::test]
 async fn a_topic_of_256_bytes_is_too_long_and_the_limit_can_be_moved() {
     let hub = Hub::with_limits(|limits| limits.max_topic = 10).await;

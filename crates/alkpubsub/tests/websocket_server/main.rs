@@ -5,9 +5,11 @@
 mod bad_input;
 mod churn;
 mod control;
+mod drain;
 mod ends;
 mod fan_out;
 mod handshake;
+mod hostile;
 mod limits;
 #[cfg(feature = "hyper")]
 mod mounted;

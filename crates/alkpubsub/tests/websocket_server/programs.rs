@@ -1,6 +1,6 @@
 //! What programs do with a hub: presence, admission in a hook, publishers on threads, connections that move.
 
-use crate::support::{Heard, Hub, REQUEST, Raw, Recorder, envelope, limits, next, within};
+use crate::support::{Heard, Hub, Raw, Recorder, envelope, limits, next, within};
 use alkpubsub::websocket_server::{HubHooks, ServerOptions, Spoke};
 use alkpubsub::{CloseReason, DispatchError, EventEnvelope, EventTarget, WebSocketServerEventTarget};
 use std::sync::{Arc, OnceLock, Weak};
@@ -200,59 +200,6 @@ async fn one_hub_serves_several_listeners() {
     here.closes_with(1001).await;
     there.closes_with(1001).await;
     within("serving", serving).await.unwrap().unwrap();
-}
-
-/// The process has no descriptor left: new connections wait, the old ones live, and the new ones come in when there
-/// is room. The hub is a process of its own, this very test in another part.
-#[cfg(unix)]
-#[test]
-fn out_of_descriptors_new_connections_wait_and_old_ones_live() {
-    use std::io::BufRead;
-    use std::process::{Command, Stdio};
-    const PART: &str = "ALKPUBSUB_TEST_HUB_OF_FEW_DESCRIPTORS";
-    const NAME: &str = "programs::out_of_descriptors_new_connections_wait_and_old_ones_live";
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    if std::env::var_os(PART).is_some() {
-        runtime.block_on(async {
-            let mut hub = Hub::relaying().await;
-            println!("\nlistening {}", hub.address);
-            (&mut hub.serving).await.unwrap().unwrap();
-        });
-        return;
-    }
-    let this = std::env::current_exe().unwrap();
-    let mut child = Command::new("sh")
-        .args(["-c", "ulimit -n 40; exec \"$0\" --exact \"$1\" --nocapture", this.to_str().unwrap(), NAME])
-        .env(PART, "1")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
-    let address = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("listening ")?.parse().ok());
-    let address: std::net::SocketAddr = address.expect("the hub says where it listens");
-    runtime.block_on(async {
-        let mut first = Raw::connect(address).await;
-        first.subscribe("a:b").await;
-        let mut crowd = Vec::new();
-        for _ in 0..100 {
-            let mut client = Raw::over(Raw::tcp(address).await);
-            client.send(REQUEST).await;
-            crowd.push(client);
-        }
-        for number in 0..100 {
-            first.publish("a", "b", &number.to_string()).await;
-            assert_eq!(first.text().await, envelope("a", "b", &number.to_string()));
-        }
-        // The kernel keeps those that wait; as the others leave, each has its turn.
-        for mut client in crowd {
-            assert!(client.head().await.starts_with("HTTP/1.1 101 "));
-            drop(client);
-        }
-        first.publish("a", "b", "100").await;
-        assert_eq!(first.flush().await, [envelope("a", "b", "100")]);
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[tokio::test]

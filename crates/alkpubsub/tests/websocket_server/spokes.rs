@@ -1,12 +1,18 @@
 //! One connection as a target of its own, and the program's hooks.
 
-use crate::support::{Hub, Raw, Saw, denied, envelope, hear, next, notices, recorded, subscribe, within};
+use crate::support::{
+    Hub, Raw, Saw, denied, envelope, hear, limits, next, notices, recorded, subscribe, text, within,
+};
 use alkpubsub::websocket_server::{AddConnectionError, HubHooks, ServerOptions, Spoke};
 use alkpubsub::{
     Action, CloseReason, DenyReason, DispatchError, EventEnvelope, EventTarget, Notice, PubSub, Readiness,
     TargetError,
 };
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 fn event(event_type: &str, id: &str, payload: u32) -> EventEnvelope {
     EventEnvelope::new(event_type, id, &payload).unwrap()
@@ -152,14 +158,18 @@ async fn a_listener_added_in_the_hook_hears_the_first_event() {
     assert_eq!(next("the event", &mut events).await, 7);
 }
 
+/// Panics in every hook, for whoever has that identity.
 struct Panicking;
 
 impl HubHooks for Panicking {
-    fn connected(&self, _: &Arc<Spoke>) {
-        panic!("connected");
+    fn connected(&self, spoke: &Arc<Spoke>) {
+        assert_ne!(spoke.identity(), Some("connected"), "connected");
     }
     fn disconnected(&self, _: &Arc<Spoke>, _: &CloseReason) {
         panic!("disconnected");
+    }
+    fn backpressure(&self, _: &Arc<Spoke>, _: usize) {
+        panic!("backpressure");
     }
     fn authorise(&self, _: &Arc<Spoke>, _: Action, event_type: &str, _: &str) -> Result<(), DenyReason> {
         assert_ne!(event_type, "forbidden", "authorise");
@@ -168,27 +178,178 @@ impl HubHooks for Panicking {
 }
 
 #[tokio::test]
-async fn a_hook_that_panics_is_reported_and_ends_nothing() {
-    let hub = Hub::start(ServerOptions::new().relay().hooks(Panicking)).await;
+async fn a_hook_that_panics_is_counted_and_reported_once_and_says_no() {
+    let limits = limits(|limits| limits.max_outbound = 1000);
+    let hub = Hub::start(ServerOptions::new().relay().hooks(Panicking).limits(limits)).await;
     let mut errors = hub.notices("error");
-    let mut client = hub.subscriber(&["a:b"]).await;
-    client.send_text(&subscribe("forbidden:1")).await;
-    assert_eq!(client.text().await, denied("forbidden:1", "subscribe", "not_allowed"));
-    client.publish("forbidden", "1", "1").await;
-    assert_eq!(client.text().await, denied("forbidden:1", "publish", "not_allowed"));
-    client.publish("a", "b", "1").await;
-    assert_eq!(client.flush().await, [envelope("a", "b", "1")]);
-    client.leave().await;
-    hub.until_empty().await;
-    for hook in ["connected", "authorise", "authorise", "disconnected"] {
+    let mut reported = async |hook: &str, so_far| {
         let Notice::Error(TargetError::ListenerPanicked { name, message }) =
             next("the report", &mut errors).await
         else {
             panic!()
         };
         assert!(&*name == "hook" && message.contains(hook), "{name}: {message}");
+        assert!(errors.try_recv().is_err(), "{hook} is reported once");
+        assert_eq!(hub.target.stats().panicked, so_far);
+    };
+    let mut client = hub.subscriber(&["a:b"]).await;
+    client.send_text(&subscribe("forbidden:1")).await;
+    assert_eq!(client.text().await, denied("forbidden:1", "subscribe", "not_allowed"));
+    reported("authorise", 1).await;
+    client.publish("forbidden", "1", "1").await;
+    assert_eq!(client.text().await, denied("forbidden:1", "publish", "not_allowed"));
+    reported("authorise", 2).await;
+    client.publish("a", "b", "1").await;
+    assert_eq!(client.flush().await, [envelope("a", "b", "1")]);
+    client.leave().await;
+    hub.until_empty().await;
+    reported("disconnected", 3).await;
+    // Who was not welcomed to the end is none of the hub's: the program may have meant to turn it away.
+    let (near, far) = tokio::io::duplex(1000);
+    hub.add_connection(near, Some("connected")).await.unwrap();
+    reported("connected", 4).await;
+    let mut far = Raw::over(far);
+    far.send_text(&subscribe("a:b")).await;
+    far.closes_with(1011).await;
+    drop(far);
+    hub.until_empty().await;
+    reported("disconnected", 5).await;
+    // Too slow, and closed for it all the same.
+    let (near, far) = tokio::io::duplex(8);
+    let slow = hub.add_connection(near, None).await.unwrap();
+    slow.dispatch_event(EventEnvelope::new("a", "b", &"x".repeat(100)).unwrap()).unwrap();
+    slow.dispatch_event(EventEnvelope::new("a", "b", &"x".repeat(2000)).unwrap()).unwrap();
+    reported("backpressure", 6).await;
+    Raw::over(far).is_closed_with(1013).await;
+}
+
+/// What a program lends to a hub, or leaves with it, may panic anywhere.
+struct Bomb {
+    socket: tokio::io::DuplexStream,
+    armed: Arc<std::sync::Mutex<Option<&'static str>>>,
+}
+
+impl Bomb {
+    fn check(&self, place: &str) {
+        let armed = *self.armed.lock().unwrap();
+        assert!(armed != Some(place) && armed != Some("everywhere"), "in {place}");
     }
-    hub.client().await;
+}
+
+impl AsyncRead for Bomb {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check("read");
+        Pin::new(&mut self.socket).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Bomb {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check("write");
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check("flush");
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check("shutdown");
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.check("drop");
+    }
+}
+
+#[tokio::test]
+async fn a_lent_socket_that_panics_ends_its_own_connection_alone() {
+    let (hub, mut record) = recorded(ServerOptions::new().relay()).await;
+    let mut errors = hub.notices("error");
+    let mut other = hub.subscriber(&["a:b"]).await;
+    record.connected().await;
+    for place in ["read", "write", "flush", "shutdown", "drop", "everywhere"] {
+        let (near, far) = tokio::io::duplex(4096);
+        let armed = Arc::new(std::sync::Mutex::new(None));
+        hub.add_connection(Bomb { socket: near, armed: armed.clone() }, None).await.unwrap();
+        let spoke = record.connected().await;
+        let mut far = Raw::over(far);
+        far.subscribe("a:b").await;
+        let before = hub.stats().panicked;
+        *armed.lock().unwrap() = Some(place);
+        if matches!(place, "shutdown" | "drop") {
+            far.send(crate::support::close(1000)).await;
+            far.is_closed_with(1000).await;
+        } else {
+            other.publish("a", "b", "1").await;
+            assert_eq!(other.flush().await, [envelope("a", "b", "1")], "{place}");
+            // Where it was not written to, it is read from.
+            let _ = far.socket.write_all(&text(&subscribe("c:d"))).await;
+        }
+        // As far as it could still be told.
+        if matches!(place, "read" | "flush") {
+            far.is_closed_with(1011).await;
+        }
+        drop(far);
+        let (link, reason) = record.disconnected().await;
+        assert_eq!(link, spoke.id());
+        assert_eq!(reason.code(), if matches!(place, "shutdown" | "drop") { 1000 } else { 1011 }, "{place}");
+        let told = next("the report", &mut errors).await;
+        let Notice::Error(TargetError::ConnectionPanicked { message }) = told else { panic!("{told}") };
+        assert!(message.starts_with("in "), "{message}");
+        let stats = hub.until("left by it", |stats| stats.links == 1).await;
+        assert!(stats.panicked > before, "{place}");
+        while errors.try_recv().is_ok() {}
+        *armed.lock().unwrap() = None;
+        assert_eq!(other.flush().await, [""; 0], "{place}");
+    }
+    other.publish("a", "b", "2").await;
+    assert_eq!(other.flush().await, [envelope("a", "b", "2")]);
+    assert_eq!(hub.until("one link", |stats| stats.links == 1).await.topics, 1);
+}
+
+/// The listener was removed while it ran, and the hub's task drops the last of it; or the hub's end does.
+#[tokio::test]
+async fn what_a_listener_owns_may_panic_when_it_is_dropped() {
+    struct Owned;
+    impl Drop for Owned {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    let hub = Hub::relaying().await;
+    let mut errors = hub.notices("error");
+    let id = Arc::new(std::sync::OnceLock::new());
+    let (target, own, owned) = (Arc::downgrade(&hub.target), id.clone(), Owned);
+    let listener = move |_: &EventEnvelope| {
+        let _ = &owned;
+        target.upgrade().unwrap().remove_event_listener(*own.get().unwrap());
+    };
+    id.set(hub.add_event_listener("a:b", Arc::new(listener)).unwrap()).unwrap();
+    let mut client = hub.subscriber(&["a:b"]).await;
+    client.publish("a", "b", "1").await;
+    assert_eq!(client.flush().await, [envelope("a", "b", "1")]);
+    let told = next("the report", &mut errors).await;
+    let Notice::Error(TargetError::ListenerPanicked { name, message }) = told else { panic!("{told}") };
+    assert_eq!((&*name, &*message), ("a:b", "dropped"));
+    for _ in 0..2 {
+        let owned = Owned;
+        hub.add_event_listener("c:d", Arc::new(move |_: &EventEnvelope| _ = &owned)).unwrap();
+    }
+    hub.close();
+    client.closes_with(1001).await;
+    within("the end", hub.closed()).await;
+    assert_eq!(hub.stats().panicked, 3);
 }
 
 #[tokio::test]

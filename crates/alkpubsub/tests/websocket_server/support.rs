@@ -264,6 +264,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
+    /// The body behind a head, up to the end of the stream.
+    pub(crate) async fn rest(&mut self) -> String {
+        while self.more().await.unwrap() > 0 {}
+        String::from_utf8(std::mem::take(&mut self.buffer)).unwrap()
+    }
+
     async fn more(&mut self) -> std::io::Result<usize> {
         within("bytes of the hub", self.socket.read_buf(&mut self.buffer)).await
     }

@@ -27,6 +27,8 @@ pub(super) struct Connection {
     pub(super) decoder: Decoder,
     /// The beginning of a frame whose rest has not come.
     pub(super) partial: Vec<u8>,
+    /// The memory that these two take, as the hub knows it.
+    held: usize,
     /// What goes out before anything of the hub's queue: the answer to the handshake, or the rest of a frame whose
     /// place in the queue was taken from it.
     unsent: Bytes,
@@ -76,6 +78,7 @@ impl Connection {
             socket,
             decoder: Decoder::default(),
             partial: Vec::new(),
+            held: 0,
             unsent: greeting,
             begun: 0,
             blocked: false,
@@ -84,6 +87,21 @@ impl Connection {
             state: State::Open,
             spoke: None,
         }
+    }
+
+    /// To be called after each read: tells the hub what the unfinished message takes, where that is something new.
+    pub(super) fn tell_held(&mut self, hub: &mut Hub<Frame>) {
+        let held = self.partial.capacity() + self.decoder.held();
+        if held != self.held {
+            self.held = held;
+            hub.holds(self.id, held);
+        }
+    }
+
+    /// Drops an unfinished message. What comes cannot be read as frames any more.
+    pub(super) fn drop_unfinished(&mut self, hub: &mut Hub<Frame>) {
+        (self.decoder, self.partial) = (Decoder::default(), Vec::new());
+        self.tell_held(hub);
     }
 
     /// Reads into the scratch buffer. `Ok(0)` is the end of the stream.

@@ -55,14 +55,14 @@ impl Handle {
 
     /// Takes a place among the connections, before the handshake is paid for.
     pub(crate) fn reserve(&self) -> Result<Reserved, AddConnectionError> {
-        if self.shared.is_draining() {
+        if self.is_draining() {
             return Err(AddConnectionError::Closed);
         }
         let limit = self.shared.limits.max_links;
         let taken =
             self.shared.links.fetch_update(Relaxed, Relaxed, |links| (links < limit).then_some(links + 1));
         taken
-            .map(|_| Reserved { shared: self.shared.clone(), used: false })
+            .map(|_| Reserved { shared: self.shared.clone(), used: false, head: 0 })
             .map_err(|_| AddConnectionError::Full { limit })
     }
 
@@ -74,8 +74,15 @@ impl Handle {
         taken.await.ok().flatten()
     }
 
-    pub(crate) fn begin_shutdown(&self, within: Duration) {
-        self.shared.shut_down(within);
+    /// Begins to shut down. The closes are spread over `window`, but no more than half of the time: the other half is
+    /// for their answers.
+    pub(crate) fn begin_shutdown(&self, within: Duration, window: Duration) {
+        self.shared.shut_down(within, window.min(within / 2));
+    }
+
+    /// Whether it shuts down, or has ended.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.is_draining()
     }
 }
 
@@ -83,23 +90,52 @@ impl Handle {
 pub(crate) struct Reserved {
     shared: Arc<Shared>,
     used: bool,
+    /// What the request takes of memory so far.
+    head: u64,
 }
 
 impl Reserved {
-    /// Hands the connection to the task, which answers the handshake with `greeting`. `received` is what came
-    /// behind the request.
-    pub(crate) fn connect(mut self, socket: Box<dyn Socket>, greeting: String, received: Vec<u8>) {
-        let connection =
-            NewConnection { socket, greeting: greeting.into(), received, identity: None, reply: None };
-        self.used = self.shared.order(Command::Connect(connection));
+    /// Whether the hub has begun to shut down since.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.is_draining()
     }
 
-    /// Hands over a connection whose handshake was answered elsewhere.
+    /// Counts the memory that the request takes so far; `false` where those of all newcomers take too much.
+    pub(crate) fn takes(&mut self, bytes: usize) -> bool {
+        let before = std::mem::replace(&mut self.head, bytes as u64);
+        self.shared.heads.fetch_add(self.head, Relaxed);
+        let total = self.shared.heads.fetch_sub(before, Relaxed) - before;
+        total <= self.shared.limits.max_incoming_total as u64
+    }
+
+    /// Hands the connection to the task, which answers the handshake with `greeting`. `received` is what came
+    /// behind the request. Gives the socket back where the hub shuts down by now.
+    pub(crate) fn connect(
+        self,
+        socket: Box<dyn Socket>,
+        greeting: String,
+        received: Vec<u8>,
+    ) -> Result<(), Box<dyn Socket>> {
+        let greeting = greeting.into();
+        self.hand_over(NewConnection { socket, greeting, received, identity: None, reply: None })
+    }
+
+    /// Hands over a connection whose handshake was answered elsewhere. Gives the socket back where the hub shuts
+    /// down by now.
     #[cfg(feature = "hyper")]
-    pub(crate) fn connect_upgraded(mut self, socket: Box<dyn Socket>, identity: Option<Arc<str>>) {
+    pub(crate) fn connect_upgraded(
+        self,
+        socket: Box<dyn Socket>,
+        identity: Option<Arc<str>>,
+    ) -> Result<(), Box<dyn Socket>> {
         let (greeting, received) = (Bytes::new(), Vec::new());
-        let connection = NewConnection { socket, greeting, received, identity, reply: None };
-        self.used = self.shared.order(Command::Connect(connection));
+        self.hand_over(NewConnection { socket, greeting, received, identity, reply: None })
+    }
+
+    fn hand_over(mut self, connection: NewConnection) -> Result<(), Box<dyn Socket>> {
+        let handed = self.shared.connect(connection);
+        self.used = handed.is_ok();
+        handed.map_err(|connection| connection.socket)
     }
 
     /// Resolves when the hub has ended.
@@ -110,20 +146,21 @@ impl Reserved {
 
     /// The same, for a caller that wants the spoke.
     pub(crate) async fn connect_as(
-        mut self,
+        self,
         socket: Box<dyn Socket>,
         identity: Option<Arc<str>>,
     ) -> Result<Arc<Spoke>, AddConnectionError> {
         let (reply, spoke) = oneshot::channel();
         let (greeting, received) = (Bytes::new(), Vec::new());
         let connection = NewConnection { socket, greeting, received, identity, reply: Some(reply) };
-        self.used = self.shared.order(Command::Connect(connection));
+        self.hand_over(connection).map_err(|_| AddConnectionError::Closed)?;
         spoke.await.map_err(|_| AddConnectionError::Closed)
     }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
+        self.shared.heads.fetch_sub(self.head, Relaxed);
         if !self.used {
             self.shared.links.fetch_sub(1, Relaxed);
         }
@@ -157,7 +194,7 @@ impl EventTarget for Handle {
     fn close(&self) {
         // Nothing is taken and nobody hears from here on; the task says goodbye and ends.
         self.shared.listeners.close(CloseReason::Closed);
-        self.begin_shutdown(Duration::from_secs(8));
+        self.begin_shutdown(Duration::from_secs(8), Duration::ZERO);
         // The task may have ended while the notices were given.
         self.shared.waiters.wake_all();
     }

@@ -9,16 +9,19 @@ use crate::adapter::websocket::frame::{self, Rules, Violation};
 use crate::envelope::EventEnvelope;
 use crate::event_target::{CloseReason, LinkId, Notice, TargetError};
 use crate::listeners::panic_message;
+use crate::protocol::RefusalCounts;
 use crate::protocol::check::{self, Parts, Refusal};
 use crate::protocol::control::{Action, DenyReason};
 use crate::protocol::hub::{Asked, Hub};
 use crate::stats::Stats;
 use crate::topic::with_topic;
 use bytestring::ByteString;
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use tungstenite::protocol::Role;
 
 /// What a received message is held against, apart from the sockets.
 pub(super) struct Intake {
@@ -29,7 +32,14 @@ pub(super) struct Intake {
     pub(super) rules: Rules,
     pub(super) now: Duration,
     pub(super) too_slow: u64,
+    pub(super) unfinished: u64,
+    pub(super) violations: u64,
+    /// The bad input that was logged, and when.
+    logged: (RefusalCounts, Option<Duration>),
 }
+
+/// How often bad input is logged, at the most, whatever it is that peers send and however many they are.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a connection is to end, from what was read.
 pub(super) enum Ending {
@@ -40,9 +50,27 @@ pub(super) enum Ending {
 }
 
 impl Intake {
+    pub(super) fn new(
+        hub: Hub<Frame>,
+        shared: Arc<Shared>,
+        hooks: Option<Arc<dyn HubHooks>>,
+        relay: bool,
+    ) -> Self {
+        let rules = Rules { role: Role::Server, max_message: shared.limits.message.max_message };
+        let (too_slow, unfinished, violations) = (0, 0, 0);
+        let (now, logged) = (Duration::ZERO, Default::default());
+        Self { hub, shared, hooks, relay, rules, now, too_slow, unfinished, violations, logged }
+    }
+
     /// Takes what was read behind what was left from the last read, message by message.
     pub(super) fn take(&mut self, connection: &mut Connection, read: &mut [u8]) -> Result<(), Ending> {
         self.hub.heard(connection.id, self.now);
+        let taken = self.take_frames(connection, read);
+        connection.tell_held(&mut self.hub);
+        taken
+    }
+
+    fn take_frames(&mut self, connection: &mut Connection, read: &mut [u8]) -> Result<(), Ending> {
         let mut at = 0;
         if connection.partial.is_empty() {
             let taken = self.messages(connection, read, &mut at);
@@ -122,8 +150,8 @@ impl Intake {
 
     #[cold]
     fn refuse(&mut self, connection: &Connection, refusal: Refusal, is_text: bool) -> Result<(), Ending> {
-        tracing::debug!(link = %connection.id, reason = refusal.name(), "bad input");
-        let too_many = self.hub.refused(connection.id, self.now);
+        tracing::trace!(link = %connection.id, reason = refusal.name(), "bad input");
+        let too_many = self.hub.refused(connection.id, &refusal, self.now);
         if let Some(spoke) = &connection.spoke {
             spoke.listeners.notify_named(&Notice::Error(TargetError::BadInput(refusal)));
         }
@@ -198,29 +226,45 @@ impl Intake {
         })
     }
 
-    pub(super) fn hook(&self, call: impl FnOnce(&dyn HubHooks)) {
-        if let Some(hooks) = &self.hooks
-            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| call(&**hooks)))
-        {
-            self.hook_panicked(&*panic);
+    /// Calls a hook; `false` if it panicked.
+    pub(super) fn hook(&self, call: impl FnOnce(&dyn HubHooks)) -> bool {
+        let Some(hooks) = &self.hooks else { return true };
+        let called = catch_unwind(AssertUnwindSafe(|| call(&**hooks)));
+        called.map_err(|panic| self.hook_panicked(&*panic)).is_ok()
+    }
+
+    fn hook_panicked(&self, panic: &(dyn Any + Send)) {
+        self.shared.listeners.report("hook", panic);
+    }
+
+    /// Something of the program's that a connection holds panicked.
+    #[cold]
+    pub(super) fn connection_panicked(&self, panic: &(dyn Any + Send)) {
+        let message = panic_message(panic).into();
+        self.shared.listeners.count_panic();
+        self.shared.listeners.notify_named(&Notice::Error(TargetError::ConnectionPanicked { message }));
+    }
+
+    /// To be called now and then: logs the reasons of what was refused since the last time, without any of it.
+    pub(super) fn log_refusals(&mut self) {
+        let (logged, when) = self.logged;
+        let refusals = *self.hub.refusals();
+        if refusals != logged && when.is_none_or(|when| self.now.saturating_sub(when) >= LOG_EVERY) {
+            let refused = refusals.since(&logged);
+            tracing::warn!(messages = refused.total(), reasons = %refused, "bad input was refused");
+            self.logged = (refusals, Some(self.now));
         }
     }
 
-    #[cold]
-    fn hook_panicked(&self, panic: &(dyn std::any::Any + Send)) {
-        let message = panic_message(panic).into();
-        let error = TargetError::ListenerPanicked { name: "hook".into(), message };
-        self.shared.listeners.notify_named(&Notice::Error(error));
-    }
-
     pub(super) fn disconnected(&self, spoke: &Arc<Spoke>, reason: CloseReason) {
-        self.hook(|hooks| hooks.disconnected(spoke, &reason));
+        let _ = self.hook(|hooks| hooks.disconnected(spoke, &reason));
         spoke.listeners.close(reason);
         spoke.ended.wake_all();
     }
 
     pub(super) fn count(&self) {
-        let mut stats = Stats { too_slow: self.too_slow, ..Stats::default() };
+        let Self { too_slow, unfinished, violations, .. } = *self;
+        let mut stats = Stats { too_slow, unfinished, violations, ..Stats::default() };
         self.hub.count(&mut stats);
         self.shared.publish_stats(stats);
     }

@@ -4,14 +4,17 @@
 //! hub, then write, once for each socket, all that this made it send. Between rounds the task sleeps; no
 //! connection has a task, a lock or a buffer of its own.
 
+mod endings;
+
 use super::connection::{Closing, Connection, Heed, State};
 use super::hooks::HubHooks;
-use super::intake::{Ending, Intake};
+use super::intake::Intake;
 use super::shared::{Command, NewConnection, Shared};
 use super::spoke::Spoke;
 use super::wake::SocketWaker;
-use crate::adapter::websocket::frame::{self, Rules};
+use crate::adapter::websocket::frame;
 use crate::event_target::{CloseReason, LinkId};
+use crate::protocol::drain::Drain;
 use crate::protocol::hub::{FanOut, Hub, Silence};
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -19,8 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
-use tungstenite::protocol::Role;
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 /// The buffer that all sockets of a shard are read into, one after the other, and written from.
 const SCRATCH: usize = 64 * 1024;
@@ -28,8 +30,6 @@ const SCRATCH: usize = 64 * 1024;
 const READS_PER_ROUND: usize = 4;
 /// How often the hub looks for silent peers and for what has lasted too long.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a peer may take to answer a close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How a hub passes events on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,6 +53,8 @@ pub(super) struct Shard {
     written: u64,
     /// When the hub ends whatever is left, once it was told to shut down.
     ending: Option<Duration>,
+    /// Who is still to be told to close then, and the timer for the next.
+    drain: Option<(Drain<LinkId>, Pin<Box<Sleep>>)>,
     // Lists that are filled and emptied each round; kept for their memory.
     commands: VecDeque<Command>,
     ready: Vec<usize>,
@@ -63,20 +65,18 @@ impl Shard {
     pub(super) fn new(shared: Arc<Shared>, relaying: Relaying, hooks: Option<Arc<dyn HubHooks>>) -> Self {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let limits = shared.limits;
         let Relaying { fan_out, relay, identities } = relaying;
-        let rules = Rules { role: Role::Server, max_message: limits.message.max_message };
-        let hub = Hub::new(limits, fan_out, identities);
-        let now = Duration::ZERO;
+        let hub = Hub::new(shared.limits, fan_out, identities);
         Self {
             connections: Vec::new(),
-            intake: Intake { hub, shared, hooks, relay, rules, now, too_slow: 0 },
+            intake: Intake::new(hub, shared, hooks, relay),
             scratch: vec![0; SCRATCH].into(),
             started: Instant::now(),
             tick,
             obeyed: 0,
             written: 0,
             ending: None,
+            drain: None,
             commands: VecDeque::new(),
             ready: Vec::new(),
             dirty: Vec::new(),
@@ -90,7 +90,7 @@ impl Shard {
         let mut ready = std::mem::take(&mut self.ready);
         self.intake.shared.ready.take(&mut ready);
         for slot in ready.drain(..) {
-            self.serve(slot);
+            self.guarded(Some(slot), |shard| shard.serve(slot));
         }
         self.ready = ready;
         // Listeners and hooks may have given orders since: they belong to this round.
@@ -99,6 +99,7 @@ impl Shard {
         while self.tick.poll_tick(context).is_ready() {
             self.look_around();
         }
+        self.close_due(context);
         self.write_dirty();
         self.intake.count();
         if std::mem::replace(&mut self.written, self.obeyed) != self.obeyed {
@@ -107,6 +108,9 @@ impl Shard {
         if let Some(until) = self.ending
             && (self.intake.hub.is_empty() || self.intake.now >= until)
         {
+            if !self.intake.hub.is_empty() {
+                tracing::warn!(links = self.intake.hub.len(), "dropped: the time to shut down is over");
+            }
             self.drop_all();
             return Poll::Ready(CloseReason::Closed);
         }
@@ -118,47 +122,58 @@ impl Shard {
         let mut commands = std::mem::take(&mut self.commands);
         self.obeyed = self.intake.shared.take_commands(&mut commands);
         for command in commands.drain(..) {
-            match command {
-                Command::Connect(connection) => self.connect(connection),
-                Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
-                Command::Close { link, code, reason } => {
-                    // Who leaves in peace may finish what it says; who lost its rights may not.
-                    let heed = if matches!(code, 1000 | 1001) { Heed::Events } else { Heed::Close };
-                    self.close(link, CloseReason::Refused { code, reason }, false, heed);
-                }
-                // Who gave up waiting would let the socket, and with it the connection, fall.
-                Command::Remove { reply, .. } if reply.is_closed() => {}
-                Command::Remove { link, reply } => drop(reply.send(self.release(link))),
-                Command::Shutdown { within } => self.shut_down(within),
-            }
+            let slot = match &command {
+                Command::Close { link, .. } | Command::Remove { link, .. } => Some(link.slot()),
+                _ => None,
+            };
+            self.guarded(slot, |shard| shard.carry_out(command));
             self.relieve();
         }
         self.commands = commands;
     }
 
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Connect(connection) => self.connect(connection),
+            Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
+            Command::Close { link, code, reason } => {
+                // Who leaves in peace may finish what it says; who lost its rights may not.
+                let heed = if matches!(code, 1000 | 1001) { Heed::Events } else { Heed::Close };
+                self.close(link, CloseReason::Refused { code, reason }, false, heed);
+            }
+            // Who gave up waiting would let the socket, and with it the connection, fall.
+            Command::Remove { reply, .. } if reply.is_closed() => {}
+            Command::Remove { link, reply } => drop(reply.send(self.release(link))),
+            Command::Shutdown { within, window } => self.shut_down(within, window),
+        }
+    }
+
     /// In the middle of a round, a link that has too much waiting gets its write: a fast reader is never closed for
-    /// what a single round brought it.
+    /// what a single round brought it. And what all have begun to send takes no more memory than it may.
     fn relieve(&mut self) {
         if self.intake.hub.take_overfull() {
             self.write_dirty();
+        }
+        while let Some(id) = self.intake.hub.fullest_over_total() {
+            self.guarded(Some(id.slot()), |shard| shard.unfinished(id));
         }
     }
 
     fn connect(&mut self, new: NewConnection) {
         let NewConnection { socket, greeting, mut received, identity, reply } = new;
-        let open = self.ending.is_none();
-        let link = open.then(|| self.intake.hub.connect(identity.clone(), self.intake.now)).flatten();
-        let Some(id) = link else {
-            // It had a place when it began to shake hands; since then the hub began to shut down.
+        let Some(id) = self.intake.hub.connect(identity.clone(), self.intake.now) else {
+            // It had a place among the connections, so that there is room for it.
+            debug_assert!(false, "who has a place reserved finds one");
             self.intake.shared.links.fetch_sub(1, Relaxed);
             return;
         };
         let wake = SocketWaker::new(id.slot(), self.intake.shared.ready.clone());
         let mut connection = Connection::new(id, socket, greeting, wake);
+        let mut welcome = true;
         if self.intake.hooks.is_some() || reply.is_some() {
             let spoke = Arc::new(Spoke::new(id, identity, self.intake.shared.clone()));
             connection.spoke = Some(spoke.clone());
-            self.intake.hook(|hooks| hooks.connected(&spoke));
+            welcome = self.intake.hook(|hooks| hooks.connected(&spoke));
             if let Some(reply) = reply {
                 // Who asked may have gone away meanwhile; the connection stays.
                 let _ = reply.send(spoke);
@@ -167,12 +182,22 @@ impl Shard {
         if self.connections.len() <= id.slot() {
             self.connections.resize_with(id.slot() + 1, || None);
         }
-        let connection = self.connections[id.slot()].insert(connection);
-        if let Err(ending) = self.intake.take(connection, &mut received) {
+        self.connections[id.slot()] = Some(connection);
+        self.guarded(Some(id.slot()), |shard| shard.welcome(id, welcome, &mut received));
+    }
+
+    /// A new connection's first turn; `received` came behind its handshake.
+    fn welcome(&mut self, id: LinkId, welcome: bool, received: &mut [u8]) {
+        if !welcome {
+            // The program may have meant to turn it away.
+            self.fail(id);
+        }
+        let Some(connection) = self.connections[id.slot()].as_mut() else { return };
+        if let Err(ending) = self.intake.take(connection, received) {
             self.end(id.slot(), ending);
         }
         // It is read in this round, where orders may be obeyed between two reads: not here, within one.
-        if let Some(connection) = self.connections.get(id.slot()).and_then(Option::as_ref) {
+        if let Some(connection) = self.connections[id.slot()].as_ref() {
             connection.requeue();
         }
         self.write(id.slot());
@@ -212,73 +237,6 @@ impl Shard {
         }
     }
 
-    /// What was read ends the connection.
-    fn end(&mut self, slot: usize, ending: Ending) {
-        let Some(connection) = self.connections[slot].as_mut() else {
-            return;
-        };
-        let id = connection.id;
-        match (ending, &mut connection.state) {
-            (Ending::Offence { code, reason, heed }, State::Open) => {
-                tracing::debug!(link = %id, code, reason, "closing");
-                self.close(id, CloseReason::Refused { code, reason: reason.into() }, true, heed);
-                // The peer's close may have come with the rest already.
-                self.take_rest(slot);
-            }
-            (Ending::Closed { code, reason }, State::Open) => {
-                // The answer goes behind everything that was queued before it.
-                self.intake.hub.finish(id, Some(frame::close(code, "").into()), false);
-                connection.state = State::Closing(Closing {
-                    until: self.intake.now + CLOSE_TIMEOUT,
-                    answered: true,
-                    heed: Heed::Nothing,
-                    reason: CloseReason::ByPeer { code: code.unwrap_or(1005), reason },
-                });
-                self.write(slot);
-            }
-            (Ending::Closed { .. }, State::Closing(closing)) => {
-                closing.answered = true;
-                closing.heed = Heed::Nothing;
-                self.write(slot);
-            }
-            (Ending::Offence { .. }, State::Closing(closing)) => {
-                closing.heed = Heed::Nothing;
-                self.write(slot);
-            }
-        }
-    }
-
-    fn take_rest(&mut self, slot: usize) {
-        if let Some(connection) = &mut self.connections[slot]
-            && let Err(ending) = self.intake.take(connection, &mut [])
-        {
-            self.end(slot, ending);
-        }
-    }
-
-    /// Begins to close a connection: its close frame goes behind what waits for it or, with `drop_rest`, in place
-    /// of that.
-    fn close(&mut self, id: LinkId, reason: CloseReason, drop_rest: bool, heed: Heed) {
-        let Some(connection) = self.connections.get_mut(id.slot()).and_then(Option::as_mut) else {
-            return;
-        };
-        if connection.id != id || !matches!(connection.state, State::Open) {
-            return;
-        }
-        let words = match &reason {
-            CloseReason::Refused { reason, .. } => reason.clone(),
-            _ => Arc::default(),
-        };
-        if drop_rest {
-            connection.keep_begun(&mut self.intake.hub);
-        }
-        let code = Some(reason.code()).filter(|code| frame::may_be_sent(*code));
-        self.intake.hub.finish(id, Some(frame::close(code, &words).into()), drop_rest);
-        let until = self.intake.now + CLOSE_TIMEOUT;
-        connection.state = State::Closing(Closing { until, answered: false, heed, reason });
-        self.write(id.slot());
-    }
-
     /// Writes what waits for a socket. At the end of a closing connection, ends it.
     fn write(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
@@ -312,31 +270,13 @@ impl Shard {
             let mut dirty = std::mem::take(&mut self.dirty);
             self.intake.hub.take_dirty(&mut dirty);
             for id in dirty.drain(..) {
-                self.write(id.slot());
+                self.guarded(Some(id.slot()), |shard| shard.write(id.slot()));
             }
             self.dirty = dirty;
         }
         while let Some(id) = self.intake.hub.slowest_over_total() {
-            self.too_slow(id);
+            self.guarded(Some(id.slot()), |shard| shard.too_slow(id));
         }
-    }
-
-    fn too_slow(&mut self, id: LinkId) {
-        let Some(connection) = self.connections.get(id.slot()).and_then(Option::as_ref) else {
-            return;
-        };
-        if !matches!(connection.state, State::Open) {
-            // It was told already, and does not read.
-            return self.gone(id.slot());
-        }
-        self.intake.too_slow += 1;
-        let queued = self.intake.hub.waiting(id).map_or(0, |waiting| waiting.bytes());
-        if let Some(spoke) = connection.spoke.clone() {
-            self.intake.hook(|hooks| hooks.backpressure(&spoke, queued));
-        }
-        tracing::debug!(link = %id, queued, "too slow");
-        let reason = "too slow: more waits than the bound".into();
-        self.close(id, CloseReason::Refused { code: 1013, reason }, true, Heed::Close);
     }
 
     /// Once a tick: silent peers, and closes that were not answered.
@@ -351,85 +291,56 @@ impl Shard {
             self.intake.hub.send(id, frame::ping(b"").into());
         }
         for id in dead {
-            self.lost(id.slot(), "the peer did not answer a ping".to_owned());
+            let error = "the peer did not answer a ping".to_owned();
+            self.guarded(Some(id.slot()), |shard| shard.lost(id.slot(), error));
         }
         for slot in 0..self.connections.len() {
             if let Some(Connection { state: State::Closing(closing), .. }) = &self.connections[slot]
                 && self.intake.now >= closing.until
             {
-                self.gone(slot);
+                self.guarded(Some(slot), |shard| shard.gone(slot));
             }
         }
+        self.intake.log_refusals();
     }
 
-    fn lost(&mut self, slot: usize, error: String) {
-        if let Some(connection) = &mut self.connections[slot] {
-            if let State::Open = connection.state {
-                let reason = CloseReason::Lost { error: error.into() };
-                let until = self.intake.now;
-                connection.state =
-                    State::Closing(Closing { until, answered: true, heed: Heed::Nothing, reason });
-            }
-            self.gone(slot);
-        }
-    }
-
-    /// A connection has ended: forgets it and tells who wants to know.
-    fn gone(&mut self, slot: usize) {
-        let Some(connection) = self.connections[slot].take() else {
-            return;
-        };
-        self.intake.hub.disconnect(connection.id);
-        self.intake.shared.links.fetch_sub(1, Relaxed);
-        let Connection { spoke, state, .. } = connection;
-        let reason = match state {
-            State::Closing(closing) => closing.reason,
-            State::Open => CloseReason::Closed,
-        };
-        if let Some(spoke) = spoke {
-            self.intake.disconnected(&spoke, reason);
-        }
-    }
-
-    /// Takes a connection out and gives its socket back, as long as it stands between two messages.
-    fn release(&mut self, id: LinkId) -> Option<Box<dyn super::Socket>> {
-        // What was dispatched before still goes out, as far as the socket takes it.
-        if self.intake.hub.contains(id) {
-            self.write(id.slot());
-        }
-        let connection = self.connections.get_mut(id.slot())?.take_if(|connection| {
-            connection.id == id && matches!(connection.state, State::Open) && connection.is_between_messages()
-        })?;
-        self.intake.hub.disconnect(id);
-        self.intake.shared.links.fetch_sub(1, Relaxed);
-        if let Some(spoke) = connection.spoke {
-            self.intake.disconnected(&spoke, CloseReason::Closed);
-        }
-        Some(connection.socket)
-    }
-
-    fn shut_down(&mut self, within: Duration) {
+    fn shut_down(&mut self, within: Duration, window: Duration) {
         // Patience may be as long as a duration can be, and a second order may shorten it.
         let until = self.intake.now.saturating_add(within);
-        let known = self.ending.replace(self.ending.map_or(until, |known| known.min(until)));
+        self.ending = Some(self.ending.map_or(until, |known| known.min(until)));
         if within < TICK {
             self.tick.reset_after(within);
         }
-        if known.is_some() {
-            return;
+        if let Some((drain, _)) = &mut self.drain {
+            return drain.hurry(self.intake.now, window);
         }
         self.intake.hub.drain();
-        for id in self.intake.hub.links().collect::<Vec<_>>() {
-            let reason = CloseReason::Refused { code: 1001, reason: "the hub shuts down".into() };
-            self.close(id, reason, false, Heed::Events);
-        }
+        let drain = Drain::new(self.intake.hub.links().collect(), self.intake.now, window);
+        self.drain = Some((drain, Box::pin(tokio::time::sleep_until(self.started))));
     }
 
-    fn drop_all(&mut self) {
-        for slot in 0..self.connections.len() {
-            self.gone(slot);
+    /// Closes those whose turn it is in a shutdown, and sees to it that the task wakes for the next.
+    fn close_due(&mut self, context: &mut Context<'_>) {
+        let Some((mut drain, mut timer)) = self.drain.take() else {
+            return;
+        };
+        let told = loop {
+            for id in drain.due(self.intake.now) {
+                let reason = CloseReason::Refused { code: 1001, reason: "the hub shuts down".into() };
+                let id = *id;
+                self.guarded(Some(id.slot()), |shard| shard.close(id, reason, false, Heed::Events));
+            }
+            let Some(at) = drain.next_at() else { break true };
+            timer.as_mut().reset(self.started + at);
+            if timer.as_mut().poll(context).is_pending() {
+                break false;
+            }
+            self.intake.now = self.started.elapsed();
+        };
+        if told {
+            self.intake.shared.all_told();
         }
-        self.intake.count();
+        self.drain = Some((drain, timer));
     }
 }
 

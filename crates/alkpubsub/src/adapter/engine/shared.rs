@@ -41,6 +41,8 @@ pub(super) enum Command {
     },
     Shutdown {
         within: Duration,
+        /// Over which the closes are spread.
+        window: Duration,
     },
 }
 
@@ -64,6 +66,8 @@ pub(super) struct Shared {
     pub(super) waiters: Waiters,
     /// Connections there are, and those that shake hands.
     pub(super) links: AtomicUsize,
+    /// Bytes of memory that half-sent requests take.
+    pub(super) heads: AtomicU64,
     commands: Mutex<Commands>,
     /// The task's counters as of its last round.
     counted: Mutex<Stats>,
@@ -80,8 +84,10 @@ struct Commands {
     /// Events ever queued here, and those of them whose round is over.
     queued: u64,
     written: u64,
-    /// The hub was told to shut down.
+    /// The hub was told to shut down: it takes no connection any more.
     draining: bool,
+    /// Every connection was told to close: what comes behind that would reach nobody.
+    all_told: bool,
     /// Set when the task has ended: nobody takes commands any more.
     ended: Option<CloseReason>,
 }
@@ -94,6 +100,7 @@ impl Shared {
             ready: Arc::default(),
             waiters: Waiters::default(),
             links: AtomicUsize::new(0),
+            heads: AtomicU64::new(0),
             commands: Mutex::default(),
             counted: Mutex::default(),
             dispatched: AtomicU64::new(0),
@@ -136,8 +143,7 @@ impl Shared {
             if let Some(reason) = &commands.ended {
                 return Err(DispatchError::Closed(reason.clone()));
             }
-            // What comes behind the close frames would reach nobody.
-            if commands.draining {
+            if commands.all_told {
                 return Err(DispatchError::Closed(CloseReason::Closed));
             }
             if !commands.has_room() {
@@ -152,10 +158,30 @@ impl Shared {
         Ok(())
     }
 
-    /// From here on no connection and no event is taken.
-    pub(super) fn shut_down(&self, within: Duration) {
+    /// Hands a connection to the task, or gives it back where the hub takes none any more.
+    pub(super) fn connect(&self, connection: NewConnection) -> Result<(), NewConnection> {
+        {
+            let mut commands = self.commands();
+            // Looked at under the lock: so no connection comes behind the order to shut down.
+            if commands.draining || commands.ended.is_some() {
+                return Err(connection);
+            }
+            commands.queue.push_back(Command::Connect(connection));
+        }
+        self.ready.wake();
+        Ok(())
+    }
+
+    /// From here on no connection is taken, and no event once all were told to close.
+    pub(super) fn shut_down(&self, within: Duration, window: Duration) {
         self.commands().draining = true;
-        self.order(Command::Shutdown { within });
+        self.order(Command::Shutdown { within, window });
+    }
+
+    /// From here on no event is taken.
+    pub(super) fn all_told(&self) {
+        self.commands().all_told = true;
+        self.waiters.wake_all();
     }
 
     /// Whether the hub shuts down, or has.
@@ -198,8 +224,9 @@ impl Shared {
     /// Resolves when there is room, or the target is closed.
     pub(super) fn room(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.waiters.until(|| {
+            let closed = self.listeners.closed().is_some();
             let commands = self.commands();
-            (commands.draining || commands.ended.is_some() || commands.has_room()).then_some(())
+            (closed || commands.all_told || commands.ended.is_some() || commands.has_room()).then_some(())
         }))
     }
 
@@ -231,6 +258,7 @@ impl Shared {
         let mut stats = *self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         stats.dispatched = self.dispatched.load(Relaxed);
         stats.rejected = self.rejected.load(Relaxed);
+        stats.incoming_bytes += self.heads.load(Relaxed);
         self.listeners.count(&mut stats);
         stats
     }

@@ -1,7 +1,8 @@
 //! Which sockets are ready: one waker for each socket, one list for the task that serves them all.
 
-use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::sync::{AtomicBool, Mutex};
+use std::sync::atomic::{Ordering::AcqRel, Ordering::Acquire};
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
 
 /// The slots of the sockets that became ready, and the waker of the task that reads the list.
@@ -72,7 +73,8 @@ impl SocketWaker {
 
     /// To be called when the slot was taken from the list, before the socket is looked at.
     pub(super) fn taken(&self) {
-        self.listed.store(false, Release);
+        // A swap, not a store: it sees what whoever found it listed has done before, and so does the look that follows.
+        self.listed.swap(false, AcqRel);
     }
 }
 
@@ -85,5 +87,48 @@ impl Wake for SocketWaker {
         if !self.listed.swap(true, AcqRel) {
             self.ready.push(self.slot);
         }
+    }
+}
+
+#[cfg(all(test, alkpubsub_loom))]
+mod loom_tests {
+    use super::*;
+    use loom::future::block_on;
+    use loom::thread;
+    use std::future::poll_fn;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::task::Poll;
+
+    #[test]
+    fn a_socket_that_wakes_while_it_is_looked_at_is_looked_at_again() {
+        loom::model(|| {
+            let ready = Arc::new(ReadyList::default());
+            let socket = SocketWaker::new(0, ready.clone());
+            // What the socket has to say, in two pieces. Waking is what makes it visible.
+            let said = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+            let (saying, waker) = (said.clone(), socket.clone());
+            let peer = thread::spawn(move || {
+                for piece in saying {
+                    piece.store(true, Relaxed);
+                    waker.wake_by_ref();
+                }
+            });
+            let mut slots = Vec::new();
+            // Where a wake-up was lost, all threads wait, and loom says so.
+            block_on(poll_fn(|context| {
+                ready.register(context.waker());
+                slots.clear();
+                ready.take(&mut slots);
+                assert!(slots.len() <= 1, "it stands in the list once");
+                for _ in &slots {
+                    socket.taken();
+                    if said.iter().all(|piece| piece.load(Relaxed)) {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Pending
+            }));
+            peer.join().unwrap();
+        });
     }
 }

@@ -12,13 +12,14 @@ use crate::protocol::control::{Action, GapReason};
 use crate::protocol::link::{ControlOverflow, Due, Heard, Link, LinkOptions};
 use crate::protocol::{AfterClose, HeartbeatOptions, Message};
 use crate::stats::Stats;
+use crate::sync::{Mutex, MutexGuard};
 use crate::topic::{Topic, with_topic};
 use crate::waiters::Waiters;
 use bytestring::ByteString;
 use futures_util::task::AtomicWaker;
 use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -598,6 +599,7 @@ impl LinkTarget {
         let too_many = {
             let mut state = self.lock();
             state.counters.bad_input += 1;
+            state.counters.refusals.add(&refusal);
             state.link.refused(self.now())
         };
         self.listeners.notify_named(&Notice::Error(TargetError::BadInput(refusal)));
@@ -727,3 +729,6 @@ pub enum DisconnectError {
     #[error("the target is {0}")]
     Closed(#[source] CloseReason),
 }
+
+#[cfg(all(test, alkpubsub_loom))]
+mod loom_tests;

@@ -1,66 +1,27 @@
 //! The client's end of one WebSocket.
 
 mod connect;
+mod handshake;
+mod header;
 mod message;
+mod options;
 mod spoke;
+mod stream;
+#[cfg(feature = "websocket-client-tls")]
+mod tls;
 
-use crate::adapter::link::{DisconnectError, Life, LinkTarget, Pump, SocketMessage, TargetOptions};
+pub use self::header::{BadHeader, RequestHeader};
+pub use self::options::{ClientOptions, HandshakeOptions};
+#[cfg(feature = "websocket-client-tls")]
+pub use self::tls::TlsRoots;
+use crate::adapter::link::{DisconnectError, Life, LinkTarget, Pump, SocketMessage};
 use crate::connect::ConnectError;
 use crate::event_target::{CloseReason, EventTarget, delegate_event_target};
-use crate::protocol::check::MessageLimits;
-use crate::protocol::link::LinkOptions;
 use futures_core::Stream;
 use futures_sink::Sink;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The bounds and times of a [`WebSocketClientEventTarget`].
-///
-/// ```
-/// use alkpubsub::ClientOptions;
-/// use std::time::Duration;
-///
-/// let mut options = ClientOptions::DEFAULT;
-/// options.link.max_queued = 100;
-/// options.message.max_message = 1 << 20;
-/// options.connect_timeout = Duration::from_secs(3);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClientOptions {
-    /// The outbound queue, whether subscriptions are forwarded, and how long the first answer is waited for.
-    pub link: LinkOptions,
-    /// Bytes and depth of a message, in both directions. What is longer or deeper is not sent; a message of the
-    /// peer's that is longer ends the connection with 1009.
-    pub message: MessageLimits,
-    /// How long a Close may take to leave, and its answer to come, at the end.
-    pub close_timeout: Duration,
-    /// How long [`connect`](WebSocketClientEventTarget::connect) may take, the handshake included.
-    pub connect_timeout: Duration,
-}
-
-impl ClientOptions {
-    /// [`LinkOptions::DEFAULT`], [`MessageLimits::DEFAULT`], 2 s to close and 10 s to connect.
-    pub const DEFAULT: Self = Self {
-        link: LinkOptions::DEFAULT,
-        message: MessageLimits::DEFAULT,
-        close_timeout: Duration::from_secs(2),
-        connect_timeout: Duration::from_secs(10),
-    };
-}
-
-impl ClientOptions {
-    fn target(&self) -> TargetOptions {
-        TargetOptions { link: self.link, message: self.message, close_timeout: self.close_timeout }
-    }
-}
-
-impl Default for ClientOptions {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
 
 /// One WebSocket to a hub: events dispatched here are sent, events received are given to the listeners.
 ///
@@ -74,7 +35,7 @@ impl Default for ClientOptions {
 /// that never does. There is no local echo: an event dispatched here is heard here only if the hub sends it back.
 ///
 /// # Overload
-/// What is dispatched waits in a queue of 4,096 messages and 4 MiB ([`LinkOptions`]); beyond it `dispatch_event`
+/// What is dispatched waits in a queue of 4,096 messages and 4 MiB ([`LinkOptions`](crate::protocol::link::LinkOptions)); beyond it `dispatch_event`
 /// says `Full`, and [`room`](EventTarget::room) waits until the next fits. Control events have as much room
 /// again; beyond it the connection is closed with 1013. Nothing waits on the way in: listeners are called by the
 /// task that reads, and the peer is held back by TCP while they run.
@@ -82,7 +43,7 @@ impl Default for ClientOptions {
 /// # The end
 /// Listeners hear everything that came before the end, then the `close` notice, once; subscriptions end with the
 /// same reason. `dispatch_event` then says `Closed`, and what was still queued is counted as
-/// [`dropped`](Stats::dropped).
+/// [`dropped`](crate::Stats::dropped).
 ///
 /// | what happened | [`CloseReason`] |
 /// | --- | --- |
@@ -131,7 +92,7 @@ impl WebSocketClientEventTarget {
     ///
     /// The socket stays the caller's: [`close`](EventTarget::close) sends nothing on it, and
     /// [`release`](Self::release) gives it back. Until then, or until the target is dropped, it is kept here.
-    /// Its own limit on messages should not be under [`MessageLimits::max_message`].
+    /// Its own limit on messages should not be under [`MessageLimits::max_message`](crate::MessageLimits::max_message).
     ///
     /// # Panics
     /// Outside of a tokio runtime, or in one without its time driver.
@@ -161,7 +122,8 @@ impl WebSocketClientEventTarget {
         Self { target }
     }
 
-    /// Connects to a hub, with the default options: `ws://host:port/path`, port 80 unless given.
+    /// Connects to a hub, with the default options: `ws://host:port/path`, port 80 unless given, or, with the feature
+    /// `websocket-client-tls`, `wss://host:port/path`, port 443.
     ///
     /// The socket is the target's own: [`close`](EventTarget::close) sends a Close with 1000 and ends it.
     ///
@@ -184,7 +146,8 @@ impl WebSocketClientEventTarget {
         Self::connect_with(url, ClientOptions::DEFAULT).await
     }
 
-    /// [`connect`](Self::connect) with other bounds and times.
+    /// [`connect`](Self::connect) with other bounds and times, with headers, subprotocols, or other authorities to
+    /// trust.
     ///
     /// # Errors
     /// [`ConnectError`], as there.
@@ -193,12 +156,13 @@ impl WebSocketClientEventTarget {
     /// Outside of a tokio runtime, or in one without its I/O and time drivers.
     pub async fn connect_with(url: &str, options: ClientOptions) -> Result<Self, ConnectError> {
         let socket = connect::open(url, &options).await?;
+        let close_timeout = options.close_timeout;
         let target = LinkTarget::new(options.target(), Life::PerConnection);
         let pump = Pump::new(target.clone(), socket, true);
         target.spawn(async move {
             let (socket, unanswered) = pump.run().await;
             if unanswered {
-                connect::linger(socket, options.close_timeout).await;
+                connect::linger(socket, close_timeout).await;
             }
         });
         Ok(Self { target })

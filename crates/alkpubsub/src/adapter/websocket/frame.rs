@@ -133,6 +133,11 @@ impl Decoder {
         self.assembly.is_none()
     }
 
+    /// The memory that it takes beside itself.
+    pub(crate) fn held(&self) -> usize {
+        self.assembly.as_ref().map_or(0, |assembly| size_of::<Assembly>() + assembly.bytes.capacity())
+    }
+
     /// Reads the next message from `buffer[*at..]` and moves `at` behind the frames it took.
     ///
     /// `None` asks for more bytes: the caller keeps those from `at` on, which are the beginning of one frame,

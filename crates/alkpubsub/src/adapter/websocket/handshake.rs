@@ -57,7 +57,46 @@ const fn refused<T>(status: u16, why: &'static str) -> Result<T, Refused> {
 }
 
 pub(crate) const FULL: Refused = Refused { status: 503, why: "the hub holds as many connections as it may" };
+pub(crate) const BUSY: Refused = Refused { status: 503, why: "too many requests are half sent to the hub" };
 pub(crate) const CLOSING: Refused = Refused { status: 503, why: "the hub shuts down" };
+
+/// Where a hub tells whether it serves, if it was asked to.
+const HEALTH: &str = "/healthz";
+
+/// A request that asks whether the hub serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Health {
+    /// `HEAD` wants none.
+    body: bool,
+}
+
+impl Health {
+    /// Finds such a request, whole; by HTTP/1.0 too, as simple probes speak it.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        if !bytes.starts_with(b"GET /healthz") && !bytes.starts_with(b"HEAD /healthz") {
+            return None;
+        }
+        let mut headers = [httparse::EMPTY_HEADER; 96];
+        let mut request = httparse::Request::new(&mut headers);
+        if !request.parse(bytes).ok()?.is_complete() {
+            return None;
+        }
+        let path = request.path?.split('?').next();
+        (path == Some(HEALTH)).then_some(Self { body: request.method == Some("GET") })
+    }
+
+    /// 200 while it serves, 503 while it shuts down.
+    pub(crate) fn response(self, draining: bool) -> String {
+        let (status, word) =
+            if draining { ("503 Service Unavailable", "draining\n") } else { ("200 OK", "ok\n") };
+        format!(
+            "HTTP/1.1 {status}\r\nConnection: close\r\nCache-Control: no-store\r\nContent-Type: text/plain\r\n\
+             Content-Length: {}\r\n\r\n{}",
+            word.len(),
+            if self.body { word } else { "" }
+        )
+    }
+}
 
 /// An upgrade that was granted.
 #[derive(Debug, PartialEq, Eq)]
@@ -166,6 +205,17 @@ impl Refused {
         }
     }
 
+    /// The answer that refuses this request: without the body, where it asks for the head alone.
+    pub(crate) fn response_to(self, request: &[u8]) -> String {
+        let mut response = self.response();
+        if request.starts_with(b"HEAD ")
+            && let Some(end) = response.find("\r\n\r\n")
+        {
+            response.truncate(end + 4);
+        }
+        response
+    }
+
     /// The answer that refuses it.
     pub(crate) fn response(self) -> String {
         let Self { status, why } = self;
@@ -226,6 +276,34 @@ mod tests {
         for part in 0..bytes.len() {
             assert_eq!(ask(&bytes[..part]), Ok(None), "the first {part} bytes");
         }
+    }
+
+    #[test]
+    fn health_is_asked_for_by_path_and_method() {
+        for (request, body) in [
+            ("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", Some(true)),
+            ("GET /healthz HTTP/1.0\r\n\r\n", Some(true)),
+            ("GET /healthz?verbose HTTP/1.1\r\n\r\n", Some(true)),
+            ("HEAD /healthz HTTP/1.1\r\n\r\n", Some(false)),
+            ("POST /healthz HTTP/1.1\r\n\r\n", None),
+            ("GET /healthzz HTTP/1.1\r\n\r\n", None),
+            ("GET /healthz/ HTTP/1.1\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\n\r\n", None),
+            ("GET /healthz HTTP/1.1\r\nHost: a\r\n", None),
+            ("GET /healthz nonsense\r\n\r\n", None),
+        ] {
+            assert_eq!(Health::read(request.as_bytes()).map(|health| health.body), body, "{request:?}");
+        }
+        let (get, head) = (Health { body: true }, Health { body: false });
+        assert!(
+            get.response(false).starts_with("HTTP/1.1 200 OK\r\n")
+                && get.response(false).ends_with("\r\n\r\nok\n")
+        );
+        assert!(get.response(true).starts_with("HTTP/1.1 503 "));
+        assert!(
+            head.response(false).ends_with("Content-Length: 3\r\n\r\n"),
+            "the length that GET would have"
+        );
     }
 
     #[test]

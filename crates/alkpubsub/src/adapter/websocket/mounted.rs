@@ -1,5 +1,6 @@
 //! The hub as a route of somebody else's HTTP server.
 
+use super::frame;
 use super::handshake::{self, Refused, Upgrade};
 use super::server::{WebSocketServerEventTarget, refusal};
 use crate::adapter::engine::Reserved;
@@ -8,6 +9,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::sync::{Arc, PoisonError};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 const OLD_VERSION: Refused = Refused { status: 505, why: "WebSocket needs HTTP/1.1" };
@@ -77,7 +79,17 @@ impl WebSocketServerEventTarget {
         upgrades.spawn(async move {
             tokio::select! {
                 upgraded = timeout(within, upgrade) => match upgraded {
-                    Ok(Ok(socket)) => place.connect_upgraded(Box::new(TokioIo::new(socket)), identity),
+                    Ok(Ok(socket)) => {
+                        if let Err(mut socket) = place.connect_upgraded(Box::new(TokioIo::new(socket)), identity) {
+                            // The upgrade was granted before the hub began to shut down.
+                            let close = frame::close(Some(1001), "the hub shuts down");
+                            let goodbye = async {
+                                socket.write_all(&close).await?;
+                                socket.shutdown().await
+                            };
+                            let _ = timeout(within, goodbye).await;
+                        }
+                    }
                     Ok(Err(error)) => tracing::debug!(%error, "not handed over"),
                     Err(_) => tracing::debug!("not handed over in time"),
                 },

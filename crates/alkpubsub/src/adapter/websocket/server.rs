@@ -1,6 +1,6 @@
 //! The WebSocket server target: a hub for the spokes that connect to it.
 
-use super::handshake::{self, MAX_HEAD, Origins, Refused};
+use super::handshake::{self, Health, MAX_HEAD, Origins, Refused};
 use crate::adapter::engine::{AddConnectionError, Handle, HubHooks, Relaying, Reserved, Socket, Spoke};
 use crate::envelope::EventEnvelope;
 use crate::event_target::{
@@ -17,13 +17,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Connections that are being refused at one time. They hold no place, and each may take the time of a handshake;
 /// whoever comes beyond is dropped without an answer.
 const MAX_REFUSALS: usize = 256;
 /// How long to wait before the next `accept` when the process is out of file descriptors.
 const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
+/// How often that is logged, at the most.
+const OUT_OF_DESCRIPTORS_WARNING: Duration = Duration::from_secs(10);
 
 /// How a hub behaves.
 #[derive(Clone)]
@@ -44,6 +46,13 @@ pub struct ServerOptions {
     pub origins: Origins,
     /// How long a handshake may take; 10 s by default.
     pub handshake_timeout: Duration,
+    /// Over how long [`shutdown`](WebSocketServerEventTarget::shutdown) spreads the closes, so that those who come
+    /// back do not all come at once; 5 s by default. It is no more than half of the time that the shutdown is given,
+    /// and a hub with few connections takes less: one is closed every 10 ms.
+    pub drain_window: Duration,
+    /// Whether [`serve`](WebSocketServerEventTarget::serve) answers `GET` and `HEAD /healthz`: 200 while it serves, 503
+    /// while it shuts down. `false` by default; then it is a path like any other, and a WebSocket may be opened there.
+    pub health: bool,
     /// The program's say.
     pub hooks: Option<Arc<dyn HubHooks>>,
 }
@@ -57,6 +66,8 @@ impl Default for ServerOptions {
             identities: false,
             origins: Origins::default(),
             handshake_timeout: Duration::from_secs(10),
+            drain_window: Duration::from_secs(5),
+            health: false,
             hooks: None,
         }
     }
@@ -97,6 +108,12 @@ impl ServerOptions {
     #[must_use]
     pub fn origins(self, origins: Origins) -> Self {
         Self { origins, ..self }
+    }
+
+    /// With `/healthz`.
+    #[must_use]
+    pub fn health(self) -> Self {
+        Self { health: true, ..self }
     }
 
     /// With the program's hooks.
@@ -155,6 +172,8 @@ pub struct WebSocketServerEventTarget {
     pub(super) hub: Handle,
     pub(super) origins: Arc<Origins>,
     pub(super) handshake_timeout: Duration,
+    drain_window: Duration,
+    health: bool,
     /// Connections that another server hands over. They end with this target.
     #[cfg(feature = "hyper")]
     pub(super) upgrades: std::sync::Mutex<JoinSet<()>>,
@@ -167,18 +186,31 @@ impl WebSocketServerEventTarget {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn new(options: ServerOptions) -> Self {
-        let ServerOptions { limits, fan_out, relay, identities, origins, handshake_timeout, hooks } = options;
+        let ServerOptions {
+            limits,
+            fan_out,
+            relay,
+            identities,
+            origins,
+            handshake_timeout,
+            drain_window,
+            health,
+            hooks,
+        } = options;
         let hub = Handle::start(limits, Relaying { fan_out, relay, identities }, hooks);
         Self {
             hub,
             origins: Arc::new(origins),
             handshake_timeout,
+            drain_window,
+            health,
             #[cfg(feature = "hyper")]
             upgrades: std::sync::Mutex::default(),
         }
     }
 
-    /// Accepts connections until the hub is closed: shakes hands with each, within the time and the limits given.
+    /// Accepts connections until the hub has ended: shakes hands with each, within the time and the limits given. While
+    /// the hub shuts down, what comes is answered with 503.
     ///
     /// Out of file descriptors, new connections wait and the others live. Several calls serve several listeners.
     ///
@@ -188,7 +220,9 @@ impl WebSocketServerEventTarget {
         // Owned here: handshakes end with this call.
         let mut handshakes = JoinSet::new();
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+        let door = Arc::new(Door { origins: self.origins.clone(), health: self.health, refusals });
         let mut closed = std::pin::pin!(self.closed());
+        let mut warned: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -199,18 +233,22 @@ impl WebSocketServerEventTarget {
                 Ok((stream, _)) => {
                     let entry = match self.hub.reserve() {
                         Ok(place) => Entry::Place(place),
-                        Err(error) => match refusals.clone().try_acquire_owned() {
+                        Err(error) => match door.refusals.clone().try_acquire_owned() {
                             Ok(turn) => Entry::Refused(refusal(error), turn),
                             Err(_) => continue,
                         },
                     };
-                    let shaking = shake_hands(stream, entry, self.origins.clone(), refusals.clone());
+                    let shaking = shake_hands(stream, entry, door.clone());
                     let within = self.handshake_timeout;
                     handshakes.spawn(async move { drop(timeout(within, shaking).await) });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) if is_out_of_descriptors(&error) => {
-                    tracing::warn!(%error, "new connections wait");
+                    // Each one that leaves lets one in, so that this comes up as often as somebody likes.
+                    if warned.is_none_or(|warned| warned.elapsed() >= OUT_OF_DESCRIPTORS_WARNING) {
+                        tracing::warn!(%error, "new connections wait");
+                        warned = Some(Instant::now());
+                    }
                     tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
                 }
                 Err(error) => return Err(error),
@@ -220,6 +258,9 @@ impl WebSocketServerEventTarget {
 
     /// Adds a connection whose WebSocket handshake is done: any socket, TLS or another hub's listener behind it.
     /// `identity` says who it is, as the program knows it from the connection.
+    ///
+    /// It is read from at once: a listener that is added to the spoke which this gives may miss what has come before.
+    /// Listeners that [`HubHooks::connected`] adds hear the first event.
     ///
     /// # Errors
     /// [`AddConnectionError`]: the hub is full or closed; the socket is dropped then.
@@ -238,11 +279,36 @@ impl WebSocketServerEventTarget {
         self.hub.remove_connection(link).await
     }
 
-    /// Shuts down in order: new connections and subscriptions are refused, what waits is sent, every spoke gets a
-    /// close frame (1001) and may send events until it answers (8 s at most). Returns when all are gone, or `within`
-    /// has passed; a second call may shorten that, and not lengthen it.
+    /// Shuts down in order: new connections (503) and subscriptions (`draining`) are refused, what waits is sent, and
+    /// one spoke after the other gets a close frame (1001), spread over
+    /// [`drain_window`](ServerOptions::drain_window). Until its turn comes, a spoke is served as ever; afterwards it
+    /// may send events until it answers, 8 s at most. Returns when all are gone, or `within` has passed, when the rest
+    /// is dropped; a second call may shorten that, and not lengthen it.
+    ///
+    /// The program's own events are taken until the last spoke has got its close frame.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use alkpubsub::websocket_server::ServerOptions;
+    /// use alkpubsub::{EventTarget, PubSub, WebSocketServerEventTarget};
+    /// use std::{sync::Arc, time::Duration};
+    ///
+    /// let mut options = ServerOptions::new().health();
+    /// options.drain_window = Duration::from_secs(10);
+    /// let hub = Arc::new(WebSocketServerEventTarget::new(options));
+    /// // A spoke whose peer never answers: its socket is held here and not read.
+    /// let (_silent, socket) = tokio::io::duplex(1024);
+    /// hub.add_connection(socket, None).await?;
+    ///
+    /// hub.shutdown(Duration::from_millis(50)).await; // the time is over before the spoke has answered
+    /// assert_eq!(hub.stats().links, 0);
+    /// assert!(PubSub::new(hub).publish_json("tick", "", &1).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutdown(&self, within: Duration) {
-        self.hub.begin_shutdown(within);
+        self.hub.begin_shutdown(within, self.drain_window);
         self.hub.closed().await;
     }
 }
@@ -254,44 +320,104 @@ enum Entry {
     Refused(Refused, OwnedSemaphorePermit),
 }
 
-/// One connection's way in: the request, the answer, then the hub.
-async fn shake_hands(
-    mut stream: TcpStream,
-    mut entry: Entry,
+impl Entry {
+    fn is_draining(&self) -> bool {
+        match self {
+            Self::Place(place) => place.is_draining(),
+            Self::Refused(refused, _) => *refused == handshake::CLOSING,
+        }
+    }
+
+    /// Counts the memory that the request takes so far; `false` where those of all newcomers take too much.
+    fn takes(&mut self, bytes: usize) -> bool {
+        match self {
+            Self::Place(place) => place.takes(bytes),
+            Self::Refused(..) => true,
+        }
+    }
+
+    /// The turn it has already; a place is given back.
+    fn turn(self) -> Option<OwnedSemaphorePermit> {
+        match self {
+            Self::Place(_) => None,
+            Self::Refused(_, turn) => Some(turn),
+        }
+    }
+}
+
+/// What all handshakes of a listener have in common.
+struct Door {
     origins: Arc<Origins>,
+    health: bool,
+    /// Turns among those that are answered and do not come in.
     refusals: Arc<Semaphore>,
-) -> io::Result<()> {
+}
+
+/// One connection's way in: the request, the answer, then the hub.
+async fn shake_hands(mut stream: TcpStream, mut entry: Entry, door: Arc<Door>) -> io::Result<()> {
     // A hub's messages are small and wanted now; everything that waits leaves in one write anyway.
     stream.set_nodelay(true)?;
     let mut head = Vec::with_capacity(1024);
-    let (refused, _turn) = loop {
-        match (handshake::read(&head, &origins), entry) {
-            (Ok(None), waiting) => entry = waiting,
-            (Ok(Some((upgrade, length))), Entry::Place(place)) => {
-                place.connect(Box::new(stream), upgrade.response(), head.split_off(length));
-                return Ok(());
-            }
-            (Ok(Some(_)), Entry::Refused(refused, turn)) | (Err(refused), Entry::Refused(_, turn)) => {
-                break (refused, turn);
-            }
-            (Err(refused), Entry::Place(place)) => {
-                // The answer's way may take as long as the peer likes: nobody else has to wait for the place.
-                drop(place);
-                let Ok(turn) = refusals.try_acquire_owned() else { return Ok(()) };
-                break (refused, turn);
-            }
+    loop {
+        if let Some(health) = door.health.then(|| Health::read(&head)).flatten() {
+            return answer(stream, &health.response(entry.is_draining()), entry.turn(), &door).await;
         }
-        if stream.read_buf(&mut head).await? == 0 {
+        let (refused, entry_left) = match (handshake::read(&head, &door.origins), entry) {
+            (Ok(None), mut waiting) => {
+                if waiting.takes(head.capacity()) {
+                    entry = waiting;
+                    read_line(&mut stream, &mut head).await?;
+                    continue;
+                }
+                (handshake::BUSY, waiting)
+            }
+            (Ok(Some((upgrade, length))), Entry::Place(place)) => {
+                let received = head.split_off(length);
+                return match place.connect(Box::new(stream), upgrade.response(), received) {
+                    Ok(()) => Ok(()),
+                    // The hub began to shut down while it shook hands.
+                    Err(socket) => answer(socket, &handshake::CLOSING.response(), None, &door).await,
+                };
+            }
+            (Ok(Some(_)), Entry::Refused(refused, turn)) => (refused, Entry::Refused(refused, turn)),
+            (Err(refused), entry) => (refused, entry),
+        };
+        tracing::debug!(status = refused.status, why = refused.why, "refused");
+        return answer(stream, &refused.response_to(&head), entry_left.turn(), &door).await;
+    }
+}
+
+/// Reads on to the end of a line, or of what a head may hold. Only that can bring the reader of heads further, which
+/// begins anew each time: of a head that comes byte by byte it would read most bytes thousands of times.
+async fn read_line(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        let before = head.len();
+        if stream.read_buf(head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // With the first bytes it may show that this is no HTTP.
+        if before == 0 || head.len() >= MAX_HEAD || head[before..].contains(&b'\n') {
             return Ok(());
         }
-        debug_assert!(head.len() <= 2 * MAX_HEAD, "the reader refuses longer ones");
+    }
+}
+
+/// Answers with why it does not come in, and ends the connection. The answer's way may take as long as the peer
+/// likes: nobody else has to wait for its place, which is free by now, and few are answered at a time.
+async fn answer(
+    mut socket: impl Socket,
+    response: &str,
+    turn: Option<OwnedSemaphorePermit>,
+    door: &Door,
+) -> io::Result<()> {
+    let Some(_turn) = turn.or_else(|| door.refusals.clone().try_acquire_owned().ok()) else {
+        return Ok(());
     };
-    tracing::debug!(status = refused.status, why = refused.why, "refused");
-    stream.write_all(refused.response().as_bytes()).await?;
-    stream.shutdown().await?;
+    socket.write_all(response.as_bytes()).await?;
+    socket.shutdown().await?;
     // Until the peer has read it: closing with something unread would take the answer from it.
     let mut rest = [0; 1024];
-    while stream.read(&mut rest).await? > 0 {}
+    while socket.read(&mut rest).await? > 0 {}
     Ok(())
 }
 

@@ -298,3 +298,61 @@ fn any_sequence_of_joins_and_leaves_keeps_the_table_as_a_naive_one() {
     });
     assert!(hub.table.len() == 0 && hub.queued.bytes == 0 && hub.queued.messages == 0);
 }
+
+#[test]
+fn where_unfinished_messages_take_too_much_the_fullest_is_named() {
+    let limits = HubLimits { max_incoming_total: 100, ..HubLimits::DEFAULT };
+    let mut hub = Hub::<String>::new(limits, FanOut::Subscribed, false);
+    let links = [connect(&mut hub), connect(&mut hub), connect(&mut hub)];
+    let incoming = |hub: &Hub<String>| {
+        let mut stats = Stats::default();
+        hub.count(&mut stats);
+        stats.incoming_bytes
+    };
+    for (link, bytes) in links.iter().zip([30, 50, 20]) {
+        hub.holds(*link, bytes);
+    }
+    assert_eq!((hub.fullest_over_total(), incoming(&hub)), (None, 100), "as much is allowed");
+    hub.holds(links[2], 21);
+    assert_eq!(hub.fullest_over_total(), Some(links[1]), "not the one that broke the bound");
+    hub.holds(links[1], 0);
+    assert_eq!((hub.fullest_over_total(), incoming(&hub)), (None, 51));
+    hub.disconnect(links[0]);
+    hub.holds(links[0], 1000);
+    assert_eq!(incoming(&hub), 21, "who is gone holds nothing");
+    hub.disconnect(links[2]);
+    assert_eq!(incoming(&hub), 0);
+}
+
+/// On 32 bits, the sum of what waits for many links is more than a usize counts.
+#[test]
+fn what_waits_for_all_is_counted_beyond_32_bits() {
+    #[derive(Clone)]
+    struct Heavy;
+    impl Message for Heavy {
+        fn from_text(_: String) -> Self {
+            Self
+        }
+        fn weight(&self) -> usize {
+            u32::MAX as usize
+        }
+        fn is_control(&self) -> bool {
+            false
+        }
+    }
+    let limits = HubLimits { max_outbound_total: u32::MAX as usize, ..HubLimits::DEFAULT };
+    let mut hub = Hub::<Heavy>::new(limits, FanOut::All, false);
+    let links: Vec<_> = (0..3).map(|_| hub.connect(None, NOW).unwrap()).collect();
+    assert_eq!(hub.fan_out("a:b", || Heavy), 3);
+    let mut stats = Stats::default();
+    hub.count(&mut stats);
+    assert_eq!(stats.queued_bytes, 3 * u64::from(u32::MAX));
+    assert!(hub.take_overfull());
+    for link in links {
+        assert!(hub.slowest_over_total().is_some() || stats.queued_bytes <= u64::from(u32::MAX));
+        hub.disconnect(link);
+        stats = Stats::default();
+        hub.count(&mut stats);
+    }
+    assert_eq!(stats.queued_bytes, 0);
+}

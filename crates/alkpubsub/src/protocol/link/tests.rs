@@ -299,6 +299,21 @@ fn a_hub_that_drains_puts_a_topic_off_to_the_next_connection() {
 }
 
 #[test]
+fn what_is_first_wanted_of_a_far_side_that_answers_nothing_is_interrupted_too() {
+    let mut link = outliving();
+    link.disconnected(false);
+    link.connected(NOW).unwrap();
+    let later = NOW + Duration::from_secs(2);
+    assert!(matches!(link.handle_timeout(later), Ok(Due::Unanswered { .. })));
+    link.want("late:1", later).unwrap();
+    assert_eq!(link.readiness("late:1"), Some(Readiness::Unconfirmed));
+    link.disconnected(false);
+    link.connected(later).unwrap();
+    let first = hear(&mut link, &control::subscribed("late:1"));
+    assert_eq!(first, Heard::Settled { after_gap: Some("late:1".into()) });
+}
+
+#[test]
 fn events_that_were_kept_come_after_the_questions() {
     let mut link = outliving();
     assert!(link.send("one".into()));

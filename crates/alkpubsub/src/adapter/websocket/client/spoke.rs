@@ -1,9 +1,10 @@
 //! The reconnecting spoke of a WebSocket hub.
 
-use super::ClientOptions;
 use super::connect::{self, Socket};
+use super::{ClientOptions, HandshakeOptions};
 use crate::adapter::link::{Spoke, SpokeOptions};
 use crate::connect::ConnectError;
+use crate::event_target::BoxFuture;
 
 impl Spoke {
     /// Connects to a WebSocket hub, with the default options, and goes on connecting when the connection is lost.
@@ -14,19 +15,24 @@ impl Spoke {
     /// # Panics
     /// Outside of a tokio runtime, or in one without its I/O and time drivers.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
-        Self::connect_with(url, SpokeOptions::DEFAULT).await
+        Self::connect_with(url, HandshakeOptions::DEFAULT, SpokeOptions::DEFAULT).await
     }
 
-    /// [`connect`](Self::connect) with other bounds and times.
+    /// [`connect`](Self::connect) with other headers, authorities, bounds and times.
     ///
     /// # Errors
     /// [`ConnectError`], as there.
     ///
     /// # Panics
     /// Outside of a tokio runtime, or in one without its I/O and time drivers.
-    pub async fn connect_with(url: &str, options: SpokeOptions) -> Result<Self, ConnectError> {
-        let first = connect::open(url, &client(&options)).await?;
-        Ok(Self::launch(Some(first), connector(url, options), connect::linger, options))
+    pub async fn connect_with(
+        url: &str,
+        handshake: HandshakeOptions,
+        options: SpokeOptions,
+    ) -> Result<Self, ConnectError> {
+        let mut connector = connector(url, handshake, options);
+        let first = connector().await?;
+        Ok(Self::launch(Some(first), connector, connect::linger, options))
     }
 
     /// A spoke of a WebSocket hub that need not be there yet.
@@ -40,33 +46,34 @@ impl Spoke {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
-    /// use alkpubsub::{Spoke, SpokeOptions};
+    /// use alkpubsub::{HandshakeOptions, Spoke, SpokeOptions};
     ///
-    /// assert!(Spoke::websocket("ws://127.0.0.1:hub", SpokeOptions::DEFAULT).is_err());
-    /// assert!(Spoke::websocket("ws://127.0.0.1:1", SpokeOptions::DEFAULT).is_ok());
+    /// let start = |url| Spoke::websocket(url, HandshakeOptions::DEFAULT, SpokeOptions::DEFAULT);
+    /// assert!(start("ws://127.0.0.1:hub").is_err());
+    /// assert!(start("ws://127.0.0.1:1").is_ok());
     /// # }
     /// ```
-    pub fn websocket(url: &str, options: SpokeOptions) -> Result<Self, ConnectError> {
+    pub fn websocket(
+        url: &str,
+        handshake: HandshakeOptions,
+        options: SpokeOptions,
+    ) -> Result<Self, ConnectError> {
         connect::check(url)?;
-        Ok(Self::launch(None, connector(url, options), connect::linger, options))
+        Ok(Self::launch(None, connector(url, handshake, options), connect::linger, options))
     }
 }
 
-type Opening = std::pin::Pin<Box<dyn Future<Output = Result<Socket, ConnectError>> + Send>>;
-
-fn connector(url: &str, options: SpokeOptions) -> impl FnMut() -> Opening + Send + 'static {
-    let (url, options) = (url.to_owned(), client(&options));
+/// Opens a connection each time that it is called.
+fn connector(
+    url: &str,
+    handshake: HandshakeOptions,
+    options: SpokeOptions,
+) -> impl FnMut() -> BoxFuture<'static, Result<Socket, ConnectError>> + Send + 'static {
+    let SpokeOptions { link, message, close_timeout, connect_timeout, .. } = options;
+    let options = ClientOptions { link, message, close_timeout, connect_timeout, handshake };
+    let url = url.to_owned();
     move || {
-        let url = url.clone();
+        let (url, options) = (url.clone(), options.clone());
         Box::pin(async move { connect::open(&url, &options).await })
-    }
-}
-
-fn client(options: &SpokeOptions) -> ClientOptions {
-    ClientOptions {
-        link: options.link,
-        message: options.message,
-        close_timeout: options.close_timeout,
-        connect_timeout: options.connect_timeout,
     }
 }

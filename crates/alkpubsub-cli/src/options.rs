@@ -1,0 +1,100 @@
+//! The options of the hub: the one place that says which there are. Flags, environment variables, keys of the file, the
+//! table in `docs/hub.md` and `--print-config` are made from it.
+
+use crate::values::{Count, Origin, Size, Switch, Time, list, one_of};
+use alkpubsub::websocket_server::HubLimits;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Each field is a key of the file, a flag and an environment variable.
+#[derive(Clone, Debug, clap::Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct HubOptions {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8484")]
+    pub(crate) listen: String,
+    /// Listen on other addresses than loopback too, with no authentication: whoever reaches it may hear and publish
+    /// everything.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = Switch(false), hide_default_value = true)]
+    pub(crate) insecure: Switch,
+    /// To whom an event goes: to the spokes that subscribed to its topic, or to all, for spokes that never subscribe
+    /// (the sender gets its own too).
+    #[arg(long, value_name = "TO", default_value = "subscribed")]
+    #[serde(deserialize_with = "one_of")]
+    pub(crate) fan_out: To,
+    /// Let web pages of this origin connect, as in `https://example.org`; `*` for all. May be repeated. Pages from this
+    /// machine, and what is no browser, always may.
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
+    #[serde(deserialize_with = "list")]
+    pub(crate) allow_origin: Vec<Origin>,
+    /// Answer `GET /healthz`: 200 while the hub serves, 503 while it shuts down.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = Switch(true))]
+    pub(crate) health: Switch,
+    /// The longest message.
+    #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.message.max_message), help_heading = LIMITS)]
+    pub(crate) max_message: Size,
+    /// How deep a message may nest, 1024 at most; the envelope itself is 1.
+    #[arg(long, value_name = "LEVELS", default_value_t = Count(HubLimits::DEFAULT.message.max_depth), help_heading = LIMITS)]
+    pub(crate) max_depth: Count,
+    /// The longest topic.
+    #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_topic), help_heading = LIMITS)]
+    pub(crate) max_topic: Size,
+    /// Topics that one connection may hold.
+    #[arg(long, value_name = "TOPICS", default_value_t = Count(HubLimits::DEFAULT.max_topics_per_link), help_heading = LIMITS)]
+    pub(crate) max_topics_per_link: Count,
+    /// Connections at one time; beyond, 503.
+    #[arg(long, value_name = "CONNECTIONS", default_value_t = Count(HubLimits::DEFAULT.max_links), help_heading = LIMITS)]
+    pub(crate) max_links: Count,
+    /// What may wait for one connection; beyond, it is closed with 1013.
+    #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_outbound), help_heading = LIMITS)]
+    pub(crate) max_outbound: Size,
+    /// Messages that may wait for one connection; beyond, it is closed with 1013.
+    #[arg(long, value_name = "MESSAGES", default_value_t = Count(HubLimits::DEFAULT.max_outbound_messages), help_heading = LIMITS)]
+    pub(crate) max_outbound_messages: Count,
+    /// What may wait for all connections together.
+    #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_outbound_total), help_heading = LIMITS)]
+    pub(crate) max_outbound_total: Size,
+    /// Memory that half-sent messages may take together, and half-sent requests as much again.
+    #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_incoming_total), help_heading = LIMITS)]
+    pub(crate) max_incoming_total: Size,
+    /// How long a connection may be silent before it is pinged.
+    #[arg(long, value_name = "TIME", default_value_t = Time(HubLimits::DEFAULT.ping_interval), help_heading = LIMITS)]
+    pub(crate) ping_interval: Time,
+    /// How long it may take to answer.
+    #[arg(long, value_name = "TIME", default_value_t = Time(HubLimits::DEFAULT.ping_timeout), help_heading = LIMITS)]
+    pub(crate) ping_timeout: Time,
+    /// How long a handshake may take.
+    #[arg(long, value_name = "TIME", default_value_t = Time(Duration::from_secs(10)), help_heading = LIMITS)]
+    pub(crate) handshake_timeout: Time,
+    /// Over how long a shutdown spreads the closes, up to half of --drain-limit; few connections take less, one every
+    /// 10 ms.
+    #[arg(long, value_name = "TIME", default_value_t = Time(Duration::from_secs(5)), help_heading = LIMITS)]
+    pub(crate) drain_window: Time,
+    /// How long a shutdown may take in all.
+    #[arg(long, value_name = "TIME", default_value_t = Time(Duration::from_secs(30)), help_heading = LIMITS)]
+    pub(crate) drain_limit: Time,
+}
+
+const LIMITS: &str = "Limits";
+
+#[derive(Clone, Copy, Debug, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum To {
+    Subscribed,
+    All,
+}
+
+/// What a hub is started with beside its options.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    /// Read options from this file, in TOML; ALKPUBSUB_HUB_CONFIG names one too. Environment and flags go before it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print all options as they are in force, and from where, as a file for --config; then end.
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}

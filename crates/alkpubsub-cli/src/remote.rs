@@ -1,0 +1,73 @@
+//! What `pub` and `sub` say and trust when they connect.
+
+use crate::failure::Failure;
+use alkpubsub::{HandshakeOptions, RequestHeader, TlsRoots};
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Remote {
+    /// A header of the request that opens the connection, as in 'Authorization: Bearer …'; `@FILE` reads some, one a
+    /// line, which keeps them out of the list of processes. May be repeated.
+    #[arg(long, value_name = "NAME: VALUE")]
+    header: Vec<Words>,
+    /// For `wss:`: trust the authorities in this PEM file, in place of the system's.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+/// What may hold a token: it is read by us alone, and shown nowhere.
+#[derive(Clone)]
+struct Words(String);
+
+impl FromStr for Words {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Remote {
+    /// As the library takes it.
+    pub(crate) fn handshake(&self) -> Result<HandshakeOptions, Failure> {
+        let mut options = HandshakeOptions::DEFAULT;
+        for words in &self.header {
+            let Some(file) = words.0.strip_prefix('@') else {
+                options.headers.push(header(&words.0).map_err(|why| wrong(&format!("--header: {why}")))?);
+                continue;
+            };
+            let text =
+                fs::read_to_string(file).map_err(|error| wrong(&format!("--header @{file}: {error}")))?;
+            for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+                let header = header(line).map_err(|why| wrong(&format!("{file}:{}: {why}", at + 1)))?;
+                options.headers.push(header);
+            }
+        }
+        if let Some(file) = &self.ca {
+            let of_file = |why: &dyn fmt::Display| wrong(&format!("--ca {}: {why}", file.display()));
+            let pem = fs::read(file).map_err(|error| of_file(&error))?;
+            options.tls_roots = TlsRoots::pem(pem).map_err(|problem| of_file(&problem))?;
+        }
+        Ok(options)
+    }
+}
+
+fn wrong(words: &str) -> Failure {
+    Failure::input(words.into())
+}
+
+fn header(text: &str) -> Result<RequestHeader, String> {
+    let (name, value) = text
+        .split_once(':')
+        .ok_or("a header is a name, a colon and a value, as in 'Authorization: Bearer …'")?;
+    RequestHeader::new(name, value).map_err(|error| error.to_string())
+}

@@ -1,0 +1,247 @@
+//! The kinds of value that options have. Each is read from text, by one parser, wherever it was given: on the command
+//! line, in the environment or in a file.
+
+use clap::ValueEnum;
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A number of bytes: `65536`, `64KiB`, `1MiB`, `1GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) usize);
+
+const UNITS: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+        let (number, bytes) = unit.unwrap_or((text, 1));
+        let size = number.parse().ok().and_then(|number: usize| number.checked_mul(bytes));
+        match size {
+            Some(0) => Err("must be at least 1".into()),
+            Some(size) => Ok(Self(size)),
+            None => Err("not a number of bytes, as in 65536, 64KiB or 1MiB".into()),
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |(_, bytes): &&(&str, usize)| self.0.is_multiple_of(*bytes);
+        match UNITS.iter().find(whole) {
+            Some((unit, bytes)) => write!(f, "{}{unit}", self.0 / bytes),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+/// How many of something: a limit of 0 would be a hub that does nothing and does not say why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Count(pub(crate) usize);
+
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(0) => Err("must be at least 1".into()),
+            Ok(count) => Ok(Self(count)),
+            Err(_) => Err("not a whole number, as in 128".into()),
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A length of time: `25s`, `1m 30s`, `500ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time(pub(crate) Duration);
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = humantime::parse_duration(text);
+        read.map(Self).map_err(|error| format!("not a length of time, as in 25s, 1m 30s or 500ms: {error}"))
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+/// Yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Switch(pub(crate) bool);
+
+impl FromStr for Switch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| "must be true or false".into())
+    }
+}
+
+impl fmt::Display for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An origin as browsers write it: nothing else would ever be equal to one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin(pub(crate) String);
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let host =
+            text.split_once("://").filter(|(scheme, _)| !scheme.is_empty()).map_or("", |(_, host)| host);
+        if text == "*" || !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', '*', ',']) {
+            Ok(Self(text.into()))
+        } else {
+            Err("an origin is a scheme and a host, with the port where it is not the scheme's own, as in \
+                 https://example.org or http://example.org:8080"
+                .into())
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Reads a value by its parser, from a text or from what a file may write without quotes.
+struct FromText<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = String>> Visitor<'_> for FromText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, a whole number, true or false")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_bool<E: de::Error>(self, yes: bool) -> Result<T, E> {
+        self.visit_str(if yes { "true" } else { "false" })
+    }
+}
+
+macro_rules! read_as_text {
+    ($($value:ty => $write:expr),* $(,)?) => {$(
+        impl<'de> Deserialize<'de> for $value {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(FromText(PhantomData))
+            }
+        }
+
+        impl Serialize for $value {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $write(self, serializer)
+            }
+        }
+    )*};
+}
+
+read_as_text! {
+    Time => |time: &Time, to: S| to.collect_str(time),
+    Origin => |origin: &Origin, to: S| to.collect_str(origin),
+    Count => |count: &Count, to: S| to.serialize_u64(count.0 as u64),
+    Switch => |switch: &Switch, to: S| to.serialize_bool(switch.0),
+    // Quotes are for the unit.
+    Size => |size: &Size, to: S| match size.0 {
+        bytes if bytes.is_multiple_of(1 << 10) => to.collect_str(size),
+        bytes => to.serialize_u64(bytes as u64),
+    },
+}
+
+/// One of a few words, the same as on the command line.
+pub(crate) fn one_of<'de, T: ValueEnum, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    T::from_str(&text, false).map_err(|_| {
+        let words = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let words: Vec<_> = words.map(|word| word.get_name().to_owned()).collect();
+        de::Error::custom(format!("must be one of {}", words.join(", ")))
+    })
+}
+
+/// A list, or one text with commas in between, which is all that the environment has.
+pub(crate) fn list<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: FromStr<Err = String> + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Text(String),
+        List(Vec<String>),
+    }
+    let parts = match Given::deserialize(deserializer) {
+        Ok(Given::List(parts)) => parts,
+        Ok(Given::Text(text)) if text.is_empty() => Vec::new(),
+        Ok(Given::Text(text)) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+        Err(_) => return Err(de::Error::custom("not a list of texts, as in [\"https://example.org\"]")),
+    };
+    parts.iter().map(|part| part.parse().map_err(de::Error::custom)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_what_browsers_send() {
+        for text in ["*", "https://example.org", "http://[2001:db8::1]:8080", "chrome-extension://abc"] {
+            assert_eq!(text.parse(), Ok(Origin(text.into())));
+        }
+        for text in ["", "example.org", "https://", "://example.org", "https://example.org/", "https://*.org"]
+        {
+            assert!(text.parse::<Origin>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_they_are_shown() {
+        for (text, bytes) in [("255", 255), ("64KiB", 65_536), ("1MiB", 1 << 20), ("3GiB", 3 << 30)] {
+            assert_eq!(text.parse(), Ok(Size(bytes)));
+            assert_eq!(Size(bytes).to_string(), text);
+        }
+        for text in ["", "0", "0KiB", "KiB", "-1", "1.5MiB", "64kb", "18446744073709551615KiB"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_begin_at_1() {
+        assert_eq!("1".parse(), Ok(Count(1)));
+        for text in ["", "0", "-1", "1.0", "many", "18446744073709551616"] {
+            assert!(text.parse::<Count>().is_err(), "{text}");
+        }
+    }
+}
