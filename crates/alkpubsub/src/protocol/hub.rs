@@ -596,7 +596,6 @@ impl<M: Message> Hub<M> {
 
     /// Adds the hub's counters.
     pub fn count(&self, stats: &mut Stats) {
-        stats.connections += self.counters.connections;
         stats.received += self.counters.received;
         stats.sent += self.counters.sent;
         stats.bad_input += self.counters.refusals.total();

@@ -7,13 +7,68 @@ use crate::conformance::log::{
 };
 use crate::conformance::run::{is_pending, waits_for};
 use crate::conformance::{FarSide, Peers};
-use crate::event_target::{CloseReason, DispatchError, EventTarget, Readiness};
+use crate::event_target::{CloseReason, DispatchError, EventTarget, Notice, Readiness, TargetError};
 use crate::protocol::control;
 use crate::{EventEnvelope, protocol};
 
 /// Whether the target at the wire's near end has one connection, and ends where that is at fault.
 fn is_link(peers: &Peers) -> bool {
     peers.wire.as_ref().is_some_and(|wire| wire.far() == FarSide::Hub)
+}
+
+/// Messages that are bad input, by the reason. `TOPIC` stands for the type and the id of a topic that is listened to.
+const BY_REASON: [(&str, &str); 13] = [
+    ("byte_order_mark", "\u{feff}{TOPIC}"),
+    ("not_json", "{TOPIC"),
+    ("too_deep", r#"{TOPIC,"payload":DEEP}"#),
+    ("not_an_object", "[{TOPIC}]"),
+    ("trailing_bytes", "{TOPIC}{TOPIC}"),
+    ("missing_member", r#"{"type":"call.responded"}"#),
+    ("not_a_string", r#"{"type":7,"id":"1"}"#),
+    ("empty_type", r#"{"type":"","id":"1"}"#),
+    ("repeated_member", r#"{TOPIC,"\u0069d":"1"}"#),
+    ("lone_surrogate", r#"{"type":"call.responded","id":"\udc00"}"#),
+    ("reserved_member", r#"{TOPIC,"__hop":1}"#),
+    ("bad_control", r#"{"type":"__subscribe","id":"","payload":{"topic":7}}"#),
+    ("bad_control", r#"{"type":"__gap","id":"","payload":[]}"#),
+];
+
+/// Bad input is counted and told of by its reason.
+pub(super) async fn bad_input_by_reason(fixture: &dyn Fixture) -> Verdict {
+    let peers = peers(fixture).await?;
+    let (Some(wire), Some(near)) = (&peers.wire, &peers.near) else { return Ok(()) };
+    let (event_type, log) = (unique("call"), Log::new());
+    near.add_event_listener("error", log.listener(1))?;
+    listen(&**near, &format!("{event_type}:1"), log.listener(0)).await?;
+    let (topic, deep) = (format!(r#""type":"{event_type}","id":"1""#), "[".repeat(64) + &"]".repeat(64));
+    let mut wanted = Vec::new();
+    // Of the second reason two, of the third three, and so on, so that no two can be taken for each other.
+    for (at, (reason, text)) in BY_REASON.into_iter().enumerate() {
+        for _ in 0..=at % 5 {
+            wire.send(text.replace("TOPIC", &topic).replace("DEEP", &deep));
+            wanted.push(reason);
+        }
+    }
+    wire.send_bytes(b"{\"type\":\"call.responded\",\"id\":\"\xff\"}");
+    wanted.push("not_utf8");
+    wire.send(numbered(&event_type, "1", FENCE)?.to_json()?);
+    log.numbers_to_fence(0, 1).await;
+    let told: Vec<_> = log
+        .notices(1)
+        .into_iter()
+        .map(|notice| match notice {
+            Notice::Error(TargetError::BadInput(refusal)) => refusal.name(),
+            _ => "another error",
+        })
+        .collect();
+    ensure_eq!(told, wanted, "bad input was told of as");
+    let count = |reason| wanted.iter().filter(|wanted| **wanted == reason).count() as u64;
+    let right = || {
+        let refusals = near.stats().refusals;
+        refusals.iter().all(|(reason, counted)| counted == count(reason))
+    };
+    comes_true(fixture, format!("bad input to be counted as {wanted:?}"), right).await;
+    Ok(())
 }
 
 /// Fifty bad messages harm nobody; the hundredth within ten seconds ends the connection with 1007, and a link with

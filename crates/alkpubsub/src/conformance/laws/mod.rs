@@ -86,6 +86,7 @@ laws! { $
     11 control::ready_ping [FarSpoke]
     11 control::ready_direct [FarSpoke]
     12 wire_text::bad_input [Wire]
+    12 closing::bad_input_by_reason [Wire Near]
     12 closing::bad_input_limit [Wire Near]
     12 closing::bad_input_too_large [Wire Near]
     13 loss::loss_is_seen []

@@ -164,6 +164,7 @@ wrong_targets! {
         SwallowsBadInput "does not count bad input" by bad_input;
         TakesDoubleMembers "takes what a lenient reader of JSON takes" by bad_input;
         PanicsOnBadInput "panics at bad input" by bad_input;
+        OneReasonForAll "counts bad input of every kind as not_json" by bad_input_by_reason;
         BadInputWithoutEnd "takes bad input without end" by bad_input_limit;
         EndsAtFewBad "ends at the tenth bad message" by bad_input_limit;
         TooLargeGoesOn "goes on after a message over the limit" by bad_input_too_large;
@@ -179,6 +180,7 @@ wrong_targets! {
         NoGapAfterCut [OutlivingLink] "does not tell of the gap that an interruption leaves" by connection_loss_outlives;
         ReadyWhileDown [OutlivingLink] "says that subscriptions are in place while its connection is down" by connection_loss_ready;
         GapWhenConnected [OutlivingLink] "tells of the gap when it is connected anew, ahead of the hub's answer" by connection_loss_gap;
+        NoGapAheadOfAnswer [OutlivingLink] "tells of no gap before an event that comes ahead of the hub's answer" by connection_loss_gap;
         GapForEachCut [OutlivingLink] "tells of a gap for each connection lost" by connection_loss_gap;
         AsksForWhatIsGone [OutlivingLink] "asks for what was given up while its connection was down" by connection_loss_wanted;
         GapForNew [OutlivingLink] "tells of a gap before what was wanted only since" by connection_loss_wanted;

@@ -61,10 +61,23 @@ impl Link {
         };
         let text = if self.has(Flaw::ReencodesInward) { reencoded(text) } else { text.to_owned() };
         if let Ok(event) = EventEnvelope::parse(text) {
+            self.tell_early_gap(event.topic().as_str());
             self.listeners.dispatch(&event);
         }
         if let Some(Notice::Gap { topic, .. }) = &late {
             self.tell(topic.as_ref().map(crate::Topic::as_str), late.as_ref());
+        }
+    }
+
+    /// An event ahead of the hub's answer has the gap before it, too.
+    fn tell_early_gap(&self, topic: &str) {
+        let early = {
+            let mut state = lock(&self.state);
+            let wanted = state.topics.get_mut(topic).filter(|wanted| wanted.gaps > 0);
+            wanted.is_some_and(|wanted| !std::mem::replace(&mut wanted.early, true))
+        };
+        if early && !self.has(Flaw::NoGapAfterCut) && !self.has(Flaw::NoGapAheadOfAnswer) {
+            self.tell_gap(topic);
         }
     }
 
@@ -87,6 +100,8 @@ impl Link {
         let count = {
             let mut state = lock(&self.state);
             state.counters.bad_input += u64::from(!self.has(Flaw::SwallowsBadInput));
+            let counted = if self.has(Flaw::OneReasonForAll) { Refusal::NotJson { at: 0 } } else { refusal };
+            state.counters.refusals.add(&counted);
             state.counters.bad_input
         };
         self.listeners.notify_named(&Notice::Error(TargetError::BadInput(refusal)));

@@ -68,6 +68,8 @@ struct Wanted {
     put_off: bool,
     /// Connections lost since it was confirmed.
     gaps: usize,
+    /// The gap was told ahead of an event that came before the hub's answer.
+    early: bool,
 }
 
 impl State {
@@ -79,7 +81,7 @@ impl State {
     fn ask(&mut self, topic: &str, full: bool) {
         let down = self.down;
         let wanted = self.topics.entry(topic.to_owned()).or_default();
-        (wanted.denied, wanted.put_off) = (None, false);
+        (wanted.denied, wanted.put_off, wanted.early) = (None, false, false);
         if !down {
             wanted.owed += 1;
         }
