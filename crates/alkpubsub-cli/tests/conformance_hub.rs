@@ -34,7 +34,7 @@ impl Fixture for HubProgram {
     }
 
     fn offers(&self) -> Offers {
-        Offers { cut: true, wire: Some(FarSide::Spoke), ..Offers::default() }
+        Offers { cut: true, wire: Some(FarSide::Spoke), hang_up: true, ..Offers::default() }
     }
 
     fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {

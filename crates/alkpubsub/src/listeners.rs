@@ -79,7 +79,7 @@ impl Listeners {
         }
         // What the listener owns may lock again when it is dropped.
         drop(table);
-        drop(removed);
+        self.let_go_one(&name, removed);
         Some(name)
     }
 
@@ -205,9 +205,13 @@ impl Listeners {
     /// panic like the listener itself.
     fn let_go(&self, name: &str, list: List) {
         for entry in Arc::into_inner(list).into_iter().flatten() {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(entry))) {
-                self.report(name, &*panic);
-            }
+            self.let_go_one(name, entry);
+        }
+    }
+
+    fn let_go_one(&self, name: &str, entry: Arc<Entry>) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(entry))) {
+            self.report(name, &*panic);
         }
     }
 

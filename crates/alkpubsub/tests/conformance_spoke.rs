@@ -53,7 +53,8 @@ impl Fixture for Scripted {
     }
 
     fn offers(&self) -> Offers {
-        Offers { cut: true, stall: true, wire: Some(FarSide::Hub), near: true }
+        let wire = Some(FarSide::Hub);
+        Offers { cut: true, stall: true, wire, near: true, hang_up: true, ..Offers::default() }
     }
 
     fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
@@ -109,7 +110,8 @@ impl RawHub {
                 let Ok(socket) = tokio_tungstenite::accept_async(stream).await else { continue };
                 let (sender, sending) = mpsc::unbounded_channel();
                 *to_send.lock().unwrap() = Some(sender);
-                at.send_replace(Some(RawPeer::on(on.clone(), sending, socket)));
+                // Under its lock: a law that hears of the connection may cut it at once.
+                at.send_modify(|at| *at = Some(RawPeer::on(on.clone(), sending, socket)));
             }
         });
         Arc::new(Self { wire, now, open, _serving: serving })

@@ -3,17 +3,22 @@
 
 mod support;
 
-use alkpubsub::conformance::{self, FarSide, Fixture, Offers, Peers};
+use alkpubsub::conformance::{self, FarSide, Fixture, Lent, Offers, Peers};
 use alkpubsub::websocket_server::ServerOptions;
 use alkpubsub::{
     BoxFuture, Capabilities, Carries, EventTarget, Lifetime, Order, WebSocketClientEventTarget,
     WebSocketServerEventTarget,
 };
+use futures_util::{SinkExt, StreamExt};
 use std::sync::Arc;
 use support::RawPeer;
+use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Message, protocol::Role};
 
 alkpubsub::conformance_tests!(websocket_client, Scripted);
+alkpubsub::conformance_tests!(websocket_client_lent, LentSocket);
 alkpubsub::conformance_tests!(websocket_client_and_server, Hub { relay: false });
 alkpubsub::conformance_tests!(websocket_relay, Hub { relay: true });
 
@@ -21,6 +26,7 @@ alkpubsub::conformance_tests!(websocket_relay, Hub { relay: true });
 fn matrix() {
     let file = support::docs("matrix.md");
     conformance::matrix_column(&file, "websocket_client", &Scripted);
+    conformance::matrix_column(&file, "websocket_client_lent", &LentSocket);
     conformance::matrix_column(&file, "websocket_client_and_server", &Hub { relay: false });
     conformance::matrix_column(&file, "websocket_relay", &Hub { relay: true });
 }
@@ -44,7 +50,8 @@ impl Fixture for Scripted {
     }
 
     fn offers(&self) -> Offers {
-        Offers { cut: true, stall: true, wire: Some(FarSide::Hub), near: true }
+        let wire = Some(FarSide::Hub);
+        Offers { cut: true, stall: true, wire, near: true, hang_up: true, ..Offers::default() }
     }
 
     fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
@@ -69,6 +76,62 @@ async fn scripted() -> Made {
     let hub = RawPeer::new(FarSide::Hub, accepting.await??);
     let wire = hub.wire.clone();
     Ok(Peers::new(wire.target(), vec![client.clone()]).with_wire(wire, Some(client)).with_fault(hub))
+}
+
+/// One client that was given its socket, and a raw server.
+struct LentSocket;
+
+impl Fixture for LentSocket {
+    fn capabilities(&self) -> Capabilities {
+        LINK
+    }
+
+    fn offers(&self) -> Offers {
+        Offers { lent: true, ..Offers::default() }
+    }
+
+    fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
+        Box::pin(async { lent().await.map_err(|error| error.to_string()) })
+    }
+
+    fn block_on(&self, law: BoxFuture<'_, ()>) {
+        support::block_on(law);
+    }
+}
+
+async fn lent() -> Made {
+    let (here, there) = tokio::io::duplex(1 << 16);
+    let socket = WebSocketStream::from_raw_socket(here, Role::Client, None).await;
+    let far = WebSocketStream::from_raw_socket(there, Role::Server, None).await;
+    let client = Arc::new(WebSocketClientEventTarget::new(socket));
+    let hub = RawPeer::new(FarSide::Hub, far);
+    let peers = Peers::new(hub.wire.target(), vec![client.clone()]);
+    Ok(peers.with_lent(Arc::new(GivenBack { client, _hub: hub })))
+}
+
+/// The socket that was lent, to be had back from the client.
+struct GivenBack {
+    client: Arc<WebSocketClientEventTarget>,
+    _hub: Arc<RawPeer>,
+}
+
+impl Lent for GivenBack {
+    fn use_again(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async {
+            let socket = self.client.release::<WebSocketStream<DuplexStream>>().await;
+            let mut socket = socket.ok_or("the socket was not given back")?;
+            // Both ways: the raw server answers the ping, and has heard nothing of an end before.
+            let ping = r#"{"type":"__ping","id":"","payload":{"again":true}}"#;
+            socket.send(Message::text(ping)).await.map_err(|error| error.to_string())?;
+            while let Some(message) = socket.next().await {
+                let message = message.map_err(|error| error.to_string())?;
+                if message.to_text().is_ok_and(|text| text.contains(r#""echo":{"again":true}"#)) {
+                    return Ok(());
+                }
+            }
+            Err("the socket has ended".into())
+        })
+    }
 }
 
 /// Clients of our hub. It publishes itself what they hear; as one that relays, a client publishes, and hears

@@ -35,7 +35,8 @@ impl Fixture for Hub {
     }
 
     fn offers(&self) -> Offers {
-        Offers { stall: true, wire: Some(FarSide::Spoke), near: true, ..Offers::default() }
+        let wire = Some(FarSide::Spoke);
+        Offers { stall: true, wire, near: true, hang_up: true, ..Offers::default() }
     }
 
     fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {

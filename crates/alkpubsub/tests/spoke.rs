@@ -235,6 +235,24 @@ async fn a_spoke_that_forwards_nothing_tells_of_the_gap_when_it_is_connected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn closed_says_that_no_task_is_left() {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for connected in [true, false] {
+        let (spoke, _hub, peer, _ticks) = subscribed(options()).await;
+        assert_eq!(tasks(), before + 1, "a spoke is one task");
+        let kept = connected.then_some(peer);
+        if !connected {
+            until_waiting(&spoke).await;
+        }
+        spoke.close();
+        spoke.closed().await;
+        assert_eq!(tasks(), before);
+        drop(kept);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_close_code_does_what_the_table_says() {
     for code in [1000, 1002, 1007, 1008, 1009, 4009] {
         let (spoke, mut hub, peer, mut subscription) = subscribed(options()).await;

@@ -72,6 +72,10 @@ pub struct Offers {
     pub wire: Option<FarSide>,
     /// The target at the wire's near end is [`Peers::near`], in this process.
     pub near: bool,
+    /// The wire can end the connection in good order: it sends [`RawMessage::Close`](super::RawMessage::Close).
+    pub hang_up: bool,
+    /// [`Peers::lent`] is there: the first subscriber was given what stays the caller's.
+    pub lent: bool,
 }
 
 /// The peers of one law. Dropped when the law is over.
@@ -86,6 +90,8 @@ pub struct Peers {
     pub wire: Option<Arc<Wire>>,
     /// The target that reads and writes the other end of `wire`.
     pub near: Option<Arc<dyn EventTarget>>,
+    /// What the first subscriber was given, and what stays the caller's.
+    pub lent: Option<Arc<dyn Lent>>,
     /// What has to live as long as the law: sockets, processes, tasks.
     pub keep: Vec<Box<dyn Any + Send + Sync>>,
 }
@@ -94,7 +100,7 @@ impl Peers {
     /// Peers on a medium that offers nothing more.
     #[must_use]
     pub fn new(publisher: Arc<dyn EventTarget>, subscribers: Vec<Arc<dyn EventTarget>>) -> Self {
-        Self { publisher, subscribers, fault: None, wire: None, near: None, keep: Vec::new() }
+        Self { publisher, subscribers, fault: None, wire: None, near: None, lent: None, keep: Vec::new() }
     }
 
     /// With something that breaks the first subscriber's connection.
@@ -107,6 +113,12 @@ impl Peers {
     #[must_use]
     pub fn with_wire(self, wire: Arc<Wire>, near: Option<Arc<dyn EventTarget>>) -> Self {
         Self { wire: Some(wire), near, ..self }
+    }
+
+    /// With what the first subscriber was given and does not own.
+    #[must_use]
+    pub fn with_lent(self, lent: Arc<dyn Lent>) -> Self {
+        Self { lent: Some(lent), ..self }
     }
 
     /// With something that has to live as long as the law.
@@ -144,4 +156,11 @@ pub trait Fault: Send + Sync {
     fn go_on(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// What a target was given and does not own: a socket, a client, an endpoint.
+pub trait Lent: Send + Sync {
+    /// Asked for when the target has ended: uses what was lent as its owner would who never gave it away, and says
+    /// what does not work any more.
+    fn use_again(&self) -> BoxFuture<'_, Result<(), String>>;
 }

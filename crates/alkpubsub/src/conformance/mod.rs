@@ -51,7 +51,7 @@ mod run;
 mod wire;
 pub mod wrong;
 
-pub use self::fixture::{Fault, Fixture, Offers, Peers};
+pub use self::fixture::{Fault, Fixture, Lent, Offers, Peers};
 pub use self::in_process::InProcessFixture;
 pub use self::laws::LAWS;
 pub use self::matrix::{committed, matrix_column};
@@ -121,6 +121,10 @@ pub enum Need {
     FarSpoke,
     /// The target at the wire's near end is in this process.
     Near,
+    /// The far side can end the connection in good order.
+    HangUp,
+    /// The target was given something that stays the caller's.
+    Lent,
 }
 
 impl Need {
@@ -141,6 +145,8 @@ impl Need {
             Self::FarHub => offers.wire == Some(FarSide::Hub),
             Self::FarSpoke => offers.wire == Some(FarSide::Spoke),
             Self::Near => offers.near,
+            Self::HangUp => offers.hang_up,
+            Self::Lent => offers.lent,
         }
     }
 }

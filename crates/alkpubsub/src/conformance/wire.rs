@@ -31,6 +31,10 @@ pub enum RawMessage {
     Text(String),
     /// Bytes, not necessarily UTF-8.
     Binary(Vec<u8>),
+    /// The medium's own close, with a code of the contract's table. Only where [`Offers::hang_up`] says so.
+    ///
+    /// [`Offers::hang_up`]: super::Offers::hang_up
+    Close(u16),
 }
 
 /// The raw end of a medium. A fixture makes one with a function that writes to the connection, and tells it what
@@ -131,6 +135,16 @@ impl Wire {
     pub(super) async fn end(&self) -> Option<u16> {
         waits_for("the end of the connection, seen from the far side");
         self.changed.until(|| lock(&self.log).ended).await
+    }
+
+    /// Ends the connection in good order, with this code.
+    pub(super) fn hang_up(&self, code: u16) {
+        (self.send)(RawMessage::Close(code));
+    }
+
+    /// Whether the near end has not ended it.
+    pub(super) fn goes_on(&self) -> bool {
+        lock(&self.log).ended.is_none()
     }
 
     /// What was heard so far.

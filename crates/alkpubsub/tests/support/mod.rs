@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 pub(crate) fn docs(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/conformance").join(file)
@@ -84,6 +85,9 @@ async fn write<S: AsyncRead + AsyncWrite + Unpin>(
         let message = match message {
             RawMessage::Text(text) => Message::text(text),
             RawMessage::Binary(bytes) => Message::binary(bytes),
+            RawMessage::Close(code) => {
+                Message::Close(Some(CloseFrame { code: code.into(), reason: "".into() }))
+            }
         };
         if sink.send(message).await.is_err() {
             return;

@@ -125,6 +125,7 @@ impl EventTarget for Spoke {
             dispatched: self.dispatched.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
             received: self.received.load(Relaxed),
+            connections: 1,
             links: u64::from(self.listeners.closed().is_none()),
             ..Stats::default()
         };

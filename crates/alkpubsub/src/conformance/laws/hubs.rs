@@ -11,12 +11,12 @@ use crate::protocol::check::{MessageLimits, parts};
 use crate::protocol::control::{self, Control};
 
 /// What sends to the hub's spokes: the hub itself, or a spoke of a hub that relays.
-fn sender(peers: &Peers) -> &dyn EventTarget {
+pub(super) fn sender(peers: &Peers) -> &dyn EventTarget {
     &**peers.near.as_ref().unwrap_or(&peers.subscribers[0])
 }
 
 /// A hub's message in few words.
-fn word(text: &str) -> String {
+pub(super) fn word(text: &str) -> String {
     let Ok(parts) = parts(text.as_bytes(), &MessageLimits::DEFAULT) else { return "no envelope".into() };
     match control::read(&parts) {
         Ok(Some(Control::Subscribed(topic))) => format!("yes {topic}"),
@@ -29,7 +29,7 @@ fn word(text: &str) -> String {
 }
 
 /// Sends these and a ping; all that the hub had sent by its answer.
-async fn answers(wire: &Wire, texts: &[String]) -> Vec<String> {
+pub(super) async fn answers(wire: &Wire, texts: &[String]) -> Vec<String> {
     let before = wire.texts().len();
     texts.iter().for_each(|text| wire.send(text.as_str()));
     wire.send(control::ping(7));

@@ -21,7 +21,7 @@ fn word<T>(item: &Item<T>, number: impl Fn(&T) -> Option<u64>) -> String {
 }
 
 /// The items that wait.
-fn waiting(subscription: &mut Subscription<EventEnvelope>) -> Vec<String> {
+pub(super) fn waiting(subscription: &mut Subscription<EventEnvelope>) -> Vec<String> {
     let items = std::iter::from_fn(|| subscription.try_next());
     items.map(|item| word(&item, |event| event.payload().ok())).collect()
 }
@@ -84,17 +84,25 @@ pub(super) async fn loss_is_seen_far(fixture: &dyn Fixture) -> Verdict {
         // A number that cannot be added to is a number all the same.
         gap(Some(&topic), Some(u64::MAX), GapReason::Slow),
         gap(Some(&topic), Some(u64::MAX), GapReason::Slow),
+        event(6)?,
+        format!(r#"{{"type":"__gap","id":"","payload":{{"topic":"{topic}"}}}}"#),
+        event(7)?,
+        format!(r#"{{"type":"__gap","id":"","payload":{{"topic":"{topic}","missed":0,"reason":"broker"}}}}"#),
+        event(8)?,
+        r#"{"type":"__gap","id":"","payload":{"missed":null,"reason":"full_moon","since":1}}"#.into(),
         event(FENCE)?,
     ] {
         wire.send(text);
     }
     log.numbers_to_fence(0, 1).await;
     let most = format!("lagged {}", u64::MAX);
-    let wanted =
-        ["1", "lagged 3", "2", "gap too_large", "3", "lagged 7", "4", "gap broker", "5", &most, "999999"];
+    let wanted = ["1", "lagged 3", "2", "gap too_large", "3", "lagged 7", "4", "gap broker", "5", &most, "6"];
+    // Members that are missing, a number that is none, a reason that is not known.
+    let odd = ["gap slow", "7", "gap broker", "8", "gap slow", "999999"];
+    let wanted: Vec<_> = wanted.into_iter().chain(odd).collect();
     ensure_eq!(waiting(&mut one), wanted, "after gaps of its topic and of all a subscription gives");
-    ensure_eq!(waiting(&mut other), ["gap broker"], "after a gap of all topics another subscription gives");
-    ensure_eq!(log.notices(1).len(), 7, "notices of gaps");
+    ensure_eq!(waiting(&mut other), ["gap broker"], "after gaps of all topics another subscription gives");
+    ensure_eq!(log.notices(1).len(), 10, "notices of gaps");
     ensure_eq!(subscriber.stats().bad_input, 0, "gaps counted as bad input");
     Ok(())
 }
@@ -200,18 +208,29 @@ impl Event for Number {
     const TYPE: &'static str = "conformance.number";
 }
 
+/// Another Rust type behind the same event type.
+#[derive(Serialize, Deserialize)]
+struct Text(String);
+
+impl Event for Text {
+    const TYPE: &'static str = Number::TYPE;
+}
+
 /// A payload that does not fit the type asked for is that subscriber's item, and disturbs nobody.
 pub(super) async fn undecodable(fixture: &dyn Fixture) -> Verdict {
     let peers = peers(fixture).await?;
     let (subscriber, id) = (PubSub::new(peers.subscribers[0].clone()), unique("id"));
     let mut typed = subscriber.subscribe::<Number>(&id).await?;
+    let mut other = subscriber.subscribe::<Text>(&id).await?;
     let mut untyped = subscriber.subscribe_envelopes(Number::TYPE, &id).await?;
     let publisher = PubSub::new(peers.publisher.clone());
     publisher.publish(&id, Number(1)).await?;
     publisher.publish_json(Number::TYPE, &id, &"no number").await?;
     publisher.publish_envelope(EventEnvelope::without_payload(Number::TYPE, &id)?).await?;
+    // A value, not JSON, of another Rust type; and JSON that fits, whatever it was made of.
+    publisher.publish(&id, std::sync::Arc::new(Text("no number".into()))).await?;
     publisher.publish_json(Number::TYPE, &id, &2).await?;
-    for wanted in ["1", "undecodable", "undecodable", "2"] {
+    for wanted in ["1", "undecodable", "undecodable", "undecodable", "2"] {
         waits_for("an item of a typed subscription");
         let item = typed.next().await;
         let found = item.as_ref().map(|item| word(item, |event| Some(event.0)));
@@ -220,12 +239,21 @@ pub(super) async fn undecodable(fixture: &dyn Fixture) -> Verdict {
             ensure_eq!(item.envelope.id(), id, "the undecodable event is there, its id");
         }
     }
-    for wanted in [Some("1"), Some("\"no number\""), None, Some("2")] {
+    for wanted in ["undecodable", "text", "undecodable", "text", "undecodable"] {
+        waits_for("an item of a subscription of another type");
+        let item = other.next().await;
+        let found = item.as_ref().map(|item| match item {
+            Item::Event(event) if event.0 == "no number" => "text".to_owned(),
+            item => word(item, |_| None),
+        });
+        ensure_eq!(found.as_deref(), Some(wanted), "a typed subscription of another type gives");
+    }
+    for wanted in [Some("1"), Some("\"no number\""), None, Some("\"no number\""), Some("2")] {
         waits_for("an item of an untyped subscription");
         let item = untyped.next().await.and_then(Item::event);
         let payload = item.as_ref().map(|event| event.payload_json()).transpose()?;
         ensure_eq!(payload, Some(wanted), "an untyped subscription beside it gives");
     }
-    ensure_eq!((typed.end(), untyped.end()), (None, None), "the subscriptions ended with");
+    ensure_eq!((typed.end(), other.end(), untyped.end()), (None, None, None), "the subscriptions ended with");
     Ok(())
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What the target asked of the hub on a topic so far: `s` for each `__subscribe`, `u` for each `__unsubscribe`.
-fn asked(texts: &[String], topic: &str) -> String {
+pub(super) fn asked(texts: &[String], topic: &str) -> String {
     let verdict = |text: &String| {
         let parts = parts(text.as_bytes(), &MessageLimits::DEFAULT).ok()?;
         match control::read(&parts).ok()?? {
@@ -26,13 +26,13 @@ fn asked(texts: &[String], topic: &str) -> String {
     texts.iter().filter_map(verdict).collect()
 }
 
-async fn until_asked(wire: &Wire, topic: &str, wanted: &str) {
+pub(super) async fn until_asked(wire: &Wire, topic: &str, wanted: &str) {
     let what = format!("the wire to say {wanted} (s: __subscribe, u: __unsubscribe)");
     wire.until(&what, |texts| (asked(texts, topic).len() >= wanted.len()).then_some(())).await;
 }
 
 /// What was asked when everything that was done so far has reached the far side.
-async fn asked_by_now(
+pub(super) async fn asked_by_now(
     wire: &Wire,
     target: &dyn EventTarget,
     topic: &str,

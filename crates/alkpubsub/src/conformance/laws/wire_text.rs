@@ -9,6 +9,7 @@ use crate::event_target::{DispatchError, EventTarget, ListenError, Notice, Targe
 use crate::{BadTopic, Event, EventEnvelope, Item, PubSub, SubscribeError};
 use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// Envelopes whose text a re-encoder would change. `TYPE` stands for the type.
 const TEXTS: [&str; 9] = [
@@ -74,6 +75,52 @@ pub(super) async fn round_trip_reference(fixture: &dyn Fixture) -> Verdict {
     };
     ensure!(Arc::ptr_eq(event.payload(), &value), "the event holds another value than the published one");
     ensure_eq!(event.envelope().payload_json()?, Some(r#"{"number":7}"#), "to others its JSON is");
+    Ok(())
+}
+
+/// Counts how often it was written.
+#[derive(Deserialize)]
+struct Counted {
+    #[serde(skip)]
+    written: Arc<AtomicU64>,
+}
+
+impl Serialize for Counted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.written.fetch_add(1, SeqCst);
+        serializer.serialize_u64(7)
+    }
+}
+
+impl Event for Counted {
+    const TYPE: &'static str = "conformance.counted";
+}
+
+/// The JSON of a typed value is made on first need, and once for all who want it.
+pub(super) async fn round_trip_json_once(fixture: &dyn Fixture) -> Verdict {
+    let peers = peers(fixture).await?;
+    let (id, log) = (unique("id"), Log::new());
+    let subscriber = PubSub::new(peers.subscribers[0].clone());
+    let mut typed = subscriber.subscribe::<Counted>(&id).await?;
+    listen(&*peers.subscribers[0], &format!("{}:{id}", Counted::TYPE), log.listener(0)).await?;
+    let value = Arc::new(Counted { written: Arc::default() });
+    PubSub::new(peers.publisher.clone()).publish(&id, value.clone()).await?;
+    let mut untyped = Vec::new();
+    let written = || value.written.load(SeqCst);
+    if let Some(Item::Event(event)) = typed.try_next() {
+        ensure!(Arc::ptr_eq(event.payload(), &value), "the event holds another value than the published one");
+        ensure_eq!(written(), 0, "times that the JSON was written before anybody asked for it");
+        untyped.push(event.envelope().clone());
+    }
+    untyped.extend(log.all().into_iter().filter_map(|call| match call.what {
+        What::Event(event) => Some(event),
+        What::Notice(_) => None,
+    }));
+    ensure_eq!(untyped.len(), 2, "a typed and an untyped listener heard");
+    for event in untyped.iter().chain(&untyped) {
+        ensure_eq!(event.payload_json()?, Some("7"), "to an untyped listener the payload is");
+    }
+    ensure_eq!(written(), 1, "times that the JSON was written for two listeners who asked twice");
     Ok(())
 }
 

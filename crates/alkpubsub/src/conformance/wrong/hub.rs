@@ -3,7 +3,7 @@
 use super::link::{Far, Link};
 use super::{HubFlaw, LinkFlaw};
 use crate::conformance::run::lock;
-use crate::conformance::{FarSide, Fault, Fixture, Offers, Peers, RawMessage, Wire};
+use crate::conformance::{FarSide, Fault, Fixture, Lent, Offers, Peers, RawMessage, Wire};
 use crate::event_target::{BoxFuture, Capabilities, Carries, EventTarget, Lifetime, Order};
 use crate::protocol::check::{MessageLimits, parts};
 use crate::protocol::control::{self, Action, Control, DenyReason};
@@ -17,6 +17,8 @@ use std::time::Duration;
 pub(super) struct LinkFixture {
     pub(super) flaw: LinkFlaw,
     pub(super) lifetime: Lifetime,
+    /// The connection was lent to it; then there is no other end to look at.
+    pub(super) lent: bool,
 }
 
 impl Fixture for LinkFixture {
@@ -31,7 +33,11 @@ impl Fixture for LinkFixture {
     }
 
     fn offers(&self) -> Offers {
-        Offers { cut: true, stall: true, wire: Some(FarSide::Hub), near: true }
+        if self.lent {
+            return Offers { lent: true, ..Offers::default() };
+        }
+        let wire = Some(FarSide::Hub);
+        Offers { cut: true, stall: true, wire, near: true, hang_up: true, ..Offers::default() }
     }
 
     fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
@@ -44,10 +50,15 @@ impl Fixture for LinkFixture {
                 }
             };
             let wire = far.insert(Wire::new(FarSide::Hub, receive)).clone();
-            Link::new(self.flaw, self.lifetime, wire)
+            let mut link = Link::new(self.flaw, self.lifetime, wire);
+            link.owned = !self.lent;
+            link
         });
         let peers = far.map(|wire| {
             let target: Arc<dyn EventTarget> = link.clone();
+            if self.lent {
+                return Peers::new(wire.target(), vec![target]).with_lent(Arc::new(LentWire(wire)));
+            }
             let fault = Arc::new(LinkFault(link));
             Peers::new(wire.target(), vec![target.clone()]).with_wire(wire, Some(target)).with_fault(fault)
         });
@@ -66,6 +77,16 @@ impl Far for Wire {
 
     fn ended(&self, code: Option<u16>) {
         Self::ended(self, code);
+    }
+}
+
+/// A connection that was lent: it should go on when its link has ended.
+struct LentWire(Arc<Wire>);
+
+impl Lent for LentWire {
+    fn use_again(&self) -> BoxFuture<'_, Result<(), String>> {
+        let used = self.0.goes_on().then_some(()).ok_or_else(|| "a connection that has ended".to_owned());
+        Box::pin(std::future::ready(used))
     }
 }
 
@@ -116,11 +137,13 @@ impl Fixture for HubFixture {
         let hub = Arc::new(Hub { flaw: self.0, state: Mutex::default() });
         let mut links = (0..RAW).map(|number| -> Arc<dyn EventTarget> { hub.connect(number) });
         let publisher = links.next();
-        let spoke = Socket { hub: hub.clone(), number: RAW };
+        let spoke = Socket { hub: hub.clone(), number: RAW, before: Mutex::default() };
         let send = move |message| {
             spoke.heard(match message {
                 RawMessage::Text(text) => text,
                 RawMessage::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                // It does not offer to hang up.
+                RawMessage::Close(_) => return,
             });
         };
         let wire = Wire::new(FarSide::Spoke, send);
@@ -214,11 +237,13 @@ impl Fault for RawSpoke {
 struct Socket {
     hub: Arc<Hub>,
     number: usize,
+    /// What came last, where that is handled after what comes next.
+    before: Mutex<Option<String>>,
 }
 
 impl Hub {
     fn connect(self: &Arc<Self>, number: usize) -> Arc<Link> {
-        let socket = Arc::new(Socket { hub: self.clone(), number });
+        let socket = Arc::new(Socket { hub: self.clone(), number, before: Mutex::default() });
         let mut link = Link::new(LinkFlaw::None, Lifetime::PerConnection, socket);
         link.sends_unencodable = self.flaw == HubFlaw::SendsUnencodable;
         let link = Arc::new(link);
@@ -266,6 +291,9 @@ impl Hub {
 
     fn subscribe(&self, number: usize, topic: &str) {
         let denied = match Topic::parse(topic) {
+            Ok(topic) if topic.event_type() == "direct" && self.flaw == HubFlaw::DeniesDirect => {
+                Some(DenyReason::NotAllowed)
+            }
             Ok(_) => None,
             Err(BadTopic::Reserved) => Some(DenyReason::Reserved),
             Err(_) => Some(DenyReason::BadTopic),
@@ -293,8 +321,8 @@ impl Hub {
     }
 }
 
-impl Far for Socket {
-    fn heard(&self, text: String) {
+impl Socket {
+    fn handle(&self, text: String) {
         let Ok(parts) = parts(text.as_bytes(), &MessageLimits::DEFAULT) else { return };
         match control::read(&parts) {
             Ok(None) => {
@@ -305,9 +333,28 @@ impl Far for Socket {
             Ok(Some(Control::Unsubscribe(topic))) if self.hub.flaw != HubFlaw::IgnoresUnsubscribe => {
                 lock(&self.hub.state).subscribed.remove(&(topic.into_owned(), self.number));
             }
-            Ok(Some(Control::Ping(echo))) => self.hub.send(self.number, &control::pong(echo)),
+            Ok(Some(Control::Ping(echo))) => {
+                let anew = serde_json::from_str(echo).map(|echo: serde_json::Value| echo.to_string());
+                let echo = match (self.hub.flaw, &anew) {
+                    (HubFlaw::PongReencodes, Ok(anew)) => anew,
+                    _ => echo,
+                };
+                self.hub.send(self.number, &control::pong(echo));
+            }
             _ => {}
         }
+    }
+}
+
+impl Far for Socket {
+    fn heard(&self, text: String) {
+        if self.hub.flaw == HubFlaw::PongsFirst && !text.contains("\"__") {
+            *lock(&self.before) = Some(text);
+            return;
+        }
+        self.handle(text);
+        let before = lock(&self.before).take();
+        before.into_iter().for_each(|text| self.handle(text));
     }
 
     fn ended(&self, _: Option<u16>) {

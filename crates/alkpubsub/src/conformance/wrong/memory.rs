@@ -44,6 +44,9 @@ struct Memory {
     gate: Mutex<()>,
     ended: Waiters,
     panicked: AtomicU64,
+    /// Calls of listeners under way.
+    running: AtomicU64,
+    delivered: AtomicU64,
 }
 
 #[derive(Default)]
@@ -51,8 +54,12 @@ struct Table {
     entries: Vec<Entry>,
     added: u64,
     dispatched: u64,
+    refused: u64,
+    taken: u64,
+    heard: u64,
     held: Option<EventEnvelope>,
-    dispatching: bool,
+    /// Dispatches in one another.
+    depth: u64,
     nested: Vec<EventEnvelope>,
     closed: Option<CloseReason>,
     ended: bool,
@@ -110,7 +117,11 @@ impl Memory {
             if !self.has(Flaw::CallsRemovedInDispatch) && !self.is_there(entry.id) {
                 continue;
             }
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call(&*entry.listener))) {
+            self.running.fetch_add(1, SeqCst);
+            self.delivered.fetch_add(1, SeqCst);
+            let called = catch_unwind(AssertUnwindSafe(|| call(&*entry.listener)));
+            self.running.fetch_sub(1, SeqCst);
+            if let Err(panic) = called {
                 self.panicked.fetch_add(1, SeqCst);
                 if self.has(Flaw::PanicGoesThrough) {
                     resume_unwind(panic);
@@ -139,7 +150,10 @@ impl Memory {
     }
 
     fn deliver(&self, event: &EventEnvelope) {
-        self.call(event.topic().as_str(), &|listener| listener.event(event));
+        let topic = event.topic();
+        let heard = !self.entries(topic.as_str()).is_empty();
+        lock(&self.table).heard += u64::from(heard);
+        self.call(topic.as_str(), &|listener| listener.event(event));
     }
 
     /// What the target makes of an event before it delivers it.
@@ -152,6 +166,7 @@ impl Memory {
             Flaw::MissingBecomesNull if matches!(event.payload_json(), Ok(None)) => {
                 EventEnvelope::new(event.event_type(), event.id(), &()).ok()
             }
+            Flaw::EncodesAlways => event.to_json().ok().map(|_| event.clone()),
             Flaw::CopiesValue => event.to_json().ok().and_then(|text| EventEnvelope::parse(text).ok()),
             _ => None,
         };
@@ -181,12 +196,81 @@ impl Memory {
             {
                 vec![]
             }
-            Flaw::DefersNested if table.dispatching => {
+            Flaw::DropsLarge if event.weight() > 5000 => vec![],
+            Flaw::DefersNested | Flaw::DefersNestedTwice
+                if table.depth >= if self.has(Flaw::DefersNested) { 1 } else { 2 } =>
+            {
                 table.nested.push(event);
                 vec![]
             }
             _ => vec![event],
         }
+    }
+
+    /// What a listener does when it is dropped is its own business.
+    fn let_go(&self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            let name = entry.name.clone();
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(entry))) {
+                if self.has(Flaw::DropPanicGoesThrough) {
+                    resume_unwind(panic);
+                }
+                self.report(&name, crate::listeners::panic_message(&*panic));
+            }
+        }
+    }
+
+    fn take(&self, event: EventEnvelope) -> Result<(), DispatchError> {
+        if !self.has(Flaw::TakesReserved) {
+            check_type(event.event_type())?;
+        }
+        let (closed, ended) = {
+            let table = lock(&self.table);
+            (table.closed.clone(), table.ended)
+        };
+        if let Some(reason) = closed {
+            match self.flaw {
+                Flaw::TakesAfterClose => return Ok(()),
+                Flaw::HeardWhileClosing if !ended => {}
+                _ => return Err(DispatchError::Closed(reason)),
+            }
+        }
+        if self.has(Flaw::UndecodableEnds) && event.payload::<u64>().is_err() {
+            let end = Notice::Close(CloseReason::Closed);
+            self.call(event.topic().as_str(), &|listener| listener.notice(&end));
+        }
+        let mut due = self.due(self.made_of(event));
+        while !due.is_empty() {
+            lock(&self.table).depth += 1;
+            due.drain(..).for_each(|event| self.deliver(&event));
+            let mut table = lock(&self.table);
+            table.depth -= 1;
+            due = std::mem::take(&mut table.nested);
+        }
+        Ok(())
+    }
+
+    fn end(&self) {
+        let reason = CloseReason::Closed;
+        if lock(&self.table).closed.replace(reason.clone()).is_some() && !self.has(Flaw::CloseToldTwice) {
+            return;
+        }
+        if !self.has(Flaw::CloseNotTold) {
+            let mut names: Vec<_> =
+                lock(&self.table).entries.iter().map(|entry| entry.name.clone()).collect();
+            names.retain(|name| name.contains(':'));
+            names.push("close".into());
+            names.dedup();
+            for name in names {
+                self.call(&name, &|listener| listener.notice(&Notice::Close(reason.clone())));
+            }
+        }
+        if !self.has(Flaw::KeepsAfterClose) && !self.has(Flaw::CloseToldTwice) {
+            let entries = std::mem::take(&mut lock(&self.table).entries);
+            self.let_go(entries);
+        }
+        lock(&self.table).ended = true;
+        self.ended.wake_all();
     }
 }
 
@@ -196,7 +280,8 @@ impl EventTarget for Memory {
     }
 
     fn add_event_listener(&self, name: &str, listener: Arc<dyn Listener>) -> Result<ListenerId, ListenError> {
-        let _gate = self.has(Flaw::HoldsLock).then(|| lock(&self.gate));
+        let gated = self.has(Flaw::HoldsLock) || self.has(Flaw::DropsUnderLock);
+        let _gate = gated.then(|| lock(&self.gate));
         if !Notice::NAMES.contains(&name) && !self.has(Flaw::TakesAnyName) {
             split(name)?;
         }
@@ -219,7 +304,8 @@ impl EventTarget for Memory {
     }
 
     fn remove_event_listener(&self, listener: ListenerId) {
-        let _gate = self.has(Flaw::HoldsLock).then(|| lock(&self.gate));
+        let gated = self.has(Flaw::HoldsLock) || self.has(Flaw::DropsUnderLock);
+        let _gate = gated.then(|| lock(&self.gate));
         let mut table = lock(&self.table);
         let found = table.entries.iter().position(|entry| entry.id == listener);
         let removed = match (found, self.flaw) {
@@ -231,60 +317,25 @@ impl EventTarget for Memory {
             (None, Flaw::UnknownRemovesNewest) => table.entries.pop(),
             (found, _) => found.map(|at| table.entries.remove(at)),
         };
-        drop((table, removed));
+        drop(table);
+        self.let_go(removed);
+        while self.has(Flaw::RemoveWaits) && self.running.load(SeqCst) > 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError> {
-        if !self.has(Flaw::TakesReserved) {
-            check_type(event.event_type())?;
+        let taken = self.take(event);
+        let mut table = lock(&self.table);
+        match &taken {
+            Err(_) if !self.has(Flaw::CountsRefusedAsTaken) => table.refused += 1,
+            _ => table.taken += 1,
         }
-        let (closed, ended) = {
-            let table = lock(&self.table);
-            (table.closed.clone(), table.ended)
-        };
-        if let Some(reason) = closed {
-            match self.flaw {
-                Flaw::TakesAfterClose => return Ok(()),
-                Flaw::HeardWhileClosing if !ended => {}
-                _ => return Err(DispatchError::Closed(reason)),
-            }
-        }
-        if self.has(Flaw::UndecodableEnds) && event.payload::<u64>().is_err() {
-            let end = Notice::Close(CloseReason::Closed);
-            self.call(event.topic().as_str(), &|listener| listener.notice(&end));
-        }
-        let mut due = self.due(self.made_of(event));
-        while !due.is_empty() {
-            lock(&self.table).dispatching = true;
-            due.drain(..).for_each(|event| self.deliver(&event));
-            let mut table = lock(&self.table);
-            table.dispatching = false;
-            due = std::mem::take(&mut table.nested);
-        }
-        Ok(())
+        taken
     }
 
     fn close(&self) {
-        let reason = CloseReason::Closed;
-        if lock(&self.table).closed.replace(reason.clone()).is_some() && !self.has(Flaw::CloseToldTwice) {
-            return;
-        }
-        if !self.has(Flaw::CloseNotTold) {
-            let mut names: Vec<_> =
-                lock(&self.table).entries.iter().map(|entry| entry.name.clone()).collect();
-            names.retain(|name| name.contains(':'));
-            names.push("close".into());
-            names.dedup();
-            for name in names {
-                self.call(&name, &|listener| listener.notice(&Notice::Close(reason.clone())));
-            }
-        }
-        if !self.has(Flaw::KeepsAfterClose) && !self.has(Flaw::CloseToldTwice) {
-            let entries = std::mem::take(&mut lock(&self.table).entries);
-            drop(entries);
-        }
-        lock(&self.table).ended = true;
-        self.ended.wake_all();
+        self.end();
     }
 
     fn ready<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Readiness> {
@@ -313,7 +364,11 @@ impl EventTarget for Memory {
         let names: std::collections::BTreeSet<_> = table.entries.iter().map(|entry| &entry.name).collect();
         Stats {
             listeners: if self.has(Flaw::CountsOnlyUp) { table.added } else { table.entries.len() as u64 },
-            topics: names.len() as u64,
+            topics: names.iter().filter(|name| name.contains(':')).count() as u64,
+            dispatched: table.taken,
+            rejected: table.refused,
+            received: table.heard,
+            delivered: self.delivered.load(SeqCst),
             panicked: self.panicked.load(SeqCst),
             ..Stats::default()
         }
