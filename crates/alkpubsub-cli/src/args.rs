@@ -120,6 +120,10 @@ pub(crate) struct Sub {
     /// End with exit code 4 when this time passes without an event, as in `5s` or `1m 30s`.
     #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<humantime::Duration>,
+    /// End with exit code 1 when the connection is lost. Otherwise connect again, as often as it takes, and say on
+    /// stderr what may have been missed meanwhile.
+    #[arg(long)]
+    pub(crate) no_reconnect: bool,
 }
 
 /// A type and an id of the command line as a topic.

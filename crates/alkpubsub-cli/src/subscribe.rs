@@ -5,8 +5,8 @@ use crate::compact;
 use crate::failure::Failure;
 use crate::signals::Signals;
 use alkpubsub::{
-    Action, ClientOptions, EventEnvelope, EventTarget, Listener, Notice, Topic, WebSocketClientEventTarget,
-    on_notice,
+    Action, ClientOptions, ConnectError, EventEnvelope, EventTarget, HandshakeOptions, Listener, Notice,
+    Spoke, SpokeOptions, SpokeState, States, Topic, WebSocketClientEventTarget, on_notice,
 };
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,26 +22,72 @@ const CLOSE: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: Sub) -> Result<(), Failure> {
     let topics = topics(&args.topics)?;
-    let mut options = ClientOptions::DEFAULT;
-    options.message.max_message = MAX_ENVELOPE;
-    options.message.max_depth = MAX_DEPTH;
-    options.link.max_topic = MAX_ENVELOPE;
-    options.close_timeout = CLOSE;
-    options.handshake = args.remote.handshake()?;
+    let handshake = args.remote.handshake()?;
+    let connecting = async {
+        if args.no_reconnect {
+            once(&args.url, handshake).await
+        } else {
+            on_and_on(&args.url, handshake).await
+        }
+    };
     let mut signals = Signals::listen()?;
     end_even_if_nobody_reads();
     let target = tokio::select! {
-        target = WebSocketClientEventTarget::connect_with(&args.url, options) => target?,
+        target = connecting => target?,
         () = signals.next() => return Ok(()),
     };
     let output = Arc::new(Output::new(args.count));
     let heard = tokio::select! {
-        heard = hear(&target, topics, &output, args.timeout.map(Into::into)) => heard,
+        heard = hear(&*target, topics, &output, args.timeout.map(Into::into)) => heard,
         () = signals.next() => Ok(()),
     };
     target.close();
     target.closed().await;
     heard
+}
+
+/// A target that ends with its connection.
+async fn once(url: &str, handshake: HandshakeOptions) -> Result<Box<dyn EventTarget>, ConnectError> {
+    let mut options = ClientOptions::DEFAULT;
+    options.message.max_message = MAX_ENVELOPE;
+    options.message.max_depth = MAX_DEPTH;
+    options.link.max_topic = MAX_ENVELOPE;
+    options.close_timeout = CLOSE;
+    options.handshake = handshake;
+    Ok(Box::new(WebSocketClientEventTarget::connect_with(url, options).await?))
+}
+
+/// A target that connects anew whenever its connection is lost. The first one has to come about: what is wrong from the
+/// beginning is told at once.
+async fn on_and_on(url: &str, handshake: HandshakeOptions) -> Result<Box<dyn EventTarget>, ConnectError> {
+    let mut options = SpokeOptions::DEFAULT;
+    options.message.max_message = MAX_ENVELOPE;
+    options.message.max_depth = MAX_DEPTH;
+    options.link.max_topic = MAX_ENVELOPE;
+    options.close_timeout = CLOSE;
+    let spoke = Spoke::connect_with(url, handshake, options).await?;
+    tokio::spawn(tell(spoke.states()));
+    Ok(Box::new(spoke))
+}
+
+/// Says how the connection fares, until it ends for good.
+async fn tell(mut states: States) {
+    let mut interrupted = false;
+    while let Some(state) = states.next().await {
+        match state {
+            SpokeState::Waiting { why, retry_after } => {
+                interrupted = true;
+                tracing::warn!("{why}; connecting again in {} s", tenths(retry_after));
+            }
+            SpokeState::Connected if interrupted => tracing::warn!("connected again"),
+            _ => {}
+        }
+    }
+}
+
+/// Seconds with one digit behind the point.
+fn tenths(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64())
 }
 
 /// Pairs of type and id, each once.
@@ -62,7 +108,7 @@ fn topics(words: &[String]) -> Result<Vec<Topic>, Failure> {
 }
 
 async fn hear(
-    target: &WebSocketClientEventTarget,
+    target: &dyn EventTarget,
     topics: Vec<Topic>,
     output: &Arc<Output>,
     patience: Option<Duration>,

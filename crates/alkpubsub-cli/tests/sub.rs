@@ -14,6 +14,9 @@ async fn subscribed(options: &[&str]) -> (Program, Peer) {
     let (listener, url) = Listener::bind().await;
     let sub = Program::start(["sub", &url, "call.responded", "uuid-123"].iter().chain(options));
     let mut peer = listener.accept().await;
+    if !options.contains(&"--no-reconnect") {
+        peer.pong().await;
+    }
     peer.grant(&[TOPIC]).await;
     (sub, peer)
 }
@@ -41,6 +44,7 @@ async fn it_prints_several_topics_in_the_order_in_which_they_came() {
     let pairs = ["a", "1", "b", "", "a", "1", "c", "x:y", "d", "*"];
     let mut sub = Program::start(["sub", &url].iter().chain(&pairs));
     let mut peer = listener.accept().await;
+    peer.pong().await;
     peer.grant(&["a:1", "b:", "c:x:y", "d:*"]).await;
     for (event_type, id, heard) in [
         ("b", "", true),
@@ -95,6 +99,7 @@ async fn a_denied_topic_ends_it_with_3() {
     let (listener, url) = Listener::bind().await;
     let sub = Program::start(["sub", &url, "a", "b", "c", "d"]);
     let mut peer = listener.accept().await;
+    peer.pong().await;
     peer.grant(&["a:b"]).await;
     peer.send(r#"{"type":"__denied","id":"","payload":{"topic":"c:d","action":"subscribe","reason":"not_allowed"}}"#)
         .await;
@@ -129,10 +134,20 @@ async fn what_is_no_hub_ends_it_with_1() {
 
 #[tokio::test]
 async fn the_hubs_close_code_tells_how_it_ends() {
-    for (code, exit) in
-        [(1000, 1), (1001, 1), (1002, 3), (1007, 3), (1008, 3), (1009, 3), (1011, 1), (1013, 1)]
-    {
-        let (sub, mut peer) = subscribed(&[]).await;
+    let once = &["--no-reconnect"][..];
+    for (code, exit, options) in [
+        (1000, 1, &[][..]),
+        (1002, 3, &[]),
+        (1007, 3, &[]),
+        (1008, 3, &[]),
+        (1009, 3, &[]),
+        (1000, 1, once),
+        (1001, 1, once),
+        (1009, 3, once),
+        (1011, 1, once),
+        (1013, 1, once),
+    ] {
+        let (sub, mut peer) = subscribed(options).await;
         peer.send(ENVELOPE).await;
         peer.close(code, "two\nlines").await;
         let ended = sub.ended().await;
@@ -142,10 +157,66 @@ async fn the_hubs_close_code_tells_how_it_ends() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_ends_it_with_1() {
-    let (sub, peer) = subscribed(&[]).await;
+async fn a_connection_that_breaks_ends_it_with_1_where_that_was_asked_for() {
+    let (sub, peer) = subscribed(&["--no-reconnect"]).await;
     drop(peer);
     sub.ended().await.assert(1, "the connection was lost");
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_anew_and_what_may_be_missing_is_told() {
+    let (listener, url) = Listener::bind().await;
+    let mut sub = Program::start(["sub", &url, "call.responded", "uuid-123"]);
+    // What was told of the connection before, and how this one ends.
+    for (told, ends) in [("", Some(1001)), ("closed by the far side (1001)", None), ("was lost", None)] {
+        let mut peer = listener.accept().await;
+        peer.pong().await;
+        peer.grant(&[TOPIC]).await;
+        if !told.is_empty() {
+            for words in [told, "connected again", "events may be missing of \"call.responded:uuid-123\""] {
+                let said = sub.said().await;
+                assert!(said.contains("WARN") && said.contains(words), "{words:?} is not in {said:?}");
+            }
+        }
+        peer.send(ENVELOPE).await;
+        assert_eq!(sub.line().await, ENVELOPE);
+        if let Some(code) = ends {
+            peer.close(code, "").await;
+        }
+    }
+    let mut peer = listener.accept().await;
+    peer.pong().await;
+    sub.signal("TERM").await;
+    assert_eq!(peer.closed().await, 1000);
+    drop(peer);
+    assert_eq!(sub.ended().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_hub_that_is_not_there_at_first_ends_it_with_1() {
+    let (listener, url) = Listener::bind().await;
+    drop(listener);
+    run(&["sub", &url, "a", "b"]).await.assert(1, "is a hub running there?");
+}
+
+#[tokio::test]
+async fn a_hub_that_says_no_to_the_next_connection_ends_it() {
+    let (listener, url) = Listener::bind().await;
+    let sub = Program::start(["sub", &url, "call.responded", "uuid-123"]);
+    let mut peer = listener.accept().await;
+    peer.pong().await;
+    peer.grant(&[TOPIC]).await;
+    drop(peer);
+    let mut peer = listener.accept().await;
+    peer.pong().await;
+    peer.text().await;
+    peer.send(
+        r#"{"type":"__denied","id":"","payload":{"topic":"call.responded:uuid-123","action":"subscribe","reason":"not_allowed"}}"#,
+    )
+    .await;
+    let ended = sub.ended().await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stderr.ends_with("was denied: not_allowed\n"), "{ended:?}");
 }
 
 #[tokio::test]
@@ -246,6 +317,7 @@ async fn a_hub_that_never_answers_subscriptions_is_heard_too() {
     let (listener, url) = Listener::bind().await;
     let mut sub = Program::start(["sub", &url, "call.responded", "uuid-123", "--count", "2"]);
     let mut peer = listener.accept().await;
+    assert!(peer.text().await.contains("__ping"));
     assert!(peer.text().await.contains("__subscribe"));
     peer.send(ENVELOPE).await;
     assert_eq!(sub.line().await, ENVELOPE, "at once, and not when the answer is given up");

@@ -67,7 +67,7 @@
 //! | feature | default | brings |
 //! | --- | --- | --- |
 //! | `derive` | yes | `#[derive(Event)]` |
-//! | `websocket-client` | | `WebSocketClientEventTarget`; tokio, tokio-tungstenite |
+//! | `websocket-client` | | `WebSocketClientEventTarget` and `Spoke`; tokio, tokio-tungstenite, backon |
 //! | `websocket-client-tls` | | `wss:` for it; rustls with ring, the system's authorities |
 //! | `websocket-server` | | `WebSocketServerEventTarget`; tokio, tungstenite's parser |
 //! | `hyper` | | `WebSocketServerEventTarget::upgrade`, for a route of a hyper or axum application; hyper's upgrades |

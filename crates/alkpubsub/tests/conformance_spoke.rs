@@ -71,6 +71,8 @@ async fn scripted() -> Made {
     let hub = RawHub::serve(listener);
     let spoke: Arc<dyn EventTarget> =
         Arc::new(Spoke::connect_with(&url, HandshakeOptions::DEFAULT, options()).await?);
+    // The spoke has its answer before the hub has put its end away.
+    hub.now.subscribe().wait_for(Option::is_some).await?;
     let wire = hub.wire.clone();
     Ok(Peers::new(wire.target(), vec![spoke.clone()]).with_wire(wire, Some(spoke)).with_fault(hub))
 }
@@ -78,7 +80,7 @@ async fn scripted() -> Made {
 /// A hub of one spoke at a time, on one wire.
 struct RawHub {
     wire: Arc<Wire>,
-    now: Arc<Mutex<Option<Arc<RawPeer>>>>,
+    now: watch::Sender<Option<Arc<RawPeer>>>,
     open: watch::Sender<bool>,
     _serving: JoinSet<()>,
 }
@@ -94,7 +96,7 @@ impl RawHub {
                 }
             })
         };
-        let now: Arc<Mutex<Option<Arc<RawPeer>>>> = Arc::default();
+        let now = watch::Sender::new(None);
         let (open, opened) = watch::channel(true);
         let mut serving = JoinSet::new();
         let (at, on) = (now.clone(), wire.clone());
@@ -107,14 +109,14 @@ impl RawHub {
                 let Ok(socket) = tokio_tungstenite::accept_async(stream).await else { continue };
                 let (sender, sending) = mpsc::unbounded_channel();
                 *to_send.lock().unwrap() = Some(sender);
-                *at.lock().unwrap() = Some(RawPeer::on(on.clone(), sending, socket));
+                at.send_replace(Some(RawPeer::on(on.clone(), sending, socket)));
             }
         });
         Arc::new(Self { wire, now, open, _serving: serving })
     }
 
     fn now(&self) -> Arc<RawPeer> {
-        self.now.lock().unwrap().clone().expect("a connection")
+        self.now.borrow().clone().expect("a connection")
     }
 }
 

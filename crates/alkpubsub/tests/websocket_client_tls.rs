@@ -182,6 +182,29 @@ async fn events_go_both_ways_and_the_request_says_what_it_was_given() {
     }
 }
 
+/// As over TCP alone, whether TLS was ended or cut.
+#[tokio::test]
+async fn an_end_without_a_close_is_a_loss() {
+    let authority = Authority::new();
+    let server = authority.server(&["localhost"], |_| {}).await;
+    for tls_is_ended in [true, false] {
+        let url = server.url("localhost");
+        let connecting = WebSocketClientEventTarget::connect_with(&url, authority.options());
+        let (target, (peer, _)) = in_time(async { tokio::join!(connecting, server.accept()) }).await;
+        let (mut tcp, mut tls) = peer.into_inner().into_inner();
+        let mut last_words = Vec::new();
+        if tls_is_ended {
+            tls.send_close_notify();
+            tls.write_tls(&mut last_words).unwrap();
+        }
+        tcp.write_all(&last_words).await.unwrap();
+        tcp.shutdown().await.unwrap();
+        let reason = in_time(target.unwrap().closed()).await;
+        let CloseReason::Lost { error } = &reason else { panic!("{reason:?}") };
+        assert!(error.ends_with("Connection reset without closing handshake"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn each_reason_not_to_trust_has_its_name() {
     let authority = Authority::new();

@@ -283,7 +283,8 @@ impl Peer {
     /// Waits for a `__ping` and answers it.
     pub(crate) async fn pong(&mut self) {
         let ping = self.text().await;
-        assert_eq!(ping, r#"{"type":"__ping","id":"","payload":{"n":1}}"#);
-        self.send(r#"{"type":"__pong","id":"","payload":{"echo":{"n":1},"protocol":1,"features":[]}}"#).await;
+        let echo = ping.strip_prefix(r#"{"type":"__ping","id":"","payload":"#).expect(&ping);
+        let pong = format!(r#"{{"echo":{},"protocol":1,"features":[]}}"#, &echo[..echo.len() - 1]);
+        self.send(&format!(r#"{{"type":"__pong","id":"","payload":{pong}}}"#)).await;
     }
 }

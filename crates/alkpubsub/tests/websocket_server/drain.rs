@@ -161,6 +161,8 @@ async fn health_is_told_beside_the_websocket() {
     assert!(head.starts_with("HTTP/1.1 200 ") && body.is_empty(), "{head}{body}");
     let (head, _) = ask("GET /health HTTP/1.1\r\nHost: hub\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 426 "), "{head}");
+    let (head, body) = ask("HEAD / HTTP/1.1\r\nHost: hub\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 405 ") && body.is_empty(), "{head}{body}");
     hub.until_empty().await;
     // A full hub is a healthy one.
     let full =

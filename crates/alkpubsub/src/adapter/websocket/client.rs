@@ -35,7 +35,7 @@ use std::time::Duration;
 /// that never does. There is no local echo: an event dispatched here is heard here only if the hub sends it back.
 ///
 /// # Overload
-/// What is dispatched waits in a queue of 4,096 messages and 4 MiB ([`LinkOptions`]); beyond it `dispatch_event`
+/// What is dispatched waits in a queue of 4,096 messages and 4 MiB ([`LinkOptions`](crate::protocol::link::LinkOptions)); beyond it `dispatch_event`
 /// says `Full`, and [`room`](EventTarget::room) waits until the next fits. Control events have as much room
 /// again; beyond it the connection is closed with 1013. Nothing waits on the way in: listeners are called by the
 /// task that reads, and the peer is held back by TCP while they run.
@@ -43,7 +43,7 @@ use std::time::Duration;
 /// # The end
 /// Listeners hear everything that came before the end, then the `close` notice, once; subscriptions end with the
 /// same reason. `dispatch_event` then says `Closed`, and what was still queued is counted as
-/// [`dropped`](Stats::dropped).
+/// [`dropped`](crate::Stats::dropped).
 ///
 /// | what happened | [`CloseReason`] |
 /// | --- | --- |
@@ -92,7 +92,7 @@ impl WebSocketClientEventTarget {
     ///
     /// The socket stays the caller's: [`close`](EventTarget::close) sends nothing on it, and
     /// [`release`](Self::release) gives it back. Until then, or until the target is dropped, it is kept here.
-    /// Its own limit on messages should not be under [`MessageLimits::max_message`].
+    /// Its own limit on messages should not be under [`MessageLimits::max_message`](crate::MessageLimits::max_message).
     ///
     /// # Panics
     /// Outside of a tokio runtime, or in one without its time driver.

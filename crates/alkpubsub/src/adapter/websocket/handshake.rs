@@ -205,6 +205,17 @@ impl Refused {
         }
     }
 
+    /// The answer that refuses this request: without the body, where it asks for the head alone.
+    pub(crate) fn response_to(self, request: &[u8]) -> String {
+        let mut response = self.response();
+        if request.starts_with(b"HEAD ")
+            && let Some(end) = response.find("\r\n\r\n")
+        {
+            response.truncate(end + 4);
+        }
+        response
+    }
+
     /// The answer that refuses it.
     pub(crate) fn response(self) -> String {
         let Self { status, why } = self;

@@ -286,6 +286,27 @@ impl WebSocketServerEventTarget {
     /// is dropped; a second call may shorten that, and not lengthen it.
     ///
     /// The program's own events are taken until the last spoke has got its close frame.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use alkpubsub::websocket_server::ServerOptions;
+    /// use alkpubsub::{EventTarget, PubSub, WebSocketServerEventTarget};
+    /// use std::{sync::Arc, time::Duration};
+    ///
+    /// let mut options = ServerOptions::new().health();
+    /// options.drain_window = Duration::from_secs(10);
+    /// let hub = Arc::new(WebSocketServerEventTarget::new(options));
+    /// // A spoke whose peer never answers: its socket is held here and not read.
+    /// let (_silent, socket) = tokio::io::duplex(1024);
+    /// hub.add_connection(socket, None).await?;
+    ///
+    /// hub.shutdown(Duration::from_millis(50)).await; // the time is over before the spoke has answered
+    /// assert_eq!(hub.stats().links, 0);
+    /// assert!(PubSub::new(hub).publish_json("tick", "", &1).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutdown(&self, within: Duration) {
         self.hub.begin_shutdown(within, self.drain_window);
         self.hub.closed().await;
@@ -362,7 +383,7 @@ async fn shake_hands(mut stream: TcpStream, mut entry: Entry, door: Arc<Door>) -
             (Err(refused), entry) => (refused, entry),
         };
         tracing::debug!(status = refused.status, why = refused.why, "refused");
-        return answer(stream, &refused.response(), entry_left.turn(), &door).await;
+        return answer(stream, &refused.response_to(&head), entry_left.turn(), &door).await;
     }
 }
 

@@ -36,7 +36,12 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        on!(self, stream => stream.poll_read(context, buffer))
+        let read = on!(self, stream => stream.poll_read(context, buffer));
+        match read {
+            // TLS tells a cut from an end. Here either is one without a Close, and the WebSocket says so.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+            other => other,
+        }
     }
 }
 

@@ -29,6 +29,23 @@ impl TlsRoots {
     ///
     /// # Errors
     /// [`TlsProblem::NoRoots`]: it holds none, or one that cannot be read.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use alkpubsub::{ClientOptions, ConnectError, TlsProblem, TlsRoots, WebSocketClientEventTarget};
+    ///
+    /// let mut options = ClientOptions::DEFAULT;
+    /// match TlsRoots::pem(&b"not a certificate"[..]) {
+    ///     Ok(roots) => options.handshake.tls_roots = roots,
+    ///     Err(problem) => assert!(matches!(problem, TlsProblem::NoRoots { .. })),
+    /// }
+    /// // A server that speaks no TLS, or whose certificate is not trusted, is a `ConnectError::Tls`.
+    /// # let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    /// let error = WebSocketClientEventTarget::connect_with(&format!("wss://127.0.0.1:{nobody}"), options).await;
+    /// assert!(matches!(error.unwrap_err(), ConnectError::Unreachable { .. }));
+    /// # }
+    /// ```
     pub fn pem(pem: impl Into<Arc<[u8]>>) -> Result<Self, TlsProblem> {
         let pem = pem.into();
         roots_in(&pem).map(|_| Self::Pem(pem))
