@@ -8,8 +8,9 @@ use crate::signals::{Signal, Signals};
 use alkpubsub::websocket_server::{FanOut, HubLimits, Origins, ServerOptions};
 use alkpubsub::{EventTarget, Stats, WebSocketServerEventTarget};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 pub(crate) async fn run(loaded: Loaded) -> Result<(), Failure> {
     let listener = listen(&loaded).await?;
@@ -75,6 +76,26 @@ fn log_counters(stats: &Stats) {
     );
 }
 
+/// Connections that may wait to be accepted, as far as the system allows it (`somaxconn`). The usual 128 are full at once
+/// when the spokes of a hub that was restarted come back.
+const BACKLOG: u32 = 65_535;
+
+/// Listens on the first address that can be had.
+fn bind(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+    let mut last = io::Error::other("the name has no address");
+    for address in addresses {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // As for every server: the port is free again at once after an end.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        match socket.bind(*address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 async fn listen(loaded: &Loaded) -> Result<TcpListener, Failure> {
     let (at, named) = (&loaded.options.listen, loaded.naming("listen"));
     let bad = |error: io::Error| {
@@ -89,7 +110,7 @@ async fn listen(loaded: &Loaded) -> Result<TcpListener, Failure> {
              add --insecure if that is meant"
         )));
     }
-    TcpListener::bind(&*addresses).await.map_err(|error| {
+    bind(&addresses).map_err(|error| {
         Failure::connection(format!("cannot listen on {at}: {error}; --listen takes another address"))
     })
 }

@@ -212,7 +212,9 @@ impl WebSocketServerEventTarget {
     /// Accepts connections until the hub has ended: shakes hands with each, within the time and the limits given. While
     /// the hub shuts down, what comes is answered with 503.
     ///
-    /// Out of file descriptors, new connections wait and the others live. Several calls serve several listeners.
+    /// Out of file descriptors, new connections wait and the others live. They wait in the listener's own queue, which
+    /// holds 128 where it was made by `TcpListener::bind`; `TcpSocket::listen` takes the number. Several calls serve
+    /// several listeners.
     ///
     /// # Errors
     /// Those of the listener that are not one connection's.

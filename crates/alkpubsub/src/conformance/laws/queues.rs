@@ -187,7 +187,8 @@ pub(super) async fn bounded_control(fixture: &dyn Fixture) -> Verdict {
     }
     fault.go_on().await;
     let last = format!("{event_type}:{}", TOPICS - 1);
-    let asked_for = |texts: &[String]| (asked(&texts[texts.len() - 1..], &last) == "s").then_some(texts.len());
+    let asked_for =
+        |texts: &[String]| (asked(&texts[texts.len() - 1..], &last) == "s").then_some(texts.len());
     wire.until("the last of many subscriptions on the wire", asked_for).await;
     let subscribes =
         |text: &&String| text.starts_with(r#"{"type":"__subscribe""#) && text.contains(&event_type);
