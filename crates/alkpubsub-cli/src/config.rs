@@ -24,6 +24,8 @@ use toml::Spanned;
 const PREFIX: &str = "ALKPUBSUB_HUB_";
 /// The variable that names the file.
 const FILE: &str = "ALKPUBSUB_HUB_CONFIG";
+/// What a hub logs: when it began and ended, and what it counted.
+const LOG: &str = "info";
 /// How much alike two names are that may be meant for each other; clap's own measure for flags.
 const ALIKE: f64 = 0.7;
 
@@ -62,7 +64,8 @@ fn keys() -> Vec<String> {
 
 /// All options as the command line has them.
 fn described() -> clap::Command {
-    Logging::augment_args(HubOptions::augment_args(clap::Command::new("hub")))
+    let all = Logging::augment_args(HubOptions::augment_args(clap::Command::new("hub")));
+    all.mut_arg("log", |log| log.default_value(LOG))
 }
 
 fn variable(key: &str) -> String {
@@ -164,6 +167,7 @@ fn dict(options: &impl Serialize) -> Dict {
 fn defaults() -> Dict {
     let args = Args::try_parse_from(["alkpubsub", "hub"]).expect("every option has a default");
     let mut values = dict(&args.logging);
+    values.insert("log".into(), LOG.into());
     if let Command::Hub(hub) = &args.command {
         values.extend(dict(&hub.options));
     }

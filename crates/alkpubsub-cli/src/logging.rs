@@ -16,8 +16,9 @@ pub(crate) const RUST_LOG: &str = "RUST_LOG";
 #[derive(Clone, Debug, clap::Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Logging {
-    /// What to log on stderr: a level, or levels by module as in `warn,alkpubsub=debug`. RUST_LOG is read too.
-    #[arg(long, global = true, value_name = "FILTER", default_value = "warn")]
+    /// What to log on stderr: a level, or levels by module as in `warn,alkpubsub=debug`. RUST_LOG is read too. A hub
+    /// logs at `info` by default, `pub` and `sub` at `warn`.
+    #[arg(long, global = true, value_name = "FILTER", default_value = "warn", hide_default_value = true)]
     pub(crate) log: String,
     /// How to log: lines of text, or one JSON object a line, the failure at the end included.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]

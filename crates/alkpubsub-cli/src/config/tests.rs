@@ -53,7 +53,7 @@ fn another(key: &str) -> &'static str {
         "health" => "false",
         "fan-out" => "all",
         "allow-origin" => "https://example.org",
-        "log" => "info",
+        "log" => "debug",
         "log-format" => "json",
         "color" => "never",
         key if key.starts_with("max-") => "77",

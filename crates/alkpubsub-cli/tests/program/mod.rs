@@ -71,9 +71,11 @@ impl Program {
         Self::hub_in(options, &[]).await
     }
 
+    /// It says no more than it must, unless it is told to.
     pub(crate) async fn hub_in(options: &[&str], variables: &[(&str, &str)]) -> (Self, String) {
         let words = ["hub", "--listen", "127.0.0.1:0"].iter().chain(options);
-        let mut hub = Self::start_in(words, variables);
+        let variables: Vec<_> = [("RUST_LOG", "warn")].iter().chain(variables).copied().collect();
+        let mut hub = Self::start_in(words, &variables);
         let line = hub.line().await;
         let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
         (hub, url.to_owned())

@@ -2,10 +2,11 @@
 //! hub, with 1,000 descriptors; the crowd, which needs more of them than a process usually has; and the one that
 //! starts both.
 //!
-//! The crowd comes in waves of 1,900: what waits for a hub without descriptors waits in the kernel, in the queue of
-//! the listener, which is 1,024 long here.
+//! The crowd comes in waves of 1,850, half of which find a descriptor: what waits for a hub without descriptors waits
+//! in the kernel, in the queue of the listener, which is 1,024 long here.
 #![cfg(target_os = "linux")]
 
+use super::stage::hear;
 use crate::support::{REQUEST, Raw, envelope, within};
 use alkpubsub::WebSocketServerEventTarget;
 use alkpubsub::websocket_server::ServerOptions;
@@ -21,7 +22,9 @@ const NAME: &str = "hostile::descriptors::twenty_thousand_connections_against_a_
 const DESCRIPTORS: usize = 1_000;
 const BACKLOG: u32 = 1_024;
 const WAVES: usize = 11;
-const WAVE: usize = 1_900;
+/// Of each wave, those who are served at once, and those who come when nearly no descriptor is left.
+const SERVED: usize = 900;
+const WAITING: usize = 950;
 
 /// A part of this test that ends with it.
 struct Part(Child);
@@ -75,68 +78,106 @@ fn twenty_thousand_connections_against_a_thousand_descriptors() {
 }
 
 async fn crowd(hub: SocketAddr, process: &str) {
-    let mut publisher = Raw::connect(hub).await;
-    let mut subscriber = Raw::connect(hub).await;
-    subscriber.subscribe("old:").await;
-    let mut number = 0;
+    let mut pair = Pair::connect(hub).await;
+    let quiet = descriptors(process);
     let mut came = 0;
     for wave in 0..WAVES {
-        let mut waiting = Vec::with_capacity(WAVE);
-        for at in 0..WAVE {
-            let mut peer =
-                Raw::over(within("a place in the kernel's queue", TcpStream::connect(hub)).await.unwrap());
-            peer.send(REQUEST).await;
-            waiting.push(peer);
-            if at % 100 == 0 {
-                exchange(&mut publisher, &mut subscriber, &mut number).await;
-            }
+        let mut served = Vec::with_capacity(SERVED);
+        for _ in 0..SERVED {
+            served.push(come(hub).await);
+            pair.sometimes_exchange().await;
         }
+        for peer in &mut served {
+            assert!(peer.head().await.starts_with("HTTP/1.1 101 "));
+        }
+        // A few of these find a descriptor, too. The others wait, and nobody knows of them but the kernel.
+        let mut waiting = Vec::with_capacity(WAITING);
+        for _ in 0..WAITING {
+            waiting.push(come(hub).await);
+            pair.sometimes_exchange().await;
+        }
+        until(|| descriptors(process) == DESCRIPTORS).await;
+        pair.exchange().await;
         if wave == 0 {
             idles(process).await;
         }
-        // In the order in which they came: those who found a descriptor, then those who waited until one was free.
-        for (at, peer) in waiting.iter_mut().enumerate() {
-            if at < DESCRIPTORS / 2 {
-                assert!(peer.head().await.starts_with("HTTP/1.1 101 "));
-            }
-        }
-        for (at, mut peer) in waiting.into_iter().enumerate() {
-            if at >= DESCRIPTORS / 2 {
-                assert!(peer.head().await.starts_with("HTTP/1.1 101 "));
-            }
+        came += served.len() + waiting.len();
+        for peer in served {
             drop(peer);
-            came += 1;
-            if at % 100 == 0 {
-                exchange(&mut publisher, &mut subscriber, &mut number).await;
-            }
+            pair.sometimes_exchange().await;
         }
+        for mut peer in waiting {
+            assert!(peer.head().await.starts_with("HTTP/1.1 101 "));
+            drop(peer);
+            pair.sometimes_exchange().await;
+        }
+        until(|| descriptors(process) == quiet).await;
     }
     assert!(came >= 20_000, "{came}");
-    assert_eq!(subscriber.flush().await, [""; 0]);
-    publisher.leave().await;
-    // Room again.
+    pair.leave().await;
     Raw::connect(hub).await.leave().await;
 }
 
-/// Events of those who are connected flow all the while.
-async fn exchange(publisher: &mut Raw, subscriber: &mut Raw, number: &mut u32) {
-    *number += 1;
-    let began = Instant::now();
-    publisher.publish("old", "", &number.to_string()).await;
-    assert_eq!(subscriber.text().await, envelope("old", "", &number.to_string()));
-    assert!(began.elapsed() < super::PATIENCE, "event {number} took {:?}", began.elapsed());
+async fn come(hub: SocketAddr) -> Raw {
+    let socket = within("a place in the listener's queue", TcpStream::connect(hub)).await.unwrap();
+    let mut peer = Raw::over(socket);
+    peer.send(REQUEST).await;
+    peer
+}
+
+/// How many files a process has open.
+fn descriptors(process: &str) -> usize {
+    std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    within("the hub", async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// Two who were there before, and whose events flow all the while.
+struct Pair {
+    publisher: Raw,
+    subscriber: Raw,
+    number: u32,
+    turns: u32,
+}
+
+impl Pair {
+    async fn connect(hub: SocketAddr) -> Self {
+        let (publisher, mut subscriber) = (Raw::connect(hub).await, Raw::connect(hub).await);
+        subscriber.subscribe("old:").await;
+        Self { publisher, subscriber, number: 0, turns: 0 }
+    }
+
+    async fn exchange(&mut self) {
+        self.number += 1;
+        let (began, number) = (Instant::now(), self.number.to_string());
+        self.publisher.publish("old", "", &number).await;
+        assert_eq!(hear(&mut self.subscriber).await, envelope("old", "", &number));
+        assert!(began.elapsed() < super::PATIENCE, "event {number} took {:?}", began.elapsed());
+    }
+
+    async fn sometimes_exchange(&mut self) {
+        self.turns += 1;
+        if self.turns.is_multiple_of(50) {
+            self.exchange().await;
+        }
+    }
+
+    async fn leave(mut self) {
+        assert_eq!(self.subscriber.flush().await, [""; 0], "nothing twice");
+        self.subscriber.leave().await;
+        assert!(self.number > 400);
+    }
 }
 
 /// A hub whose newcomers wait does not try again without end: it takes less than a tenth of the processor.
 async fn idles(process: &str) {
-    // Until it has taken all it can.
-    let open = || std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
-    within("the hub to be full", async {
-        while open() < DESCRIPTORS {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
     let spent = || {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
         // Behind the name, which ends with the last bracket: user and system time are the 12th and 13th.

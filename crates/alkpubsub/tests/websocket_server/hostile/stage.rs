@@ -203,7 +203,7 @@ impl Seen {
 }
 
 /// The next text; pings are answered, as every spoke has to.
-async fn hear(client: &mut Raw) -> String {
+pub(crate) async fn hear(client: &mut Raw) -> String {
     loop {
         match client.next().await {
             Heard::Text(text) => return text,
