@@ -196,6 +196,7 @@ struct RawSpoke {
 struct RawQueue {
     stalled: bool,
     too_slow: bool,
+    bytes: usize,
     texts: Vec<String>,
 }
 
@@ -203,12 +204,12 @@ impl RawSpoke {
     fn send(&self, text: &str, bounded: bool) {
         {
             let mut queue = lock(&self.queue);
-            let queued: usize = queue.texts.iter().map(String::len).sum();
-            queue.too_slow |= bounded && queued > MAX_OUTBOUND;
+            queue.too_slow |= bounded && queue.bytes > MAX_OUTBOUND;
             if queue.too_slow {
                 return;
             }
             if queue.stalled {
+                queue.bytes += text.len();
                 queue.texts.push(text.to_owned());
                 return;
             }
