@@ -1,7 +1,8 @@
 //! What threads of the program do to a link's target, in every order; what it sends is read as a hub would.
 
 use super::*;
-use crate::event_target::on_notice;
+use crate::envelope::EventEnvelope;
+use crate::event_target::{EventTarget, ListenerId, Readiness, on_notice};
 use crate::sync::AtomicBool;
 use loom::future::block_on;
 use loom::thread;

@@ -1,0 +1,232 @@
+//! What the task, and the end of a connection, change in a link's target.
+
+use super::{Life, LinkTarget, Stage};
+use crate::event_target::{CloseReason, Notice};
+use crate::protocol::AfterClose;
+use crate::protocol::control::GapReason;
+use crate::protocol::link::Due;
+use bytestring::ByteString;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+impl LinkTarget {
+    /// A new connection is there: `false` where the target was closed meanwhile.
+    pub(crate) fn connected(&self) -> bool {
+        let queued = {
+            let mut state = self.lock();
+            if !matches!(state.stage, Stage::Down(_)) {
+                return false;
+            }
+            state.stage = Stage::Open;
+            state.answered = false;
+            state.counters.connections += 1;
+            state.link.connected(self.now())
+        };
+        if !self.options.link.forward_subscriptions && self.lock().counters.connections > 1 {
+            // Nothing will be confirmed, so that this is the place.
+            let reason = GapReason::Disconnected;
+            self.listeners.notify(None, &Notice::Gap { topic: None, missed: None, reason });
+        }
+        self.controlled(queued);
+        self.waiters.wake_all();
+        true
+    }
+
+    /// Why there is no connection any more; `None` while there is one.
+    pub(crate) fn connection_ended(&self) -> Option<CloseReason> {
+        match &self.lock().stage {
+            Stage::Open | Stage::Leaving => None,
+            Stage::Down(reason) => Some(reason.clone().unwrap_or(CloseReason::Closed)),
+            Stage::Closed(reason) => Some(reason.clone()),
+        }
+    }
+
+    /// The connection is over: with it the target, or only what was under way.
+    pub(crate) fn connection_over(&self, reason: CloseReason) {
+        let Life::Outlives { keep_events, renews_credentials, .. } = self.life else {
+            self.end(reason);
+            return;
+        };
+        let renews = renews_credentials && matches!(reason.code(), 1008 | 4008);
+        if AfterClose::of(reason.code()) == AfterClose::Stop && !renews {
+            self.end(reason);
+            return;
+        }
+        {
+            let mut state = self.lock();
+            match state.stage {
+                Stage::Open => {}
+                Stage::Leaving => {
+                    drop(state);
+                    self.end(reason);
+                    return;
+                }
+                Stage::Down(_) | Stage::Closed(_) => return,
+            }
+            tracing::info!(code = reason.code(), %reason, "the connection is over");
+            state.stage = Stage::Down(Some(reason));
+            let waited = state.link.outbound().iter().filter(|message| message.event).count() as u64;
+            state.link.disconnected(keep_events);
+            let kept = state.link.outbound().len() as u64;
+            state.counters.dropped += waited - kept;
+            // Whoever waits for what was taken to leave need not wait for what never will.
+            state.handed = state.counters.sent - kept;
+            state.flushed = state.handed;
+        }
+        self.waiters.wake_all();
+        self.task.wake();
+    }
+
+    /// Ends the connection in good order, as far as the peer lets us.
+    pub(crate) async fn disconnect(&self, patience: Duration) -> Result<(), DisconnectError> {
+        let down = {
+            let mut state = self.lock();
+            match &state.stage {
+                Stage::Closed(reason) => return Err(DisconnectError::Closed(reason.clone())),
+                Stage::Down(_) => true,
+                Stage::Open | Stage::Leaving => {
+                    state.stage = Stage::Leaving;
+                    false
+                }
+            }
+        };
+        if down {
+            self.end(CloseReason::Closed);
+            return Ok(());
+        }
+        self.task.wake();
+        self.waiters.wake_all();
+        let left = self.waiters.until(|| self.closed_for());
+        let in_time = tokio::time::timeout(patience, left).await;
+        if in_time.is_err() && self.end(CloseReason::Closed) {
+            return Err(DisconnectError::Unanswered);
+        }
+        let state = self.lock();
+        match &state.stage {
+            Stage::Closed(reason) if !state.answered => Err(DisconnectError::Closed(reason.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends a `__ping` and waits for its answer.
+    pub(crate) async fn ping(&self) -> Result<(), CloseReason> {
+        let number = self.send_ping()?;
+        let look = || {
+            let state = self.lock();
+            if state.link.ponged(number) {
+                return Some(Ok(()));
+            }
+            match &state.stage {
+                Stage::Closed(reason) => Some(Err(reason.clone())),
+                _ => None,
+            }
+        };
+        self.waiters.until(look).await
+    }
+
+    /// Queues a ping; gives its number.
+    fn send_ping(&self) -> Result<u64, CloseReason> {
+        let queued = {
+            let mut state = self.lock();
+            if let Stage::Closed(reason) = &state.stage {
+                return Err(reason.clone());
+            }
+            state.link.ping()
+        };
+        self.controlled(queued);
+        // Where it did not fit, the target is closed by now.
+        queued.map_err(|_| self.connection_ended().unwrap_or(CloseReason::Closed))
+    }
+
+    /// Something came from the peer, of whatever kind.
+    pub(crate) fn alive(&self) {
+        if let Life::Outlives { .. } = self.life {
+            self.lock().link.alive(self.now());
+        }
+    }
+
+    /// Queues more of what a new connection is to be asked for; gives whether more is left.
+    pub(crate) fn refill(&self) -> bool {
+        let refilled = self.lock().link.refill(self.now());
+        if let Err(overflow) = refilled {
+            self.overflowed(overflow);
+        }
+        refilled.unwrap_or(false)
+    }
+
+    /// What became due by now.
+    pub(crate) fn handle_timeout(&self) {
+        let due = self.lock().link.handle_timeout(self.now());
+        match due {
+            Ok(Due::Unanswered { after_gap }) => {
+                tracing::debug!("the far side does not answer subscriptions");
+                after_gap.iter().for_each(|topic| self.tell_gap(topic));
+                self.waiters.wake_all();
+            }
+            Ok(Due::Dead) => {
+                self.connection_over(CloseReason::Lost { error: "the far side answers no ping".into() });
+            }
+            Ok(_) => self.task.wake(),
+            Err(overflow) => self.overflowed(overflow),
+        }
+    }
+
+    /// Gives the oldest message that waits to `send`; `None` where none waits.
+    pub(crate) fn send_next<E>(
+        &self,
+        send: impl FnOnce(ByteString) -> Result<(), E>,
+    ) -> Option<Result<(), E>> {
+        let _sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        let message = {
+            let mut state = self.lock();
+            let message = state.link.outbound().pop()?;
+            state.handed += u64::from(message.event);
+            message
+        };
+        let sent = send(message.text);
+        if sent.is_err() && message.event {
+            self.lock().counters.dropped += 1;
+        }
+        Some(sent)
+    }
+
+    /// The socket has flushed all that was given to it.
+    pub(crate) fn has_flushed(&self) {
+        let news = {
+            let mut state = self.lock();
+            let handed = state.handed;
+            std::mem::replace(&mut state.flushed, handed) != handed
+        };
+        if news {
+            self.waiters.wake_all();
+        }
+    }
+
+    /// Resolves when the events taken so far are flushed or dropped, or it is closed.
+    pub(super) async fn flush_all(&self) {
+        let taken = self.lock().counters.sent;
+        let look = || {
+            let state = self.lock();
+            (state.flushed >= taken || matches!(state.stage, Stage::Closed(_))).then_some(())
+        };
+        self.waiters.until(look).await;
+    }
+
+    /// Whether it is leaving and all that was queued has left.
+    pub(crate) fn has_nothing_left_to_say(&self) -> bool {
+        let mut state = self.lock();
+        matches!(state.stage, Stage::Leaving) && state.link.outbound().is_empty()
+    }
+}
+
+/// Why [`disconnect`](crate::Spoke::disconnect) cannot say that the peer has taken everything.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DisconnectError {
+    /// The peer did not answer the Close in time.
+    #[error("the far side did not answer the close in time")]
+    Unanswered,
+    /// The target was closed before, the connection broke, or the peer closed with a code of its own.
+    #[error("the target is {0}")]
+    Closed(#[source] CloseReason),
+}
