@@ -335,10 +335,11 @@ impl<M: Message> Link<M> {
         Ok(!self.to_ask.is_empty())
     }
 
-    /// Whether a topic's subscription is in place; `None` while that is open.
+    /// Whether a topic's subscription is in place; `None` while that is open. One that nobody listens to is in no place,
+    /// whatever is still owed for it.
     #[must_use]
     pub fn readiness(&self, topic: &str) -> Option<Readiness> {
-        let Some(wanted) = self.topics.get(topic) else {
+        let Some(wanted) = self.topics.get(topic).filter(|wanted| wanted.listeners > 0) else {
             return self.online.then_some(Readiness::Unconfirmed);
         };
         if let Some(reason) = wanted.denied {

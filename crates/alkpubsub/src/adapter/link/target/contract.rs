@@ -50,6 +50,10 @@ impl LinkTarget {
                 state.link.unwant(&name)
             };
             self.controlled(unwanted);
+            // Whoever waits for the answer to a subscription that is taken back need not wait for it.
+            if !self.listeners.is_heard(&name) {
+                self.waiters.wake_all();
+            }
         }
     }
 
