@@ -284,6 +284,22 @@ async fn ready_waits_for_the_answer() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_subscription_that_is_taken_back_waits_no_longer() {
+    let (target, _silent) = pair().await;
+    let heard = Heard::default();
+    let id = heard.listen(&target, TOPIC, "");
+    let ready = async {
+        let ready = target.ready(TOPIC).await;
+        assert_eq!(target.stats().listeners, 0);
+        ready
+    };
+    let remove = async { target.remove_event_listener(id) };
+    // Sooner than the peer counts as one that answers nobody.
+    let in_time = tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(ready, remove).0 });
+    assert_eq!(in_time.await, Ok(Readiness::Unconfirmed));
+}
+
+#[tokio::test]
 async fn a_peer_that_never_answers_is_waited_for_once() {
     let mut options = ClientOptions::DEFAULT;
     options.link.answer_timeout = Duration::from_millis(20);
