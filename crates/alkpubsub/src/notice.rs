@@ -150,7 +150,24 @@ pub enum CloseReason {
     },
 }
 
+/// Whether a character of the far side's words may be shown: it moves no cursor, breaks no line and turns no text
+/// around, so that a log line stays one line and reads as it was written.
+#[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
+pub(crate) fn is_plain(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !turns && !matches!(c, '\u{2028}' | '\u{2029}')
+}
+
 impl CloseReason {
+    /// The far side closed. What its words hold that is not to be shown stands there as U+FFFD.
+    #[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
+    pub(crate) fn by_peer(code: u16, words: Arc<str>) -> Self {
+        let plain = words.chars().all(is_plain);
+        let shown = || words.chars().map(|c| if is_plain(c) { c } else { char::REPLACEMENT_CHARACTER });
+        Self::ByPeer { code, reason: if plain { words } else { shown().collect::<String>().into() } }
+    }
+
     /// The close code: 1000 for a close of our own, 1006 for a broken connection.
     #[must_use]
     pub const fn code(&self) -> u16 {

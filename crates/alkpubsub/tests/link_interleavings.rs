@@ -269,7 +269,7 @@ impl World {
         let passed = Duration::from_millis(self.below(4_000));
         self.now += passed;
         // The hub answers every ping in time, as far as the link can tell.
-        self.link.alive(self.now);
+        self.link.alive();
         let Due::Unanswered { after_gap } = self.link.handle_timeout(self.now).expect("there is room") else {
             return;
         };
@@ -383,7 +383,7 @@ impl World {
         let Some(said) = self.down.pop_front() else { return };
         let text = said.text();
         let parts = parts(text.as_bytes(), &MessageLimits::DEFAULT).expect("an envelope");
-        self.link.alive(self.now);
+        self.link.alive();
         let mut gap = false;
         let denied = match self.link.receive(&parts).expect("well-formed") {
             Heard::Event { after_gap } => {

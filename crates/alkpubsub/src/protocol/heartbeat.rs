@@ -6,16 +6,19 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HeartbeatOptions {
-    /// A `__ping` is sent when nothing came for so long, and at the beginning of each connection.
+    /// A `__ping` is sent at the beginning of each connection and so often, whatever comes: it also tells the far side
+    /// that this one is there, which may have nothing to say for hours.
     pub interval: Duration,
     /// The connection counts as lost when so long after a `__ping` nothing at all has come, and the far side had
-    /// answered one before on this connection. One that never answered is not held dead for its silence.
+    /// answered one before on this connection. One that never answered is not held dead for its silence. What was sent
+    /// since something came last, and what waits to be sent, lengthens it by a second for each 64 KiB: the ping stands
+    /// behind it in the queue.
     pub timeout: Duration,
 }
 
 impl HeartbeatOptions {
-    /// Every 25 s, with 8 s to answer.
-    pub const DEFAULT: Self = Self { interval: Duration::from_secs(25), timeout: Duration::from_secs(8) };
+    /// Every 20 s, with 8 s to answer. Less than the 25 s after which a hub asks a silent spoke.
+    pub const DEFAULT: Self = Self { interval: Duration::from_secs(20), timeout: Duration::from_secs(8) };
 }
 
 impl Default for HeartbeatOptions {
@@ -23,6 +26,13 @@ impl Default for HeartbeatOptions {
         Self::DEFAULT
     }
 }
+
+/// Bytes that a slow far side is taken to read in a second.
+const SLOW: u64 = 64 << 10;
+/// How late a moment is noticed by a process that was not stopped meanwhile, and how long what lies in a socket may
+/// need to be read.
+const LATE: Duration = Duration::from_secs(1);
+const LAST_LOOK: Duration = Duration::from_millis(100);
 
 /// What is to be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,25 +46,34 @@ pub(crate) enum Beat {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heartbeat {
     options: HeartbeatOptions,
-    /// When the last ping was sent, and whether something has come since then.
-    pinged: Option<(Duration, bool)>,
-    /// When something came last, or the connection began.
-    heard: Duration,
+    began: Duration,
+    pinged: Option<Ping>,
     /// The far side knows `__ping`.
     answers: bool,
+    /// Bytes that were given to the socket since something came.
+    sent: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ping {
+    at: Duration,
+    /// Something has come since.
+    heard: bool,
+    /// Its time is over: until then what came meanwhile may still be read.
+    last_look: Option<Duration>,
 }
 
 impl Heartbeat {
     /// That of a connection that begins now: its first ping is due at once.
     pub(crate) fn new(options: HeartbeatOptions, now: Duration) -> Self {
-        Self { options, pinged: None, heard: now, answers: false }
+        Self { options, began: now, pinged: None, answers: false, sent: 0 }
     }
 
     /// Something came, of whatever kind.
-    pub(crate) fn heard(&mut self, now: Duration) {
-        self.heard = self.heard.max(now);
-        if let Some((_, heard_since)) = &mut self.pinged {
-            *heard_since = true;
+    pub(crate) fn heard(&mut self) {
+        self.sent = 0;
+        if let Some(ping) = &mut self.pinged {
+            ping.heard = true;
         }
     }
 
@@ -63,24 +82,41 @@ impl Heartbeat {
         self.answers = true;
     }
 
-    /// When [`beat`](Self::beat) has something to say.
-    pub(crate) fn due(&self) -> Duration {
+    /// So much was given to the socket.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.sent = self.sent.saturating_add(bytes as u64);
+    }
+
+    /// When [`beat`](Self::beat) has something to say; `waiting` bytes wait to be sent.
+    pub(crate) fn due(&self, waiting: usize) -> Duration {
         match self.pinged {
-            None => self.heard,
-            Some((pinged, false)) if self.answers => pinged.saturating_add(self.options.timeout),
-            Some((pinged, _)) => pinged.max(self.heard).saturating_add(self.options.interval),
+            None => self.began,
+            Some(ping) if ping.heard || !self.answers => ping.at.saturating_add(self.options.interval),
+            Some(Ping { last_look: Some(until), .. }) => until,
+            Some(ping) => {
+                let behind = Duration::from_secs(self.sent.saturating_add(waiting as u64) / SLOW);
+                ping.at.saturating_add(self.options.timeout).saturating_add(behind)
+            }
         }
     }
 
     /// What is to be done now; a ping counts as sent.
-    pub(crate) fn beat(&mut self, now: Duration) -> Beat {
-        if now < self.due() {
+    pub(crate) fn beat(&mut self, now: Duration, waiting: usize) -> Beat {
+        let due = self.due(waiting);
+        if now < due {
             return Beat::Nothing;
         }
-        if matches!(self.pinged, Some((_, false))) && self.answers {
-            return Beat::Dead;
+        if let Some(ping) = self.pinged.as_mut().filter(|ping| !ping.heard && self.answers) {
+            // After a pause of the whole process nothing is known of the far side.
+            if now.saturating_sub(due) <= LATE {
+                if ping.last_look.is_some() {
+                    return Beat::Dead;
+                }
+                ping.last_look = Some(now.saturating_add(LAST_LOOK));
+                return Beat::Nothing;
+            }
         }
-        self.pinged = Some((now, false));
+        self.pinged = Some(Ping { at: now, heard: false, last_look: None });
         Beat::Ping
     }
 }
@@ -95,39 +131,63 @@ mod tests {
 
     fn begun() -> Heartbeat {
         let mut heartbeat = Heartbeat::new(HeartbeatOptions::DEFAULT, at(100));
-        assert_eq!(heartbeat.beat(at(100)), Beat::Ping, "the first is sent at once");
+        assert_eq!(heartbeat.beat(at(100), 0), Beat::Ping, "the first is sent at once");
         heartbeat
     }
 
     #[test]
     fn silence_after_a_ping_is_death_for_one_that_answered_before() {
         let mut heartbeat = begun();
-        heartbeat.heard(at(101));
+        heartbeat.heard();
         heartbeat.answered();
-        assert_eq!(heartbeat.due(), at(126), "an interval after it was heard last");
-        assert_eq!(heartbeat.beat(at(125)), Beat::Nothing);
-        assert_eq!(heartbeat.beat(at(126)), Beat::Ping);
-        assert_eq!(heartbeat.due(), at(134));
-        assert_eq!(heartbeat.beat(at(133)), Beat::Nothing);
-        assert_eq!(heartbeat.beat(at(134)), Beat::Dead);
+        assert_eq!(heartbeat.beat(at(119), 0), Beat::Nothing);
+        assert_eq!(heartbeat.beat(at(120), 0), Beat::Ping);
+        assert_eq!(heartbeat.due(0), at(128));
+        assert_eq!(heartbeat.beat(at(128), 0), Beat::Nothing, "what has come may still lie in the socket");
+        assert_eq!(heartbeat.due(0), at(128) + LAST_LOOK);
+        assert_eq!(heartbeat.beat(at(128) + LAST_LOOK, 0), Beat::Dead);
     }
 
     #[test]
     fn whatever_comes_is_a_sign_of_life() {
         let mut heartbeat = begun();
         heartbeat.answered();
-        heartbeat.heard(at(107));
-        assert_eq!(heartbeat.beat(at(108)), Beat::Nothing, "an event came in place of the answer");
-        heartbeat.heard(at(120));
-        assert_eq!(heartbeat.due(), at(145), "while events come nothing is asked");
+        assert_eq!(heartbeat.beat(at(108), 0), Beat::Nothing);
+        heartbeat.heard();
+        assert_eq!(
+            heartbeat.beat(at(108) + LAST_LOOK, 0),
+            Beat::Nothing,
+            "an event came in place of the answer"
+        );
+        assert_eq!(heartbeat.due(0), at(120), "it is asked all the same: it may have nothing else to hear");
+    }
+
+    #[test]
+    fn what_stands_before_the_ping_gives_it_time() {
+        let mut heartbeat = begun();
+        heartbeat.answered();
+        heartbeat.sent(10 * 65_536);
+        assert_eq!(heartbeat.due(5 * 65_536), at(108 + 15));
+        heartbeat.heard();
+        assert_eq!(heartbeat.beat(at(120), 0), Beat::Ping);
+        assert_eq!(heartbeat.due(0), at(128), "what it has read by now is no excuse");
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_asks_anew() {
+        let mut heartbeat = begun();
+        heartbeat.answered();
+        assert_eq!(heartbeat.beat(at(500), 0), Beat::Ping);
+        assert_eq!(heartbeat.beat(at(508), 0), Beat::Nothing);
+        assert_eq!(heartbeat.beat(at(900), 0), Beat::Ping, "stopped once more, at the last look");
     }
 
     #[test]
     fn one_that_never_answered_is_asked_on_and_not_held_dead() {
         let mut heartbeat = begun();
         for n in 1..5 {
-            assert_eq!(heartbeat.due(), at(100 + 25 * n));
-            assert_eq!(heartbeat.beat(heartbeat.due()), Beat::Ping);
+            assert_eq!(heartbeat.due(0), at(100 + 20 * n));
+            assert_eq!(heartbeat.beat(heartbeat.due(0), 0), Beat::Ping);
         }
     }
 }

@@ -224,12 +224,11 @@ impl<M: Message> Link<M> {
         let wanted = self.topics.iter().filter(|(_, wanted)| wanted.denied.is_none());
         self.to_ask = wanted.map(|(topic, _)| topic.clone()).collect();
         let mut kept = std::mem::take(&mut self.outbound);
-        self.handle_timeout(now)?;
-        self.refill(now)?;
+        let asked = self.handle_timeout(now).and_then(|_| self.refill(now));
         while let Some(event) = kept.pop() {
             self.outbound.push(event);
         }
-        Ok(())
+        asked.map(drop)
     }
 
     /// The connection is gone, and with it every answer that it owed. What waited to be sent goes with it, or events
@@ -454,9 +453,9 @@ impl<M: Message> Link<M> {
     }
 
     /// Something came, of whatever kind: the far side is alive.
-    pub fn alive(&mut self, now: Duration) {
+    pub fn alive(&mut self) {
         if let Some(heartbeat) = &mut self.beating {
-            heartbeat.heard(now);
+            heartbeat.heard();
         }
     }
 
@@ -504,7 +503,11 @@ impl<M: Message> Link<M> {
             Answering::Unknown(Some(since)) => Some(since.saturating_add(self.options.answer_timeout)),
             _ => None,
         };
-        answer.filter(|_| self.online).into_iter().chain(self.beating.map(|heartbeat| heartbeat.due())).min()
+        answer
+            .filter(|_| self.online)
+            .into_iter()
+            .chain(self.beating.map(|heartbeat| heartbeat.due(self.outbound.bytes())))
+            .min()
     }
 
     /// What became due by now.
@@ -512,7 +515,8 @@ impl<M: Message> Link<M> {
     /// # Errors
     /// [`ControlOverflow`]: the link is to be closed.
     pub fn handle_timeout(&mut self, now: Duration) -> Result<Due, ControlOverflow> {
-        match self.beating.as_mut().map_or(Beat::Nothing, |heartbeat| heartbeat.beat(now)) {
+        let waiting = self.outbound.bytes();
+        match self.beating.as_mut().map_or(Beat::Nothing, |heartbeat| heartbeat.beat(now, waiting)) {
             Beat::Dead => return Ok(Due::Dead),
             Beat::Ping => {
                 self.ping()?;
@@ -545,6 +549,15 @@ impl<M: Message> Link<M> {
         });
         self.untold -= untold;
         Ok(Due::Unanswered { after_gap })
+    }
+
+    /// The oldest message that waits, to be given to the socket.
+    pub fn pop(&mut self) -> Option<M> {
+        let message = self.outbound.pop()?;
+        if let Some(heartbeat) = &mut self.beating {
+            heartbeat.sent(message.weight());
+        }
+        Some(message)
     }
 
     /// What waits to be sent.

@@ -56,6 +56,9 @@ where
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<CloseReason> {
         // Before anything is looked at, so that whatever comes afterwards wakes this task again.
         self.shared.task.register(context.waker());
+        if let Some(reason) = self.shared.connection_ended() {
+            return Poll::Ready(reason);
+        }
         if self.broken.is_none()
             && let Poll::Ready(Err(error)) = self.poll_write(context)
         {
@@ -190,12 +193,12 @@ where
             self.shared.lock().answered = true;
             return CloseReason::Closed;
         }
-        CloseReason::ByPeer { code, reason }
+        CloseReason::by_peer(code, reason)
     }
 
     fn poll_timer(&mut self, context: &mut Context<'_>) {
         loop {
-            let answer = self.shared.lock().link.timeout().map(|time| self.shared.at(time));
+            let answer = self.shared.timeout();
             let broken = self.broken.as_ref().map(|(until, _)| *until);
             let Some(due) = answer.into_iter().chain(broken).min() else {
                 self.timer = None;

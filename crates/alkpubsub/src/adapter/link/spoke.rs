@@ -95,8 +95,8 @@ impl Default for SpokeOptions {
 /// set. An event is sent at most once: what was on its way when a connection broke may have arrived or not.
 ///
 /// # A far side that falls silent
-/// A `__ping` is sent at the beginning and when nothing came for 25 s. When then nothing at all comes within 8 s,
-/// the connection counts as lost ([`HeartbeatOptions`]).
+/// A `__ping` is sent at the beginning and every 20 s. When then nothing at all comes within 8 s, and a second for each
+/// 64 KiB that stood before it, the connection counts as lost ([`HeartbeatOptions`]).
 ///
 /// # Overload
 /// As with one connection: beyond the bounds of the outbound queue `dispatch_event` says `Full`; control events that

@@ -91,6 +91,8 @@ pub(crate) struct State {
     pub(crate) stage: Stage,
     /// The peer answered our Close.
     pub(crate) answered: bool,
+    /// It did not in time.
+    unanswered: bool,
     /// The task is gone.
     pub(super) ended: bool,
     /// To stop it with, while it is there.
@@ -107,8 +109,9 @@ pub(crate) struct State {
 pub(crate) enum Stage {
     /// Connected.
     Open,
-    /// What is queued goes out, then our Close; what comes until the peer's Close is heard.
-    Leaving,
+    /// What is queued goes out, then our Close; what comes until the peer's Close is heard, but no longer than to
+    /// this moment.
+    Leaving(Instant),
     /// Without a connection, between two of them; with why the last one ended.
     Down(Option<CloseReason>),
     Closed(CloseReason),
@@ -134,6 +137,7 @@ impl LinkTarget {
             link,
             stage,
             answered: false,
+            unanswered: false,
             ended: false,
             task: None,
             socket: None,

@@ -245,7 +245,9 @@ impl WebSocketServerEventTarget {
                     handshakes.spawn(async move { drop(timeout(within, shaking).await) });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
-                Err(error) if is_out_of_descriptors(&error) => {
+                Err(error) if is_of_the_listener(&error) => return Err(error),
+                // Out of descriptors or memory, most of all.
+                Err(error) => {
                     // Each one that leaves lets one in, so that this comes up as often as somebody likes.
                     if warned.is_none_or(|warned| warned.elapsed() >= OUT_OF_DESCRIPTORS_WARNING) {
                         tracing::warn!(%error, "new connections wait");
@@ -253,7 +255,6 @@ impl WebSocketServerEventTarget {
                     }
                     tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
                 }
-                Err(error) => return Err(error),
             }
         }
     }
@@ -436,11 +437,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// EMFILE and ENFILE, for which the standard library has no name yet.
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    cfg!(unix) && matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+/// Whether an error of `accept` will come again for ever: EBADF, EFAULT, EINVAL, ENOTSOCK. Every other one tells of the
+/// network or of what the system lacks right now, and listening goes on.
+fn is_of_the_listener(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    !cfg!(unix) || code.is_none_or(|code| matches!(code, 9 | 14 | 22 | 38 | 88))
 }
 
 impl EventTarget for WebSocketServerEventTarget {

@@ -63,7 +63,7 @@ impl Shard {
                     until: self.intake.now + CLOSE_TIMEOUT,
                     answered: true,
                     heed: Heed::Nothing,
-                    reason: CloseReason::ByPeer { code: code.unwrap_or(1005), reason },
+                    reason: CloseReason::by_peer(code.unwrap_or(1005), reason),
                 });
                 self.write(slot);
             }

@@ -1,6 +1,6 @@
 //! What the task, and the end of a connection, change in a link's target.
 
-use super::{Life, LinkTarget, Stage};
+use super::{Life, LinkTarget, Stage, later};
 use crate::event_target::{CloseReason, Notice};
 use crate::protocol::AfterClose;
 use crate::protocol::control::GapReason;
@@ -8,6 +8,7 @@ use crate::protocol::link::Due;
 use bytestring::ByteString;
 use std::sync::PoisonError;
 use std::time::Duration;
+use tokio::time::Instant;
 
 impl LinkTarget {
     /// A new connection is there: `false` where the target was closed meanwhile.
@@ -35,7 +36,7 @@ impl LinkTarget {
     /// Why there is no connection any more; `None` while there is one.
     pub(crate) fn connection_ended(&self) -> Option<CloseReason> {
         match &self.lock().stage {
-            Stage::Open | Stage::Leaving => None,
+            Stage::Open | Stage::Leaving(_) => None,
             Stage::Down(reason) => Some(reason.clone().unwrap_or(CloseReason::Closed)),
             Stage::Closed(reason) => Some(reason.clone()),
         }
@@ -56,7 +57,7 @@ impl LinkTarget {
             let mut state = self.lock();
             match state.stage {
                 Stage::Open => {}
-                Stage::Leaving => {
+                Stage::Leaving(_) => {
                     drop(state);
                     self.end(reason);
                     return;
@@ -79,13 +80,19 @@ impl LinkTarget {
 
     /// Ends the connection in good order, as far as the peer lets us.
     pub(crate) async fn disconnect(&self, patience: Duration) -> Result<(), DisconnectError> {
+        let until = later(Instant::now(), patience);
         let kept = {
             let mut state = self.lock();
             match &state.stage {
                 Stage::Closed(reason) => return Err(DisconnectError::Closed(reason.clone())),
                 Stage::Down(_) => Some(state.link.outbound().len()),
-                Stage::Open | Stage::Leaving => {
-                    state.stage = Stage::Leaving;
+                Stage::Open => {
+                    state.stage = Stage::Leaving(until);
+                    None
+                }
+                // Who asks once more may shorten it.
+                Stage::Leaving(earlier) => {
+                    state.stage = Stage::Leaving(until.min(*earlier));
                     None
                 }
             }
@@ -96,13 +103,11 @@ impl LinkTarget {
         }
         self.task.wake();
         self.waiters.wake_all();
-        let left = self.waiters.until(|| self.closed_for());
-        let in_time = tokio::time::timeout(patience, left).await;
-        if in_time.is_err() && self.end(CloseReason::Closed) {
-            return Err(DisconnectError::Unanswered);
-        }
+        // The task keeps the time, so that this ends also where nobody waits for it any more.
+        self.waiters.until(|| self.closed_for()).await;
         let state = self.lock();
         match &state.stage {
+            _ if state.unanswered => Err(DisconnectError::Unanswered),
             Stage::Closed(reason) if !state.answered => Err(DisconnectError::Closed(reason.clone())),
             _ => Ok(()),
         }
@@ -141,7 +146,7 @@ impl LinkTarget {
     /// Something came from the peer, of whatever kind.
     pub(crate) fn alive(&self) {
         if let Life::Outlives { .. } = self.life {
-            self.lock().link.alive(self.now());
+            self.lock().link.alive();
         }
     }
 
@@ -154,8 +159,28 @@ impl LinkTarget {
         refilled.unwrap_or(false)
     }
 
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        let state = self.lock();
+        match state.stage {
+            // Nothing is asked any more.
+            Stage::Leaving(until) => Some(until),
+            _ => state.link.timeout().map(|time| self.at(time)),
+        }
+    }
+
     /// What became due by now.
     pub(crate) fn handle_timeout(&self) {
+        let leaving = match self.lock().stage {
+            Stage::Leaving(until) => Some(until),
+            _ => None,
+        };
+        if let Some(until) = leaving {
+            if until <= Instant::now() && self.end(CloseReason::Closed) {
+                self.lock().unanswered = true;
+            }
+            return;
+        }
         let due = self.lock().link.handle_timeout(self.now());
         match due {
             Ok(Due::Unanswered { after_gap }) => {
@@ -179,7 +204,11 @@ impl LinkTarget {
         let _sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
         let message = {
             let mut state = self.lock();
-            let message = state.link.outbound().pop()?;
+            // What is kept is for the next connection.
+            if !matches!(state.stage, Stage::Open | Stage::Leaving(_)) {
+                return None;
+            }
+            let message = state.link.pop()?;
             state.handed += u64::from(message.event);
             message
         };
@@ -215,7 +244,7 @@ impl LinkTarget {
     /// Whether it is leaving and all that was queued has left.
     pub(crate) fn has_nothing_left_to_say(&self) -> bool {
         let mut state = self.lock();
-        matches!(state.stage, Stage::Leaving) && state.link.outbound().is_empty()
+        matches!(state.stage, Stage::Leaving(_)) && state.link.outbound().is_empty()
     }
 }
 

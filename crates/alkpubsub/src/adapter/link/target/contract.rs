@@ -67,7 +67,7 @@ impl LinkTarget {
         let mut state = self.lock();
         let open = match &state.stage {
             Stage::Open => Ok(()),
-            Stage::Leaving => Err(DispatchError::Closed(CloseReason::Closed)),
+            Stage::Leaving(_) => Err(DispatchError::Closed(CloseReason::Closed)),
             Stage::Down(_) if self.keeps_events() => Ok(()),
             Stage::Down(_) => Err(DispatchError::Disconnected),
             Stage::Closed(reason) => Err(DispatchError::Closed(reason.clone())),
@@ -137,7 +137,7 @@ impl EventTarget for LinkTarget {
             let waits = match state.stage {
                 Stage::Open => true,
                 Stage::Down(_) => self.keeps_events(),
-                Stage::Leaving | Stage::Closed(_) => false,
+                Stage::Leaving(_) | Stage::Closed(_) => false,
             };
             (state.link.has_room() || !waits).then_some(())
         }))
@@ -161,7 +161,7 @@ impl EventTarget for LinkTarget {
         let mut stats = {
             let mut state = self.lock();
             Stats {
-                links: u64::from(matches!(state.stage, Stage::Open | Stage::Leaving)),
+                links: u64::from(matches!(state.stage, Stage::Open | Stage::Leaving(_))),
                 queued_messages: state.link.outbound().len() as u64,
                 queued_bytes: state.link.outbound().bytes() as u64,
                 ..state.counters

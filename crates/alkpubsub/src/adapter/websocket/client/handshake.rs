@@ -4,6 +4,7 @@
 
 use super::HandshakeOptions;
 use crate::connect::ConnectError;
+use crate::notice::is_plain;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::http::Uri;
@@ -78,6 +79,13 @@ impl<'o> Opening<'o> {
             Err(_) => return Err(Wrong::Broken("its answer is not HTTP/1.1")),
         };
         let status = response.code.unwrap_or_default();
+        // What is said beforehand means nothing here (RFC 9110, section 15.2).
+        if matches!(status, 100 | 102..200) {
+            if bytes.len() > MAX_HEAD {
+                return Err(Wrong::Broken("its answer's head is too long"));
+            }
+            return Ok(self.read(&bytes[head..])?.map(|more| head + more));
+        }
         let all = |name: &'static str| {
             let named = response.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
             named.map(|header| header.value.trim_ascii())
@@ -95,7 +103,7 @@ impl<'o> Opening<'o> {
             return Err(match to.map(String::from_utf8_lossy) {
                 None => Wrong::Refused { status },
                 Some(to) => {
-                    let to = to.chars().filter(|c| !c.is_control()).take(MAX_LOCATION).collect();
+                    let to = to.chars().filter(|c| is_plain(*c)).take(MAX_LOCATION).collect();
                     Wrong::Redirected { status, to }
                 }
             });
@@ -225,5 +233,19 @@ mod tests {
             panic!()
         };
         assert!(to.starts_with("/abc") && to.len() == MAX_LOCATION, "{to}");
+    }
+
+    #[test]
+    fn what_is_said_beforehand_is_passed_over() {
+        let early = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n";
+        let options = HandshakeOptions::DEFAULT;
+        let answer = format!("{early}{early}{ANSWER}");
+        assert_eq!(read(&options, &answer), Ok(Some(answer.len())));
+        assert_eq!(read(&options, early), Ok(None));
+        assert_eq!(
+            read(&options, &format!("{early}HTTP/1.1 503 Full\r\n\r\n")),
+            Err(Wrong::Refused { status: 503 })
+        );
+        assert!(read(&options, &early.repeat(1000)).is_err(), "but not without end");
     }
 }
