@@ -64,7 +64,7 @@ pub enum ListenError {
         limit: usize,
     },
     /// The target is closed.
-    #[error("the target is {0}")]
+    #[error("the target has ended: {0}")]
     Closed(CloseReason),
 }
 
@@ -73,7 +73,7 @@ pub enum ListenError {
 #[non_exhaustive]
 pub enum DispatchError {
     /// The target is closed, or its only connection is.
-    #[error("the target is {0}")]
+    #[error("the target has ended: {0}")]
     Closed(CloseReason),
     /// The target outlives its connections and has none right now.
     #[error("there is no connection right now")]
@@ -205,7 +205,8 @@ pub trait EventTarget: Send + Sync + 'static {
 
     /// Resolves when it is known whether the topic's subscription is in place; add the listener first. A far
     /// side that has never answered counts as [`Readiness::Unconfirmed`] after 2 s; one that has is waited for until it
-    /// answers or the connection ends, so put a limit of time around this where that matters.
+    /// answers or the connection ends, and a target that outlives its connections waits for the next one: put a
+    /// limit of time around this where that matters.
     fn ready<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Readiness>;
 
     /// Resolves when the outbound queue has room, or the target is closed. Others may take the room first, so that
@@ -213,7 +214,8 @@ pub trait EventTarget: Send + Sync + 'static {
     fn room(&self) -> BoxFuture<'_, ()>;
 
     /// Resolves when what was dispatched before has been handed to the transport, or the target is closed: what
-    /// [`close`](Self::close) then drops is not ours. A target that queues nothing is always there.
+    /// [`close`](Self::close) then drops is not ours. A target that queues nothing is always there; one that keeps
+    /// events while it has no connection is there with the next one, which may take as long as it likes.
     fn flush(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -28,7 +28,7 @@ pub enum SubscribeError {
     #[error("the topic was denied: {0}")]
     Denied(DenyReason),
     /// The target is closed.
-    #[error("the target is {0}")]
+    #[error("the target has ended: {0}")]
     Closed(CloseReason),
 }
 

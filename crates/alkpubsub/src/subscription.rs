@@ -55,7 +55,7 @@ pub struct Undecodable {
 #[non_exhaustive]
 pub enum End {
     /// Its target closed.
-    #[error("the target is {0}")]
+    #[error("the target has ended: {0}")]
     Closed(CloseReason),
     /// The far side denied the topic, or revoked it.
     #[error("the topic was denied: {0}")]

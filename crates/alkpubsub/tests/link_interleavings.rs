@@ -105,6 +105,8 @@ struct Naive {
     interrupted: bool,
     /// A gap was told since, ahead of an event that came before that.
     told: bool,
+    /// A gap was told when the link gave up waiting; an answer that comes after all completes it.
+    late: bool,
 }
 
 /// How often what happened.
@@ -161,6 +163,8 @@ struct World {
     online: bool,
     /// The link waited for an answer too long.
     gave_up: bool,
+    /// Some answer came on this connection.
+    answered: bool,
     published: u64,
     /// Events published while the link called their topic confirmed, and not come yet.
     due: BTreeSet<u64>,
@@ -182,6 +186,7 @@ impl World {
             outlives: false,
             online: true,
             gave_up: false,
+            answered: false,
             published: 0,
             due: BTreeSet::new(),
             counts: Counts::default(),
@@ -244,7 +249,7 @@ impl World {
                 self.sent();
                 let state = &mut self.topics[topic];
                 if state.listeners == 0 {
-                    (state.settled, state.interrupted, state.told) = (false, false, false);
+                    (state.settled, state.interrupted, state.told, state.late) = (false, false, false, false);
                 }
                 assert!(state.listeners > 0 || !state.asked, "nobody wants {} any more", TOPICS[topic]);
             }
@@ -277,7 +282,7 @@ impl World {
             assert_eq!(told, settles && topic.interrupted, "whether {} is told of a gap", TOPICS[index]);
             if settles {
                 self.counts.gaps += u64::from(told);
-                (topic.settled, topic.interrupted, topic.told) = (true, false, false);
+                (topic.settled, topic.interrupted, topic.told, topic.late) = (true, false, false, told);
             }
         }
     }
@@ -285,7 +290,7 @@ impl World {
     /// The connection is lost, and what was on its way.
     fn cut(&mut self) {
         self.counts.cuts += 1;
-        (self.online, self.gave_up) = (false, false);
+        (self.online, self.gave_up, self.answered) = (false, false, false);
         self.link.disconnected(false);
         self.up.clear();
         self.down.clear();
@@ -404,11 +409,19 @@ impl World {
                 self.counts.events += 1;
                 assert_eq!(gap, topic.interrupted && !topic.told, "whether a gap is told before the event");
                 topic.told |= gap;
+                // At a hub that may never answer, an event shows that events come.
+                topic.settled |= self.outlives && !self.answered && !self.gave_up && topic.listeners > 0;
                 self.counts.gaps += u64::from(gap);
             }
             // An answer to what nobody waits for any more, or that was taken for the answer to something else.
-            Said::Yes(_) if topic.owed == 0 => {}
+            Said::Yes(_) if topic.owed == 0 => {
+                assert_eq!(gap, topic.late && topic.asked, "whether a late answer completes a gap");
+                topic.late = false;
+                self.answered = true;
+                self.counts.gaps += u64::from(gap);
+            }
             Said::Yes(_) | Said::No(_) | Said::Revoked(_) => {
+                self.answered = true;
                 topic.owed = topic.owed.saturating_sub(1);
                 let index = said_topic(said);
                 let asked =
@@ -429,7 +442,7 @@ impl World {
                 topic.asked &= yes;
                 assert_eq!(gap, yes && topic.interrupted, "whether a gap is told when it is settled");
                 self.counts.gaps += u64::from(gap);
-                (topic.settled, topic.interrupted, topic.told) = (yes, false, false);
+                (topic.settled, topic.interrupted, topic.told, topic.late) = (yes, false, false, false);
             }
         }
     }

@@ -2,8 +2,9 @@
 //! still and jumps to the next thing that is due, so that hours of waiting take no time.
 
 use alkpubsub::{
-    BackoffOptions, CloseReason, ConnectError, DispatchError, EventEnvelope, EventTarget, GapReason,
-    Interruption, Item, PubSub, Readiness, Spoke, SpokeOptions, SpokeState, Subscription, on_notice,
+    BackoffOptions, CloseReason, ConnectError, DisconnectError, DispatchError, EventEnvelope, EventTarget,
+    GapReason, Interruption, Item, PubSub, Readiness, Spoke, SpokeOptions, SpokeState, Subscription,
+    on_notice,
 };
 use futures_util::{SinkExt, StreamExt};
 use std::collections::BTreeSet;
@@ -625,7 +626,14 @@ async fn leaving_in_good_order_sends_what_waits() {
     };
     let (left, ()) = tokio::join!(spoke.disconnect(Duration::from_secs(1)), far);
     left.unwrap();
-    // Without a connection there is nobody to take leave of.
+    // Without a connection there is nobody to take leave of, and what was kept is not sent.
+    let mut keeping = options();
+    keeping.keep_events = true;
+    let (spoke, _hub) = Hub::new(keeping);
+    spoke.dispatch_event(event(1)).unwrap();
+    let unsent = spoke.disconnect(Duration::from_secs(1)).await;
+    assert_eq!(unsent, Err(DisconnectError::Unsent { events: 1 }));
+    assert_eq!(spoke.stats().dropped, 1);
     let (spoke, _hub) = Hub::new(options());
     spoke.disconnect(Duration::from_secs(1)).await.unwrap();
     assert_eq!(spoke.closed().await, CloseReason::Closed);

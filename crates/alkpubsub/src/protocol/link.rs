@@ -359,7 +359,12 @@ impl<M: Message> Link<M> {
     /// [`Refusal::BadControl`]; to be counted with [`refused`](Self::refused).
     pub fn receive<'t>(&mut self, parts: &Parts<'t>) -> Result<Heard<'t>, Refusal> {
         Ok(match control::read(parts)? {
-            None => Heard::Event { after_gap: self.untold > 0 && self.tells_gap(parts) },
+            None => {
+                if self.outlives && matches!(self.answering, Answering::Unknown(_)) {
+                    self.comes(parts);
+                }
+                Heard::Event { after_gap: self.untold > 0 && self.tells_gap(parts) }
+            }
             Some(Control::Subscribed(topic)) => self.answered(topic, None),
             Some(Control::Denied { topic, action: Action::Subscribe, reason }) => {
                 self.answered(topic, Some(reason))
@@ -375,6 +380,18 @@ impl<M: Message> Link<M> {
             }
             Some(_) => Heard::Ignored,
         })
+    }
+
+    /// An event shows that its topic's events come, at a hub that has not answered yet and perhaps never will: should
+    /// the connection be lost now, there is a gap.
+    #[cold]
+    fn comes(&mut self, parts: &Parts<'_>) {
+        let topics = &mut self.topics;
+        with_topic(&parts.event_type, &parts.id, |topic| {
+            if let Some(wanted) = topics.get_mut(topic) {
+                wanted.settled |= wanted.listeners > 0;
+            }
+        });
     }
 
     /// Whether this event comes before its topic's gap was told; then it counts as told.
@@ -401,7 +418,11 @@ impl<M: Message> Link<M> {
             return Heard::Ignored;
         };
         if wanted.owed == 0 && denied.is_none() {
-            return Heard::Ignored;
+            // One that comes after it was given up: only now the gap that was told then is complete.
+            let late = wanted.gap != Gap::None && wanted.listeners > 0 && wanted.asked;
+            if !late {
+                return Heard::Ignored;
+            }
         }
         wanted.owed = wanted.owed.saturating_sub(1);
         if wanted.owed > 0 {
@@ -507,14 +528,22 @@ impl<M: Message> Link<M> {
         }
         self.answering = Answering::No;
         let mut after_gap = Vec::new();
+        let mut untold = 0;
         self.topics.retain(|topic, wanted| {
             wanted.owed = 0;
-            if wanted.listeners > 0 && wanted.denied.is_none() && wanted.settle() {
-                after_gap.push(topic.clone());
+            if wanted.listeners > 0 && wanted.denied.is_none() && wanted.asked {
+                if wanted.gap == Gap::Untold {
+                    untold += 1;
+                }
+                if wanted.settle() {
+                    after_gap.push(topic.clone());
+                    // A late answer is the moment from which nothing is missed.
+                    wanted.gap = Gap::Told;
+                }
             }
             wanted.listeners > 0
         });
-        self.untold = 0;
+        self.untold -= untold;
         Ok(Due::Unanswered { after_gap })
     }
 

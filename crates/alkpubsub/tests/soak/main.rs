@@ -30,8 +30,8 @@
 //!    published, nothing that an earlier fence settled comes again, no event of another topic, no byte is different.
 //! 2. *Everything from the confirmation on*: what was published after `subscribe` had returned, or a `Gap` was
 //!    read, is *owed*. It is heard, up to the last one at the fence, or a loss is told in its place: between the last
-//!    number heard before and the first heard after, there is a `Lagged`, or a `Gap`. What was on its way at that
-//!    time may be heard or not, but not one without those behind it.
+//!    number heard before and the first heard after, there is a `Lagged`, or a `Gap`. What was on its way at the time of
+//!    the confirmation may be heard or not, also with holes: it may come of an earlier subscription to the same topic.
 //! 3. *`Lagged` is exact*: at a fence the sum of all `Lagged` of an epoch lies between the number of events owed that
 //!    are missing around one of them, and that of all that may be. Without an interruption both are the same.
 //! 4. *A `Gap` for each interruption*: none without a connection that was made in this epoch, at least one for a

@@ -386,8 +386,9 @@ impl Soak {
             71..80 => Op::Unsubscribe { which },
             80..85 => Op::Pace { which, pace: self.pace() },
             85..90 => Op::AddProbe { topic },
-            90..94 => Op::RemoveProbe { which },
-            94..97 => Op::Ping,
+            90..93 => Op::RemoveProbe { which },
+            93..96 => Op::Own,
+            96..97 => Op::Ping,
             _ if self.hub.door().is_some() && self.random.one_in(2) => {
                 Op::Forbidden { event_type: "denied", id: String::new(), reason: DenyReason::NotAllowed }
             }

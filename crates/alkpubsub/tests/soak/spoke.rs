@@ -79,6 +79,8 @@ pub(crate) enum Op {
         id: String,
         reason: DenyReason,
     },
+    /// A topic that nobody else has is subscribed to and left: the hub must forget it.
+    Own,
     Ping,
     /// Waits until it is connected and all is confirmed; answers how many connections it has made, or nothing if it
     /// has ended for a reason that it may have.
@@ -117,7 +119,8 @@ pub(crate) struct Actor {
     /// Removed since the last fence.
     removed: Vec<Arc<Probe>>,
     subscribing: JoinSet<Option<Held>>,
-    forbidden: JoinSet<()>,
+    /// What is waited for beside all that.
+    aside: JoinSet<()>,
     readers: JoinSet<()>,
     echoed: watch::Receiver<u64>,
     taken: u64,
@@ -153,7 +156,7 @@ impl Actor {
             probes: Vec::new(),
             removed: Vec::new(),
             subscribing: JoinSet::new(),
-            forbidden: JoinSet::new(),
+            aside: JoinSet::new(),
             readers: JoinSet::new(),
             echoed,
             taken: 0,
@@ -169,7 +172,7 @@ impl Actor {
                     self.held.extend(done.ok().flatten());
                     continue;
                 }
-                Some(_) = self.forbidden.join_next() => continue,
+                Some(_) = self.aside.join_next() => continue,
             };
             match op {
                 None => return,
@@ -198,6 +201,12 @@ impl Actor {
             Op::AddProbe { topic } => self.add_probe(topic),
             Op::RemoveProbe { which } => self.remove_probe(which),
             Op::Forbidden { event_type, id, reason } => self.forbidden(event_type, id, reason),
+            Op::Own => {
+                let (target, id) = (self.target.clone(), self.number.to_string());
+                self.aside.spawn(async move {
+                    drop(PubSub::new(target).subscribe_envelopes("own", &id).await);
+                });
+            }
             Op::Ping => {
                 if let Peer::Client(client) = &self.peer {
                     let _ = tokio::time::timeout(PATIENCE, client.ping()).await;
@@ -366,7 +375,7 @@ impl Actor {
         self.did(format_args!("listens {name} "));
         self.probes.push((id, probe.clone()));
         let target = self.target.clone();
-        self.forbidden.spawn(async move {
+        self.aside.spawn(async move {
             if target.ready(&name).await == Readiness::Confirmed {
                 let connections = target.stats().connections;
                 let (ear, interruptions) = &mut *probe.lock();
@@ -388,7 +397,7 @@ impl Actor {
 
     fn forbidden(&mut self, event_type: &'static str, id: String, reason: DenyReason) {
         let (world, who, target) = (self.world.clone(), self.who.clone(), self.target.clone());
-        self.forbidden.spawn(async move {
+        self.aside.spawn(async move {
             match PubSub::new(target).subscribe_envelopes(event_type, &id).await {
                 Err(SubscribeError::Denied(because)) if because == reason => {}
                 Err(SubscribeError::Closed(_) | SubscribeError::Denied(DenyReason::Draining)) => {}
@@ -415,7 +424,7 @@ impl Actor {
             while let Some(done) = self.subscribing.join_next().await {
                 self.held.extend(done.ok().flatten());
             }
-            while self.forbidden.join_next().await.is_some() {}
+            while self.aside.join_next().await.is_some() {}
             if let Peer::Spoke(spoke, _) = &self.peer {
                 let mut states = spoke.states();
                 while !matches!(states.next().await, Some(SpokeState::Connected) | None) {}
@@ -451,7 +460,7 @@ impl Actor {
             let event = EventEnvelope::new("echo", &self.number.to_string(), &number).expect("a topic");
             let taken = self.target.dispatch_event(event);
             self.count(taken.is_ok());
-            let wait = if taken.is_ok() { Duration::from_secs(2) } else { Duration::from_millis(5) };
+            let wait = if taken.is_ok() { Duration::from_millis(300) } else { Duration::from_millis(5) };
             let heard = async { self.echoed.wait_for(|heard| *heard == number).await.is_ok() };
             if let Ok(true) = tokio::time::timeout(wait, heard).await {
                 return Some(self.connections());
@@ -526,7 +535,7 @@ impl Actor {
     async fn leave(mut self, how: Leave) {
         self.did(format_args!("leaves: {how:?}"));
         self.subscribing.shutdown().await;
-        self.forbidden.shutdown().await;
+        self.aside.shutdown().await;
         if let Leave::Closed = how {
             self.target.close();
         }

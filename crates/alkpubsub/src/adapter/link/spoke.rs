@@ -248,13 +248,14 @@ impl Spoke {
 
     /// Ends the spoke in good order: sends what is queued, then a Close with 1000, and waits for the hub's answer, but no
     /// longer than `patience`. Nothing can be dispatched meanwhile, but what the hub sends before its answer is heard.
-    /// Without a connection it just ends; what was kept for the next one is dropped.
+    /// Without a connection it just ends.
     ///
     /// A hub answers a Close after all that came before it, so `Ok` says that it has taken everything on this
     /// connection.
     ///
     /// # Errors
-    /// [`DisconnectError`], where the hub did not answer, or closed for a reason of its own.
+    /// [`DisconnectError`], where the hub did not answer, or closed for a reason of its own, or where events were kept
+    /// for a next connection, which there will not be.
     pub async fn disconnect(&self, patience: Duration) -> Result<(), DisconnectError> {
         self.target.disconnect(patience).await
     }

@@ -367,3 +367,27 @@ fn a_far_side_that_fell_silent_is_dead() {
     link.disconnected(false);
     assert_eq!(link.timeout(), None);
 }
+
+#[test]
+fn an_answer_that_comes_late_completes_the_gap() {
+    let mut link = outliving();
+    link.disconnected(false);
+    link.connected(NOW).unwrap();
+    let due = Due::Unanswered { after_gap: vec![TOPIC.into()] };
+    assert_eq!(link.handle_timeout(NOW + Duration::from_secs(2)), Ok(due));
+    assert!(!event(&mut link, TOPIC), "it was told");
+    assert_eq!(yes(&mut link), AFTER_GAP, "what was published before this may be missing");
+    assert_eq!(yes(&mut link), Heard::Ignored);
+    assert_eq!(link.untold, 0);
+}
+
+#[test]
+fn a_topic_whose_events_came_before_an_answer_has_a_gap() {
+    let mut link = Link::<String>::outliving(LinkOptions::DEFAULT, HeartbeatOptions::DEFAULT);
+    link.want(TOPIC, NOW).unwrap();
+    link.connected(NOW).unwrap();
+    event(&mut link, TOPIC);
+    link.disconnected(false);
+    link.connected(NOW).unwrap();
+    assert_eq!(yes(&mut link), AFTER_GAP);
+}

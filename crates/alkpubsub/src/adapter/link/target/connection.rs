@@ -79,20 +79,20 @@ impl LinkTarget {
 
     /// Ends the connection in good order, as far as the peer lets us.
     pub(crate) async fn disconnect(&self, patience: Duration) -> Result<(), DisconnectError> {
-        let down = {
+        let kept = {
             let mut state = self.lock();
             match &state.stage {
                 Stage::Closed(reason) => return Err(DisconnectError::Closed(reason.clone())),
-                Stage::Down(_) => true,
+                Stage::Down(_) => Some(state.link.outbound().len()),
                 Stage::Open | Stage::Leaving => {
                     state.stage = Stage::Leaving;
-                    false
+                    None
                 }
             }
         };
-        if down {
+        if let Some(events) = kept {
             self.end(CloseReason::Closed);
-            return Ok(());
+            return if events == 0 { Ok(()) } else { Err(DisconnectError::Unsent { events }) };
         }
         self.task.wake();
         self.waiters.wake_all();
@@ -226,7 +226,13 @@ pub enum DisconnectError {
     /// The peer did not answer the Close in time.
     #[error("the far side did not answer the close in time")]
     Unanswered,
+    /// There was no connection, and events that were kept for the next one are dropped.
+    #[error("there was no connection, and {events} events that waited for one were not sent")]
+    Unsent {
+        /// How many.
+        events: usize,
+    },
     /// The target was closed before, the connection broke, or the peer closed with a code of its own.
-    #[error("the target is {0}")]
+    #[error("the target has ended: {0}")]
     Closed(#[source] CloseReason),
 }
