@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::logging::Logging;
 use crate::options::{Config, HubOptions};
 use crate::remote::Remote;
+use crate::values::Depth;
 use alkpubsub::{MessageLimits, Topic};
 use clap::{Parser, Subcommand};
 
@@ -88,10 +89,10 @@ pub(crate) struct Pub {
     /// With `-` only: name a line that is no envelope on stderr, and go on.
     #[arg(long)]
     pub(crate) skip_bad: bool,
-    /// How deep an envelope may nest; for a hub with another limit than the usual one. A hub leaves out what nests
+    /// How deep an envelope may nest, 1024 at most; for a hub with another limit than the usual one. A hub leaves out what nests
     /// deeper than its own limit, and nothing says so.
-    #[arg(long, value_name = "LEVELS", default_value_t = MessageLimits::DEFAULT.max_depth)]
-    pub(crate) max_depth: usize,
+    #[arg(long, value_name = "LEVELS", default_value_t = Depth(MessageLimits::DEFAULT.max_depth))]
+    pub(crate) max_depth: Depth,
 }
 
 /// Print the events of one topic, or of several, as they come.
@@ -121,7 +122,7 @@ pub(crate) struct Sub {
     #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<humantime::Duration>,
     /// End with exit code 1 when the connection is lost. Otherwise connect again, as often as it takes, and say on
-    /// stderr what may have been missed meanwhile.
+    /// stderr what may have been missed meanwhile. The first connection has to come about either way.
     #[arg(long)]
     pub(crate) no_reconnect: bool,
 }

@@ -209,12 +209,11 @@ impl Environment {
                 && !is_of_kubernetes(rest, &value)
             {
                 let Some(key) = keys.iter().find(|key| variable(key) == name) else {
-                    let known: Vec<_> = keys.iter().map(|key| variable(key)).chain([FILE.into()]).collect();
-                    return Err(unknown(
-                        &format!("the variable {name} is no option of the hub"),
-                        name,
-                        &known,
-                    ));
+                    let known = keys.iter().map(|key| variable(key)).chain([FILE.into()]);
+                    let what = format!("the variable {name} is no option of the hub");
+                    // What all have in common makes none of them alike.
+                    let bare: Vec<_> = known.map(|known| known[PREFIX.len()..].to_owned()).collect();
+                    return Err(unknown(&what, PREFIX, rest, &bare));
                 };
                 read.options.insert(key.clone(), utf8(name, &value)?.into());
             }
@@ -244,12 +243,17 @@ fn utf8<'v>(name: &str, value: &'v OsStr) -> Result<&'v str, Failure> {
     value.to_str().ok_or_else(|| Failure::input(format!("{name}: not UTF-8")))
 }
 
-fn unknown(what: &str, name: &str, known: &[String]) -> Failure {
+/// `prefix` is what each name begins with.
+fn unknown(what: &str, prefix: &str, name: &str, known: &[String]) -> Failure {
     let alike = |known: &&String| strsim::jaro(&name.to_ascii_lowercase(), &known.to_ascii_lowercase());
-    let nearest =
-        known.iter().max_by(|a, b| alike(a).total_cmp(&alike(b))).filter(|known| alike(known) > ALIKE);
+    let nearest = known
+        .iter()
+        // A letter or two are the beginning of too much.
+        .filter(|known| name.len() > 1 && known.len() <= 3 * name.len())
+        .max_by(|a, b| alike(a).total_cmp(&alike(b)))
+        .filter(|known| alike(known) > ALIKE);
     let hint = match nearest {
-        Some(nearest) => format!("; did you mean {nearest}?"),
+        Some(nearest) => format!("; did you mean {prefix}{nearest}?"),
         None => "; `alkpubsub hub --print-config` shows all there are".into(),
     };
     Failure::input(format!("{what}{hint}"))
@@ -269,10 +273,21 @@ fn read_file(path: &Path, keys: &[String]) -> Result<(Dict, BTreeMap<String, usi
     };
     let spanned: BTreeMap<Spanned<String>, toml::Value> = toml::from_str(&text).map_err(bad)?;
     let mut lines = BTreeMap::new();
-    for key in spanned.keys() {
+    for (key, value) in &spanned {
         let (name, line) = (key.get_ref(), line(key.span().start));
+        if !keys.contains(name) && value.is_table() {
+            let wrong = format!("{shown}:{line}: {name:?} is a table, and there are no tables");
+            return Err(Failure::input(format!(
+                "{wrong}: each option is a key at the top, as in max-links = 10"
+            )));
+        }
         if !keys.contains(name) {
-            return Err(unknown(&format!("{shown}:{line}: {name:?} is no option of the hub"), name, keys));
+            return Err(unknown(
+                &format!("{shown}:{line}: {name:?} is no option of the hub"),
+                "",
+                name,
+                keys,
+            ));
         }
         lines.insert(name.clone(), line);
     }

@@ -1,7 +1,7 @@
 //! Why the program ends otherwise than well: an exit code and one line that says what was wrong and what to do.
 
 use crate::signals::Signal;
-use alkpubsub::{CloseReason, ConnectError, DispatchError, TlsProblem};
+use alkpubsub::{CloseReason, ConnectError, DispatchError, MessageLimits, TlsProblem};
 use std::fmt;
 use std::process::ExitCode;
 
@@ -58,18 +58,39 @@ impl Failure {
         Self::input(format!("{line}; see `alkpubsub {help}`"))
     }
 
+    /// There is no first connection. `ca` says whether `--ca` was given.
+    pub(crate) fn connect(error: &ConnectError, ca: bool) -> Self {
+        let line = error.to_string();
+        match error {
+            ConnectError::BadUrl { .. } | ConnectError::NoSuchTarget { .. } => Self::input(line),
+            ConnectError::Tls { problem: TlsProblem::NotTrusted, .. } if ca => {
+                Self::connection(format!("{line}; with --ca, those in its file alone are"))
+            }
+            ConnectError::Tls { problem: TlsProblem::NotTrusted | TlsProblem::NoRoots { .. }, .. } => {
+                Self::connection(format!("{line}; --ca FILE names one"))
+            }
+            // From 500 it is trouble that may pass: a hub that is full, or a proxy without one.
+            ConnectError::Refused { status: 400..500 } => Self::refused(line),
+            ConnectError::Unreachable { .. } => {
+                Self::connection(format!("{line}; is a hub running there? `alkpubsub hub` starts one"))
+            }
+            _ => Self::connection(line),
+        }
+    }
     /// The connection ended, and was still wanted.
     pub(crate) fn ended(reason: &CloseReason) -> Self {
-        match reason {
-            CloseReason::ByPeer { code: 1002 | 1003 | 1007..=1010, .. } => {
-                Self::refused(format!("the hub refused what was sent: {reason}"))
-            }
-            CloseReason::ByPeer { code: 1001, .. } => {
-                Self::connection(format!("the hub shuts down: {reason}; try again later"))
-            }
-            CloseReason::ByPeer { code: 1013, .. } => {
-                Self::connection(format!("too much waited for this connection: {reason}"))
-            }
+        let code = match reason {
+            // The first attempt succeeded, so that nothing is wrong with the URL: what is final then is the hub's no.
+            CloseReason::GivenUp { .. } => return Self::refused(reason.to_string()),
+            CloseReason::ByPeer { code, .. } => *code,
+            _ => return Self::connection(format!("the connection has ended: {reason}")),
+        };
+        // Some APIs cannot send the codes below 3000, and send these instead.
+        let meaning = if let 4000..4100 = code { code - 3000 } else { code };
+        match meaning {
+            1002 | 1003 | 1007..=1010 => Self::refused(format!("the hub refused what was sent: {reason}")),
+            1001 => Self::connection(format!("the hub shuts down: {reason}; try again later")),
+            1013 => Self::connection(format!("too much waited for this connection: {reason}")),
             _ => Self::connection(format!("the connection has ended: {reason}")),
         }
     }
@@ -78,7 +99,7 @@ impl Failure {
     pub(crate) fn dispatch(error: DispatchError) -> Self {
         match error {
             DispatchError::Closed(reason) => Self::ended(&reason),
-            DispatchError::TooDeep { .. } => Self::input(format!("{error}; see --max-depth")),
+            DispatchError::TooDeep { limit } => Self::input(format!("{error}{}", deeper(limit))),
             other => Self::input(other.to_string()),
         }
     }
@@ -92,21 +113,9 @@ impl Failure {
     }
 }
 
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Self {
-        let line = error.to_string();
-        match error {
-            ConnectError::BadUrl { .. } | ConnectError::NoSuchTarget { .. } => Self::input(line),
-            ConnectError::Tls { problem: TlsProblem::NotTrusted | TlsProblem::NoRoots { .. }, .. } => {
-                Self::connection(format!("{line}; --ca FILE names one"))
-            }
-            ConnectError::Refused { status: 400.. } => Self::refused(line),
-            ConnectError::Unreachable { .. } => {
-                Self::connection(format!("{line}; is a hub running there? `alkpubsub hub` starts one"))
-            }
-            _ => Self::connection(line),
-        }
-    }
+/// What to do about what nests deeper than this.
+pub(crate) fn deeper(limit: usize) -> &'static str {
+    if limit < MessageLimits::MOST_DEPTH { "; see --max-depth" } else { ", and no limit is higher" }
 }
 
 /// One line, whatever the far side or the system put into its words.

@@ -45,7 +45,11 @@ pub(crate) async fn run(loaded: Loaded) -> Result<(), Failure> {
 }
 
 fn told_twice(signal: Signal, stats: &Stats) -> Failure {
-    let line = format!("told twice to end: {} connections were cut without a goodbye", stats.links);
+    let cut = match stats.links {
+        1 => "1 connection was".into(),
+        links => format!("{links} connections were"),
+    };
+    let line = format!("told twice to end: {cut} cut without a goodbye");
     Failure::cut_short(signal, line)
 }
 

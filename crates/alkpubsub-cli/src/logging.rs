@@ -18,17 +18,20 @@ pub(crate) const RUST_LOG: &str = "RUST_LOG";
 pub(crate) struct Logging {
     /// What to log on stderr: a level, or levels by module as in `warn,alkpubsub=debug`. RUST_LOG is read too. A hub
     /// logs at `info` by default, `pub` and `sub` at `warn`.
-    #[arg(long, global = true, value_name = "FILTER", default_value = "warn", hide_default_value = true)]
+    #[arg(long, global = true, value_name = "FILTER", default_value = "warn", hide_default_value = true, help_heading = LOGGING)]
     pub(crate) log: String,
     /// How to log: lines of text, or one JSON object a line, the failure at the end included.
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", help_heading = LOGGING)]
     #[serde(deserialize_with = "one_of")]
     pub(crate) log_format: Format,
     /// Whether to colour; `auto` does on a terminal, unless NO_COLOR or CLICOLOR say otherwise.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = LOGGING)]
     #[serde(deserialize_with = "one_of")]
     pub(crate) color: Color,
 }
+
+/// Last in the help, behind the command's own options.
+const LOGGING: &str = "Logging";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -88,17 +91,34 @@ impl Logging {
     }
 }
 
+/// A failure as log lines are: the same members, in the same order.
+#[derive(Serialize)]
+struct Line {
+    timestamp: String,
+    level: &'static str,
+    fields: Fields,
+    target: &'static str,
+}
+
+#[derive(Serialize)]
+struct Fields {
+    message: String,
+    exit_code: u8,
+}
+
 /// Says why the program ends. Where nobody can read it, the exit code still tells.
 pub(crate) fn report(failure: &Failure, format: Format) {
     let line = match format {
         Format::Text => format!("alkpubsub: {failure}"),
-        Format::Json => serde_json::json!({
-            "timestamp": humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
-            "level": "ERROR",
-            "fields": { "message": failure.to_string(), "exit_code": failure.code() },
-            "target": "alkpubsub",
-        })
-        .to_string(),
+        Format::Json => {
+            let line = Line {
+                timestamp: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+                level: "ERROR",
+                fields: Fields { message: failure.to_string(), exit_code: failure.code() },
+                target: "alkpubsub",
+            };
+            serde_json::to_string(&line).expect("texts and a number are JSON")
+        }
     };
     let _ = writeln!(stderr(), "{line}");
 }

@@ -1,7 +1,7 @@
 //! The options of the hub: the one place that says which there are. Flags, environment variables, keys of the file, the
 //! table in `docs/hub.md` and `--print-config` are made from it.
 
-use crate::values::{Count, Origin, Size, Switch, Time, list, one_of};
+use crate::values::{Count, Depth, Origin, Size, Switch, Time, list, one_of};
 use alkpubsub::websocket_server::HubLimits;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub(crate) struct HubOptions {
     #[serde(deserialize_with = "one_of")]
     pub(crate) fan_out: To,
     /// Let web pages of this origin connect, as in `https://example.org`; `*` for all. May be repeated. Pages from this
-    /// machine, and what is no browser, always may.
+    /// machine may always connect, and so may programs that are no browsers.
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     #[serde(deserialize_with = "list")]
     pub(crate) allow_origin: Vec<Origin>,
@@ -38,8 +38,8 @@ pub(crate) struct HubOptions {
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.message.max_message), help_heading = LIMITS)]
     pub(crate) max_message: Size,
     /// How deep a message may nest, 1024 at most; the envelope itself is 1.
-    #[arg(long, value_name = "LEVELS", default_value_t = Count(HubLimits::DEFAULT.message.max_depth), help_heading = LIMITS)]
-    pub(crate) max_depth: Count,
+    #[arg(long, value_name = "LEVELS", default_value_t = Depth(HubLimits::DEFAULT.message.max_depth), help_heading = LIMITS)]
+    pub(crate) max_depth: Depth,
     /// The longest topic.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_topic), help_heading = LIMITS)]
     pub(crate) max_topic: Size,

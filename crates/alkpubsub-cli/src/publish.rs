@@ -1,11 +1,11 @@
 //! `alkpubsub pub`
 
 use crate::args::{Pub, topic};
-use crate::failure::Failure;
+use crate::failure::{Failure, deeper};
 use crate::signals::Signals;
 use alkpubsub::{
-    Action, ClientOptions, DisconnectError, DispatchError, EventEnvelope, EventTarget, MessageLimits, Notice,
-    PubSub, Refusal, WebSocketClientEventTarget, on_notice,
+    Action, ClientOptions, ConnectError, DisconnectError, DispatchError, EventEnvelope, EventTarget,
+    MessageLimits, Notice, PubSub, Refusal, WebSocketClientEventTarget, on_notice,
 };
 use serde_json::value::RawValue;
 use std::io::{self, BufRead, Write};
@@ -31,7 +31,7 @@ const AHEAD: usize = 64;
 pub(crate) async fn run(args: Pub) -> Result<(), Failure> {
     let mut limits = MessageLimits::DEFAULT;
     limits.max_message = MAX_ENVELOPE;
-    limits.max_depth = args.max_depth;
+    limits.max_depth = args.max_depth.0;
     let one = match args.event.as_slice() {
         [dash] if dash == "-" => None,
         _ if args.skip_bad => {
@@ -48,10 +48,10 @@ pub(crate) async fn run(args: Pub) -> Result<(), Failure> {
     let mut options = ClientOptions::DEFAULT;
     options.message = limits;
     options.close_timeout = LAST_WORD;
-    options.handshake = args.remote.handshake()?;
+    options.handshake = args.remote.handshake(&args.url)?;
     let mut signals = Signals::listen()?;
     let hub = tokio::select! {
-        hub = Hub::connect(&args.url, options) => hub?,
+        hub = Hub::connect(&args.url, options) => hub.map_err(|error| args.remote.failure(&error))?,
         () = signals.next() => return Ok(()),
     };
     let sending = async {
@@ -93,7 +93,7 @@ fn envelope(
 
 fn too_big(refusal: Refusal) -> String {
     match refusal {
-        Refusal::TooDeep { .. } => format!("{refusal}; see --max-depth"),
+        Refusal::TooDeep { limit } => format!("{refusal}{}", deeper(limit)),
         other => other.to_string(),
     }
 }
@@ -105,7 +105,7 @@ struct Hub {
 }
 
 impl Hub {
-    async fn connect(url: &str, options: ClientOptions) -> Result<Self, Failure> {
+    async fn connect(url: &str, options: ClientOptions) -> Result<Self, ConnectError> {
         let target = Arc::new(WebSocketClientEventTarget::connect_with(url, options).await?);
         let denied = Arc::<OnceLock<String>>::default();
         let first = denied.clone();

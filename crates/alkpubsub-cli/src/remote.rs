@@ -1,7 +1,7 @@
 //! What `pub` and `sub` say and trust when they connect.
 
 use crate::failure::Failure;
-use alkpubsub::{HandshakeOptions, RequestHeader, TlsRoots};
+use alkpubsub::{ConnectError, HandshakeOptions, RequestHeader, TlsRoots};
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -37,8 +37,12 @@ impl fmt::Debug for Words {
 }
 
 impl Remote {
-    /// As the library takes it.
-    pub(crate) fn handshake(&self) -> Result<HandshakeOptions, Failure> {
+    /// As the library takes it. What would be ignored at this URL is refused.
+    pub(crate) fn handshake(&self, url: &str) -> Result<HandshakeOptions, Failure> {
+        let plain = url.get(..3).is_some_and(|scheme| scheme.eq_ignore_ascii_case("ws:"));
+        if plain && self.ca.is_some() {
+            return Err(wrong("--ca is about `wss:`, and this URL begins with `ws:`, which has no TLS"));
+        }
         let mut options = HandshakeOptions::DEFAULT;
         for words in &self.header {
             let Some(file) = words.0.strip_prefix('@') else {
@@ -58,6 +62,11 @@ impl Remote {
             options.tls_roots = TlsRoots::pem(pem).map_err(|problem| of_file(&problem))?;
         }
         Ok(options)
+    }
+
+    /// Why there is no connection.
+    pub(crate) fn failure(&self, error: &ConnectError) -> Failure {
+        Failure::connect(error, self.ca.is_some())
     }
 }
 

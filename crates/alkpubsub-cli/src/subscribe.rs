@@ -22,7 +22,7 @@ const CLOSE: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: Sub) -> Result<(), Failure> {
     let topics = topics(&args.topics)?;
-    let handshake = args.remote.handshake()?;
+    let handshake = args.remote.handshake(&args.url)?;
     let connecting = async {
         if args.no_reconnect {
             once(&args.url, handshake).await
@@ -33,7 +33,7 @@ pub(crate) async fn run(args: Sub) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     end_even_if_nobody_reads();
     let target = tokio::select! {
-        target = connecting => target?,
+        target = connecting => target.map_err(|error| args.remote.failure(&error))?,
         () = signals.next() => return Ok(()),
     };
     let output = Arc::new(Output::new(args.count));

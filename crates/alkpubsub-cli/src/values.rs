@@ -1,6 +1,7 @@
 //! The kinds of value that options have. Each is read from text, by one parser, wherever it was given: on the command
 //! line, in the environment or in a file.
 
+use alkpubsub::MessageLimits;
 use clap::ValueEnum;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -57,6 +58,29 @@ impl FromStr for Count {
 }
 
 impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How deep a message may nest: beyond what the library reads, a limit would be none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Depth(pub(crate) usize);
+
+impl FromStr for Depth {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            Count(levels) if levels > MessageLimits::MOST_DEPTH => {
+                Err(format!("must be at most {}", MessageLimits::MOST_DEPTH))
+            }
+            Count(levels) => Ok(Self(levels)),
+        }
+    }
+}
+
+impl fmt::Display for Depth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -172,6 +196,7 @@ read_as_text! {
     Time => |time: &Time, to: S| to.collect_str(time),
     Origin => |origin: &Origin, to: S| to.collect_str(origin),
     Count => |count: &Count, to: S| to.serialize_u64(count.0 as u64),
+    Depth => |depth: &Depth, to: S| to.serialize_u64(depth.0 as u64),
     Switch => |switch: &Switch, to: S| to.serialize_bool(switch.0),
     // Quotes are for the unit.
     Size => |size: &Size, to: S| match size.0 {

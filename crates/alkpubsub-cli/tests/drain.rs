@@ -50,7 +50,7 @@ async fn while_it_drains_it_says_so_and_serves_those_whose_turn_has_not_come() {
     // The drain has most of its time to go.
     hub.signal("TERM").await;
     let ended = hub.ended().await;
-    ended.assert(143, "connections were cut without a goodbye");
+    ended.assert(143, "cut without a goodbye");
     drop(crowd);
 }
 
@@ -64,7 +64,7 @@ async fn a_second_signal_ends_it_at_once_whatever_the_first_waits_for() {
         is_closing(&mut silent).await;
         hub.signal(second).await;
         let start = Instant::now();
-        hub.ended().await.assert(code, "told twice to end: 1 connections were cut");
+        hub.ended().await.assert(code, "told twice to end: 1 connection was cut");
         assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
         drop(silent);
     }

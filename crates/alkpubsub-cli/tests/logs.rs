@@ -87,6 +87,9 @@ async fn a_failure_is_json_where_the_log_is() {
         let line: Value = serde_json::from_str(&ended.stderr).unwrap();
         assert_eq!((&line["level"], &line["fields"]["exit_code"]), (&"ERROR".into(), &code.into()));
         assert!(!line["fields"]["message"].as_str().unwrap().is_empty());
+        let order = ["timestamp", "level", "fields", "message", "exit_code", "target"];
+        let places = order.map(|key| ended.stderr.find(&format!("\"{key}\":")).unwrap());
+        assert!(places.is_sorted(), "another order than that of log lines: {}", ended.stderr);
     }
 }
 

@@ -198,9 +198,9 @@ async fn what_the_hub_refuses_ends_it_with_3() {
     publish.ended().await.assert(3, r#"publish "a:b" was denied: not_allowed"#);
 
     let (listener, url) = Listener::bind().await;
-    let answer = listener.answer(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
+    let answer = listener.answer(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
     let (ended, ()) = tokio::join!(run(&["pub", &url, "a", "b", "1"]), answer);
-    ended.assert(3, "HTTP status 503");
+    ended.assert(3, "HTTP status 403");
 }
 
 #[tokio::test]

@@ -109,14 +109,44 @@ async fn a_denied_topic_ends_it_with_3() {
 }
 
 #[tokio::test]
-async fn a_hub_that_refuses_the_connection_ends_it_with_3() {
-    for (answer, words) in [
-        (&b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"[..], "HTTP status 403"),
-        (b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n", "try again later"),
+async fn a_hub_that_refuses_the_connection_ends_it_with_3_and_trouble_that_may_pass_with_1() {
+    for (status, exit, words) in [
+        (400, 3, "HTTP status 400"),
+        (401, 3, "it wants a token"),
+        (403, 3, "HTTP status 403"),
+        (404, 3, "nothing is served at this path"),
+        (500, 1, "HTTP status 500"),
+        (502, 1, "HTTP status 502"),
+        (503, 1, "try again later"),
     ] {
         let (listener, url) = Listener::bind().await;
-        let (ended, ()) = tokio::join!(run(&["sub", &url, "a", "b"]), listener.answer(answer));
-        ended.assert(3, words);
+        let answer = format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n");
+        let (ended, ()) = tokio::join!(run(&["sub", &url, "a", "b"]), listener.answer(answer.as_bytes()));
+        ended.assert(exit, words);
+    }
+}
+
+#[tokio::test]
+async fn a_hub_that_refuses_a_later_connection_ends_it_with_3() {
+    for status in [400, 401, 403] {
+        let (listener, url) = Listener::bind().await;
+        let sub = Program::start(["sub", &url, "call.responded", "uuid-123"]);
+        let mut peer = listener.accept().await;
+        peer.pong().await;
+        peer.grant(&[TOPIC]).await;
+        drop(peer);
+        // It may pass, so that it is tried once more.
+        listener.answer(b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n").await;
+        let answer = format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n");
+        listener.answer(answer.as_bytes()).await;
+        let ended = sub.ended().await;
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        let last = ended.stderr.lines().last().unwrap();
+        assert!(
+            last.starts_with("alkpubsub: connecting was given up: ")
+                && last.contains(&format!("HTTP status {status}")),
+            "{last}"
+        );
     }
 }
 
@@ -146,6 +176,15 @@ async fn the_hubs_close_code_tells_how_it_ends() {
         (1009, 3, once),
         (1011, 1, once),
         (1013, 1, once),
+        // These mean what those 3000 below do.
+        (4002, 3, &[]),
+        (4007, 3, &[]),
+        (4008, 3, &[]),
+        (4009, 3, &[]),
+        (4000, 1, once),
+        (4001, 1, once),
+        (4013, 1, once),
+        (4108, 1, once),
     ] {
         let (sub, mut peer) = subscribed(options).await;
         peer.send(ENVELOPE).await;

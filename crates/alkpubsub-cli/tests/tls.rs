@@ -83,7 +83,8 @@ async fn events_pass_over_tls() {
 async fn what_is_not_trusted_is_told() {
     let (_hub, url) = Program::hub(&[]).await;
     let (proxy, other) = (Proxy::before(&url).await, Proxy::before(&url).await);
-    let not_trusted = "not signed by an authority that is trusted here; --ca FILE names one";
+    let not_trusted =
+        "not signed by an authority that is trusted here; with --ca, those in its file alone are";
     run(&["sub", &proxy.url, "a", "b", "--ca", other.authority.path()]).await.assert(1, not_trusted);
     // `--ca` takes the place of the system's authorities.
     let variables = [("SSL_CERT_FILE", proxy.authority.path())];

@@ -32,7 +32,8 @@ async fn a_closed_pipe_is_no_error() {
 #[tokio::test]
 async fn each_mistake_is_one_line() {
     // Nobody is connected to: the mistake is found before.
-    let url = "ws://127.0.0.1:1";
+    let (url, secure) = ("ws://127.0.0.1:1", "wss://127.0.0.1:1");
+    let deep = format!("{}{}", "[".repeat(1024), "]".repeat(1024));
     for (args, words) in [
         (&[][..], "say what to do: hub, pub, sub or completions"),
         (&["serve"], "unrecognized subcommand 'serve'; see `alkpubsub --help`"),
@@ -46,6 +47,9 @@ async fn each_mistake_is_one_line() {
         (&["hub", "--max-message", "64kb"], "as in 65536, 64KiB or 1MiB; see `alkpubsub hub --help`"),
         (&["hub", "--ping-interval", "often"], "--ping-interval"),
         (&["hub", "--max-links", "0"], "must be at least 1"),
+        (&["hub", "--max-depth", "5000"], "must be at most 1024; see `alkpubsub hub --help`"),
+        (&["pub", url, "a", "b", "1", "--max-depth", "1025"], "must be at most 1024"),
+        (&["pub", url, "a", "b", &deep, "--max-depth", "1024"], "the limit of 1024, and no limit is higher"),
         (&["hub", "--health=perhaps"], "must be true or false"),
         (&["hub", "--config", "/no/such/file"], "cannot read the configuration /no/such/file: "),
         (&["hub", "--print-config", "--log", "a=loud"], "--log \"a=loud\": "),
@@ -76,8 +80,10 @@ async fn each_mistake_is_one_line() {
         ),
         (&["sub", url, "a", "b", "--header", "a b: c"], "the name of a header is made of letters"),
         (&["sub", url, "a", "b", "--header", "@/no/such/file"], "--header @/no/such/file: "),
-        (&["sub", url, "a", "b", "--ca", "/no/such/file"], "--ca /no/such/file: "),
-        (&["sub", url, "a", "b", "--ca", "Cargo.toml"], "the PEM holds no certificate"),
+        (&["sub", url, "a", "b", "--ca", "/no/such/file"], "--ca is about `wss:`"),
+        (&["pub", "WS://127.0.0.1:1", "a", "b", "1", "--ca", "/no/such/file"], "--ca is about `wss:`"),
+        (&["sub", secure, "a", "b", "--ca", "/no/such/file"], "--ca /no/such/file: "),
+        (&["sub", secure, "a", "b", "--ca", "Cargo.toml"], "the PEM holds no certificate"),
         (&["sub", url], "<TYPE ID>"),
         (&["sub", url, "a"], "the type \"a\" has no id"),
         (&["sub", url, "a", "b", "c"], "the type \"c\" has no id"),
@@ -90,6 +96,15 @@ async fn each_mistake_is_one_line() {
         let ended = run(args).await;
         ended.assert(2, words);
         assert_eq!(ended.stdout, "");
+    }
+}
+
+#[tokio::test]
+async fn the_commands_own_options_stand_before_those_of_logging() {
+    for (command, own) in [("hub", "--drain-limit"), ("pub", "--max-depth"), ("sub", "--no-reconnect")] {
+        let help = run(&[command, "--help"]).await.stdout;
+        let at = |words: &str| help.find(words).unwrap_or_else(|| panic!("{words:?} is not in {help}"));
+        assert!(at(own) < at("\nLogging:") && at("\nLogging:") < at("--log <FILTER>"), "{help}");
     }
 }
 

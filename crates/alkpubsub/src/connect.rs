@@ -192,9 +192,18 @@ pub async fn connect(url: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
         "wss" => websocket(url).await,
         #[cfg(not(feature = "websocket-client-tls"))]
         "wss" => no_such_target("wss", NO_TLS),
-        other => no_such_target(other, "there are `ws:`, `wss:` and `in-process:`"),
+        other => no_such_target(other, THERE_ARE),
     }
 }
+
+/// The schemes of this build.
+const THERE_ARE: &str = if cfg!(feature = "websocket-client-tls") {
+    "there are `ws:`, `wss:` and `in-process:`"
+} else if cfg!(feature = "websocket-client") {
+    "there are `ws:` and `in-process:`; `wss:` comes with the feature `websocket-client-tls`"
+} else {
+    "there is `in-process:`; `ws:` comes with the feature `websocket-client`"
+};
 
 #[cfg(not(feature = "websocket-client-tls"))]
 pub(crate) const NO_TLS: &str = "build alkpubsub with its feature `websocket-client-tls`";
@@ -225,4 +234,25 @@ async fn websocket(_: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
 
 pub(crate) fn no_such_target<T>(scheme: &str, hint: &'static str) -> Result<T, ConnectError> {
     Err(ConnectError::NoSuchTarget { scheme: scheme.into(), hint })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_is_are_the_schemes_of_this_build() {
+        let future = std::pin::pin!(connect("http://127.0.0.1"));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let std::task::Poll::Ready(Err(error)) = Future::poll(future, &mut context) else { panic!() };
+        let error = error.to_string();
+        let there = error.strip_prefix("nothing here speaks `http:`; ").unwrap().split(';').next().unwrap();
+        for (scheme, is_there) in [
+            ("`in-process:`", true),
+            ("`ws:`", cfg!(feature = "websocket-client")),
+            ("`wss:`", cfg!(feature = "websocket-client-tls")),
+        ] {
+            assert_eq!(there.contains(scheme), is_there, "{scheme} in {error}");
+        }
+    }
 }

@@ -194,6 +194,7 @@ pub trait EventTarget: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`DispatchError`] says why it was not taken: [`Full`](DispatchError::Full) at the queue's bound,
+    /// [`Disconnected`](DispatchError::Disconnected) while a target that outlives its connections has none,
     /// [`Closed`](DispatchError::Closed) after the end, or what is wrong with the event.
     fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError>;
 

@@ -36,13 +36,15 @@
 //! | publish and subscribe, typed or as JSON | [`PubSub`], [`Event`], [`Subscription`] and its [`Item`]s |
 //! | choose a target from a URL at run time | [`connect`] |
 //! | stay within one process | [`InProcess`] |
-//! | be a spoke of a hub | [`WebSocketClientEventTarget`][client] |
+//! | be a spoke of a hub | [`Spoke`][spoke], which connects anew; [`WebSocketClientEventTarget`][client] for one connection |
 //! | be a hub, on a port of its own or in a hyper or axum application | [`WebSocketServerEventTarget`][server], its options and hooks in [`websocket_server`][server module] |
 //! | pass envelopes on without knowing their types | [`EventEnvelope`], [`Topic`], [`EventTarget`] |
 //! | write a target | [`EventTarget`], [`Listener`], [`protocol`], and the laws in [`conformance`][conformance module] |
 //!
 #![cfg_attr(feature = "websocket-client", doc = "[client]: WebSocketClientEventTarget")]
 #![cfg_attr(not(feature = "websocket-client"), doc = "[client]: #features")]
+#![cfg_attr(feature = "websocket-client", doc = "[spoke]: Spoke")]
+#![cfg_attr(not(feature = "websocket-client"), doc = "[spoke]: #features")]
 #![cfg_attr(feature = "websocket-server", doc = "[server]: WebSocketServerEventTarget")]
 #![cfg_attr(not(feature = "websocket-server"), doc = "[server]: #features")]
 #![cfg_attr(feature = "websocket-server", doc = "[server module]: websocket_server")]
@@ -58,8 +60,9 @@
 //! - **Queues are bounded**, and a loss is an [`Item`] in the place of the loss. A publisher waits for its target's own
 //!   outbound queue, never for a subscriber.
 //! - **`Ok` of a publish** says that the target has taken the event: the listeners in this process were called, or it
-//!   waits to be sent. What still waits when the target is closed or dropped is lost, so a spoke that has to leave in
-//!   good order ends with `disconnect`.
+//!   waits to be sent. What still waits when the target is closed or dropped is lost. A program that publishes and
+//!   leaves calls [`flush`](PubSub::flush) before (what waited is handed to the socket), or
+//!   [`disconnect`][spoke] on its `Spoke` or client (the hub has answered the Close after all before it).
 //! - **What came over a wire was checked as a whole** and is passed on as the text that it was.
 //!
 //! # Features

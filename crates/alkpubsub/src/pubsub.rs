@@ -102,8 +102,9 @@ impl PubSub {
     /// for a subscriber.
     ///
     /// `Ok` says that the target has taken it: in-process the listeners were called, elsewhere it waits to be sent.
-    /// It does not say that anybody heard it. What still waits when the target is closed or dropped is lost; see
-    /// `WebSocketClientEventTarget::disconnect`.
+    /// It does not say that anybody heard it. What still waits when the target is closed or dropped is lost: who
+    /// publishes and leaves calls [`flush`](Self::flush) before (it was handed to the socket), or `disconnect` on the
+    /// `Spoke` or the `WebSocketClientEventTarget` (the hub has taken it).
     ///
     /// Cancel-safe: an event whose future is dropped while it waits was not sent.
     ///

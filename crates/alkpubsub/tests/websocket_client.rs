@@ -1016,7 +1016,14 @@ async fn a_target_is_chosen_by_its_url() {
         ("wss://hub.example", "build alkpubsub with its feature `websocket-client-tls`"),
         #[cfg(feature = "websocket-client-tls")]
         ("wss://", "it names no host"),
-        ("redis://localhost", "there are `ws:`, `wss:` and `in-process:`"),
+        (
+            "redis://localhost",
+            if cfg!(feature = "websocket-client-tls") {
+                "there are `ws:`, `wss:` and `in-process:`"
+            } else {
+                "there are `ws:` and `in-process:`; `wss:` comes with"
+            },
+        ),
         ("localhost:8484", "one looks like ws://127.0.0.1:8484"),
         ("ws://", "it names no host"),
     ] {

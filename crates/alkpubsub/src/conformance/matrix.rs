@@ -38,6 +38,34 @@ fn committed_matrix(file: &Path, found: &str, text: &str) {
     }
 }
 
+/// Tells what the words of the table mean. No line begins as a row does.
+const LEGEND: &str = "\
+A row is a case of a law. The number is the law's (`Law::number`): there are 17, and the first case of each
+bears its name. What the laws ask of a target is told beside each in
+`crates/alkpubsub/src/conformance/laws`.
+
+A column is a fixture: a way to set up a target and its peers.
+
+- `in_process`: the target of that name. `memory*`: the sound targets beside the [wrong ones](wrong-targets.md),
+  in one memory: bare, as a hub, as a link (also lent its socket, also outliving its connections).
+- `websocket_client`, `spoke`: against a scripted hub; with `_and_server` against the server target; with
+  `_lent` on a socket that stays the caller's.
+- `websocket_server`: the hub as one target, with raw spokes. `websocket_spoke`: its `Spoke`, the target of one
+  connection. `websocket_relay`: two clients at a hub that relays. `hub_program`: the program, in a process of
+  its own.
+
+What may be wanting:
+
+- of the target's capabilities: `Echo`, a publisher hears its own event; `ConnectionOrder`, order across topics;
+  `Reference` or `Json`, what crosses; `Text`, anything but a structured clone crosses; `Confirms`, the target
+  says whether a subscription is in place; `PerConnection`, it ends with its connection; `Outlives`, it does not;
+- of what the fixture offers: `Cut`, the connection can be cut; `Stall`, the far side can stop to read; `HangUp`,
+  the far side can end the connection in good order; `Wire`, raw text in and out, `FarHub` at a hub's place,
+  `FarSpoke` at a spoke's; `Near`, the target at the wire's near end is in this process; `Lent`, the target was
+  given something that stays the caller's.
+
+";
+
 /// Targets in the order of their names, so that the order in which tests run does not show.
 #[derive(Default)]
 struct Matrix {
@@ -69,9 +97,10 @@ impl Matrix {
     fn write(&self) -> String {
         let mut text = String::from(
             "# Targets and laws\n\nWritten and compared by the tests; `UPDATE=1` writes it anew. `yes`: the law has a \
-             test of that name for that target, and it passes. `n/a`: the law asks nothing of the target, for want \
-             of what is named.\n\n",
+             test of that name\nfor that target, and it passes. `n/a`: the law asks nothing of the target, for \
+             want of what is named.\n\n",
         );
+        text.push_str(LEGEND);
         let mut row = |cells: &mut dyn Iterator<Item = &str>| {
             for cell in cells {
                 text.push_str("| ");
