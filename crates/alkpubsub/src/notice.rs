@@ -160,12 +160,19 @@ pub(crate) fn is_plain(c: char) -> bool {
 }
 
 impl CloseReason {
-    /// The far side closed. What its words hold that is not to be shown stands there as U+FFFD.
+    /// The far side closed. What its words hold that is not to be shown stands there as a space or U+FFFD.
     #[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
     pub(crate) fn by_peer(code: u16, words: Arc<str>) -> Self {
         let plain = words.chars().all(is_plain);
-        let shown = || words.chars().map(|c| if is_plain(c) { c } else { char::REPLACEMENT_CHARACTER });
-        Self::ByPeer { code, reason: if plain { words } else { shown().collect::<String>().into() } }
+        let shown = |c: char| match c {
+            _ if is_plain(c) => c,
+            _ if c.is_whitespace() => ' ',
+            _ => char::REPLACEMENT_CHARACTER,
+        };
+        Self::ByPeer {
+            code,
+            reason: if plain { words } else { words.chars().map(shown).collect::<String>().into() },
+        }
     }
 
     /// The close code: 1000 for a close of our own, 1006 for a broken connection.
