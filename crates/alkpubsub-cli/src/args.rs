@@ -80,8 +80,6 @@ pub(crate) struct Pub {
     /// The hub, as in ws://127.0.0.1:8484 or wss://hub.example/events.
     #[arg(value_name = "URL")]
     pub(crate) url: String,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
     /// The event's type, its id (may be empty: '') and its payload, which is JSON; or `-` alone: standard input has
     /// one envelope a line.
     #[arg(value_name = "TYPE ID PAYLOAD", required = true, num_args = 1..=3, allow_negative_numbers = true)]
@@ -93,6 +91,8 @@ pub(crate) struct Pub {
     /// deeper than its own limit, and nothing says so.
     #[arg(long, value_name = "LEVELS", default_value_t = Depth(MessageLimits::DEFAULT.max_depth))]
     pub(crate) max_depth: Depth,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
 }
 
 /// Print the events of one topic, or of several, as they come.
@@ -110,8 +110,6 @@ pub(crate) struct Sub {
     /// The hub, as in ws://127.0.0.1:8484 or wss://hub.example/events.
     #[arg(value_name = "URL")]
     pub(crate) url: String,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
     /// An event type and an id; an empty id is ''. May be repeated.
     #[arg(value_name = "TYPE ID", required = true, num_args = 1.., allow_negative_numbers = true)]
     pub(crate) topics: Vec<String>,
@@ -125,6 +123,8 @@ pub(crate) struct Sub {
     /// stderr what may have been missed meanwhile. The first connection has to come about either way.
     #[arg(long)]
     pub(crate) no_reconnect: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
 }
 
 /// A type and an id of the command line as a topic.
