@@ -437,6 +437,80 @@ async fn what_waits_when_the_connection_is_lost_is_dropped_and_counted() {
     assert_eq!(peer.next().await, Err(Some(1000)), "nothing of the old connection was sent on the new one");
 }
 
+/// Until the task has had its turns.
+async fn settled() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// Fills the socket, whose far end reads nothing, and then the queue behind it.
+async fn fill(spoke: &Spoke) {
+    let long = EventEnvelope::new("tick", "", &"x".repeat(60_000)).unwrap();
+    let mut queued = 0;
+    loop {
+        while spoke.dispatch_event(long.clone()).is_ok() {}
+        settled().await;
+        // The socket took nothing more.
+        if spoke.stats().queued_messages == queued {
+            return;
+        }
+        queued = spoke.stats().queued_messages;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_or_a_flush_waits_no_longer_than_the_connection_lasts() {
+    let (spoke, _hub, peer, _subscription) = subscribed(options()).await;
+    fill(&spoke).await;
+    let waiting = async { tokio::join!(spoke.flush(), spoke.room()) };
+    let mut waiting = std::pin::pin!(waiting);
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut waiting).await;
+    assert!(early.is_err(), "the peer reads nothing");
+    drop(peer);
+    let since = Instant::now();
+    // No other connection follows. At the end of its time a timeout looks once more, woken or not.
+    let ended = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    assert!(ended.is_ok() && since.elapsed().as_secs() < 1, "{ended:?} after {:?}", since.elapsed());
+    assert!(!matches!(spoke.state(), SpokeState::Connected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_control_event_too_many_wakes_the_task_that_waits_for_the_socket() {
+    let (spoke, _hub, peer, _subscription) = subscribed(options()).await;
+    fill(&spoke).await;
+    let since = Instant::now();
+    for n in 0.. {
+        spoke.add_event_listener(&format!("tick:{n}"), Arc::new(|_: &EventEnvelope| ())).unwrap();
+        if spoke.stats().too_slow > 0 {
+            break;
+        }
+        // The task has seen what came before, and sleeps again.
+        if n % 100 == 0 {
+            settled().await;
+        }
+    }
+    let state = until_waiting(&spoke).await;
+    assert!(state.to_string().contains("(1013)"), "{state}");
+    // The Close does not leave; the next ping, which would wake it, too, is due after 25 s.
+    let waited = since.elapsed();
+    assert!(waited < options().close_timeout + Duration::from_secs(1), "{waited:?}");
+    drop(peer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_still_sends_reads_the_close_of_a_spoke_that_has_ended() {
+    let (spoke, _hub, mut peer, _subscription) = subscribed(options()).await;
+    spoke.close();
+    // More than is on its way at a time: somebody takes it, or it cannot be sent.
+    let long = format!(r#"{{"type":"tick","id":"","payload":"{}"}}"#, "x".repeat(60_000));
+    for _ in 0..100 {
+        peer.send(&long).await;
+    }
+    assert_eq!(peer.next().await, Err(Some(1000)));
+    drop(peer);
+    assert_eq!(spoke.closed().await, CloseReason::Closed);
+    assert_eq!(spoke.stats().received, 0, "nothing of it was heard");
+}
+
 #[tokio::test(start_paused = true)]
 async fn events_are_kept_where_that_was_asked_for_within_the_bound() {
     let mut options = options();

@@ -328,9 +328,8 @@ fn events_that_were_kept_come_after_the_questions() {
     assert_eq!((link.outbound().len(), link.outbound().bytes()), (0, 0));
 }
 
-#[test]
-fn more_topics_than_the_queue_holds_are_asked_for_in_parts() {
-    let options = LinkOptions { max_queued: 4, ..LinkOptions::DEFAULT };
+/// A link with 50 topics, at a new connection that has room for a few of them.
+fn with_more_topics_than_room(options: LinkOptions) -> (Link<String>, Vec<String>) {
     let mut link: Link<String> = Link::outliving(options, HeartbeatOptions::DEFAULT);
     let topics: Vec<_> = (0..50).map(|n| format!("a:{n}")).collect();
     for topic in &topics {
@@ -338,20 +337,60 @@ fn more_topics_than_the_queue_holds_are_asked_for_in_parts() {
     }
     link.unwant(&topics[0]).unwrap();
     link.connected(NOW).unwrap();
-    link.unwant(&topics[1]).unwrap();
-    link.want(&topics[1], NOW).unwrap();
+    (link, topics)
+}
+
+/// All that is sent until nothing is left to be asked for.
+fn sent_in_parts(link: &mut Link<String>) -> Vec<String> {
     let mut asked = Vec::new();
-    loop {
-        let more = link.refill(NOW).unwrap();
-        asked.extend(sent(&mut link));
-        if !more {
-            break;
-        }
+    while link.refill(NOW).unwrap() {
+        let part = sent(link);
+        assert!(!part.is_empty(), "it goes on");
+        asked.extend(part);
     }
-    let once = |topic: &String| asked.iter().filter(|text| **text == control::subscribe(topic)).count();
-    assert_eq!(once(&topics[0]), 0);
-    assert!((1..=2).contains(&once(&topics[1])), "asked for, left and asked for again, or asked for once");
-    assert!(topics[2..].iter().all(|topic| once(topic) == 1), "{asked:?}");
+    asked.extend(sent(link));
+    asked
+}
+
+#[test]
+fn more_topics_than_the_queue_holds_are_asked_for_in_parts() {
+    let few = LinkOptions { max_queued: 4, ..LinkOptions::DEFAULT };
+    let small = LinkOptions { max_queued_bytes: 300, ..LinkOptions::DEFAULT };
+    for options in [few, small] {
+        let (mut link, topics) = with_more_topics_than_room(options);
+        let (count, bytes) = (link.outbound().len(), link.outbound().bytes());
+        let longest = control::subscribe("a:49").len();
+        assert!((1..=options.max_queued / 2 + 1).contains(&count), "{options:?}: {count}");
+        assert!(bytes <= options.max_queued_bytes / 2 + longest, "{options:?}: {bytes} bytes");
+        let asked = sent_in_parts(&mut link);
+        let once = |topic: &String| asked.iter().filter(|text| **text == control::subscribe(topic)).count();
+        assert_eq!(once(&topics[0]), 0);
+        assert!(topics[1..].iter().all(|topic| once(topic) == 1), "{options:?}: {asked:?}");
+    }
+}
+
+#[test]
+fn a_topic_that_is_left_and_wanted_again_before_its_turn_is_asked_for_once() {
+    let (mut link, topics) =
+        with_more_topics_than_room(LinkOptions { max_queued: 4, ..LinkOptions::DEFAULT });
+    let mut asked = sent(&mut link);
+    let later = topics[1..].iter().find(|topic| !asked.contains(&control::subscribe(topic))).unwrap();
+    link.unwant(later).unwrap();
+    link.want(later, NOW).unwrap();
+    asked.extend(sent_in_parts(&mut link));
+    assert_eq!(asked.iter().filter(|text| **text == control::subscribe(later)).count(), 1, "{asked:?}");
+    assert!(!asked.contains(&control::unsubscribe(later)), "it had not been asked for");
+}
+
+#[test]
+fn bad_input_counts_for_its_own_connection_alone() {
+    let mut link = outliving();
+    for _ in 0..3 {
+        assert!((0..60).all(|_| !link.refused(NOW)));
+        link.disconnected(false);
+        link.connected(NOW).unwrap();
+    }
+    assert!((0..200).any(|_| link.refused(NOW)), "within one connection there is an end");
 }
 
 #[test]

@@ -265,3 +265,34 @@ pub enum DisconnectError {
     #[error("the target has ended: {0}")]
     Closed(#[source] CloseReason),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::link::TargetOptions;
+    use crate::event_target::{EventTarget, Readiness};
+    use crate::protocol::HeartbeatOptions;
+    use crate::protocol::check::MessageLimits;
+    use crate::protocol::link::LinkOptions;
+
+    /// No task writes here, which would wake them, too.
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_connection_is_woken_by_it() {
+        let link = LinkOptions { forward_subscriptions: false, ..LinkOptions::DEFAULT };
+        let options =
+            TargetOptions { link, message: MessageLimits::DEFAULT, close_timeout: Duration::from_secs(2) };
+        let heartbeat = HeartbeatOptions::DEFAULT;
+        let life = Life::Outlives { heartbeat, keep_events: false, renews_credentials: false };
+        let target = LinkTarget::new(options, life);
+        let mut ready = target.ready("tick:");
+        let early = tokio::time::timeout(Duration::from_secs(1), &mut ready).await;
+        assert!(early.is_err(), "there is no connection");
+        let connecting = async { assert!(target.connected()) };
+        let since = tokio::time::Instant::now();
+        let both = async { tokio::join!(ready, connecting).0 };
+        let found = tokio::time::timeout(Duration::from_secs(1), both).await;
+        assert_eq!(found, Ok(Readiness::Unconfirmed));
+        // At the end of its time a timeout looks once more.
+        assert!(since.elapsed().is_zero(), "it was not woken");
+    }
+}
