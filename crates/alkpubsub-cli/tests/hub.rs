@@ -160,23 +160,31 @@ async fn each_limit_is_an_option() {
     run(&["sub", &url, "a", "b"]).await.assert(1, "503");
     drop(one);
 
-    let (_hub, url) = Program::hub(&["--ping-interval", "50ms"]).await;
-    assert!(matches!(spoke(&url).await.next().await, Some(Ok(Message::Ping(_)))));
-
-    let (_hub, url) = Program::hub(&["--ping-interval", "50ms", "--ping-timeout", "50ms"]).await;
-    // Reads all that comes and answers no ping, until the hub gives it up.
-    let mut silent = TcpStream::connect(address(&url)).await.unwrap();
-    let request = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    silent.write_all(request.as_bytes()).await.unwrap();
-    let mut said = Vec::new();
-    in_time(silent.read_to_end(&mut said)).await.unwrap();
-    assert!(said.ends_with(&[0x89, 0]), "a ping is the last that it hears");
-
     let (_hub, url) = Program::hub(&["--handshake-timeout", "50ms"]).await;
     let mut slow = TcpStream::connect(address(&url)).await.unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     assert!(in_time(slow.read(&mut [0; 100])).await.is_ok_and(|bytes| bytes == 0));
+}
+
+#[tokio::test]
+async fn the_times_of_pings_are_options() {
+    let asked = async {
+        let (_hub, url) = Program::hub(&["--ping-interval", "50ms"]).await;
+        assert!(matches!(spoke(&url).await.next().await, Some(Ok(Message::Ping(_)))));
+    };
+    let given_up = async {
+        let (_hub, url) = Program::hub(&["--ping-interval", "50ms", "--ping-timeout", "50ms"]).await;
+        // Reads all that comes and answers no ping, until the hub gives it up.
+        let mut silent = TcpStream::connect(address(&url)).await.unwrap();
+        let request = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        silent.write_all(request.as_bytes()).await.unwrap();
+        let mut said = Vec::new();
+        in_time(silent.read_to_end(&mut said)).await.unwrap();
+        assert!(said.ends_with(&[0x89, 0]), "a ping is the last that it hears");
+    };
+    // A hub looks around once a second.
+    tokio::join!(asked, given_up);
 }
 
 #[tokio::test]
@@ -200,7 +208,8 @@ async fn each_bound_on_what_waits_is_an_option() {
                 let line = hub.said().await;
                 assert!(!line.is_empty(), "the hub has ended");
                 if line.contains("too slow") {
-                    break;
+                    let queued: usize = line.trim().rsplit('=').next().unwrap().parse().unwrap();
+                    break assert!(queued < 1 << 20, "so much may wait without the option: {line}");
                 }
             }
         };
