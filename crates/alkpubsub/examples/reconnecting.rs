@@ -18,7 +18,7 @@ struct PriceChanged {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (hub, address) = serve("127.0.0.1:0")?;
+    let (hub, address, serving) = serve("127.0.0.1:0")?;
     let spoke = Arc::new(Spoke::connect(&format!("ws://{address}")).await?);
     let mut states = spoke.states();
     let told = tokio::spawn(async move {
@@ -33,8 +33,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("the hub goes away; another takes its place");
     hub.shutdown(Duration::from_secs(5)).await;
-    drop(hub);
-    let (hub, _) = serve(&address)?;
+    // It listens until then.
+    serving.await??;
+    let (hub, ..) = serve(&address)?;
 
     // The gap stands where the topic is confirmed anew: what is loaded now, and what comes afterwards, is everything.
     println!("{}", heard(prices.next().await));
@@ -55,13 +56,17 @@ fn heard(item: Option<Item<alkpubsub::TypedEvent<PriceChanged>>>) -> String {
     }
 }
 
-fn serve(address: &str) -> std::io::Result<(Arc<WebSocketServerEventTarget>, String)> {
+type Serving = tokio::task::JoinHandle<std::io::Result<()>>;
+
+fn serve(address: &str) -> std::io::Result<(Arc<WebSocketServerEventTarget>, String, Serving)> {
     let listener = bind(address)?;
     let address = listener.local_addr()?.to_string();
     let hub = Arc::new(WebSocketServerEventTarget::new(ServerOptions::new()));
-    let serving = hub.clone();
-    tokio::spawn(async move { serving.serve(listener).await });
-    Ok((hub, address))
+    let serving = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.serve(listener).await }
+    });
+    Ok((hub, address, serving))
 }
 
 /// The same port again, although connections to it ended a moment ago.

@@ -120,15 +120,15 @@ impl Default for SpokeOptions {
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # async fn serve(address: &str) -> std::io::Result<(std::sync::Arc<WebSocketServerEventTarget>, std::net::SocketAddr)> {
+/// # async fn serve(address: &str) -> std::io::Result<(std::sync::Arc<WebSocketServerEventTarget>, std::net::SocketAddr, tokio::task::JoinHandle<()>)> {
 /// #     let listener = tokio::net::TcpListener::bind(address).await?;
 /// #     let address = listener.local_addr()?;
 /// #     let hub = std::sync::Arc::new(WebSocketServerEventTarget::new(ServerOptions::new().relay()));
 /// #     let serving = hub.clone();
-/// #     tokio::spawn(async move { serving.serve(listener).await });
-/// #     Ok((hub, address))
+/// #     let serving = tokio::spawn(async move { serving.serve(listener).await.unwrap() });
+/// #     Ok((hub, address, serving))
 /// # }
-/// let (hub, address) = serve("127.0.0.1:0").await?;
+/// let (hub, address, serving) = serve("127.0.0.1:0").await?;
 /// let spoke = Spoke::connect(&format!("ws://{address}")).await?;
 /// let mut states = spoke.states();
 /// let pubsub = PubSub::new(spoke);
@@ -136,10 +136,11 @@ impl Default for SpokeOptions {
 ///
 /// // The hub goes away, and another takes its place.
 /// hub.shutdown(Duration::ZERO).await;
+/// # serving.await?;
 /// # drop(hub);
 /// while !matches!(states.next().await, Some(SpokeState::Waiting { .. })) {}
 /// assert!(pubsub.publish_json("tick", "", &1).await.is_err()); // there is no connection
-/// # let (_hub, _) = serve(&address.to_string()).await?;
+/// # let (_hub, ..) = serve(&address.to_string()).await?;
 ///
 /// assert!(matches!(ticks.next().await, Some(Item::Gap(_)))); // and now there is
 /// pubsub.publish_json("tick", "", &2).await?;
