@@ -136,7 +136,7 @@ impl Default for SpokeOptions {
 ///
 /// // The hub goes away, and another takes its place.
 /// hub.shutdown(Duration::ZERO).await;
-/// # serving.await?;
+/// serving.await?;
 /// # drop(hub);
 /// while !matches!(states.next().await, Some(SpokeState::Waiting { .. })) {}
 /// assert!(pubsub.publish_json("tick", "", &1).await.is_err()); // there is no connection
