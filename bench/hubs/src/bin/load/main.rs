@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Parser)]
-#[command(name = "load", about = "A load generator for WebSocket hubs")]
+#[command(name = "load", about = "A load generator for WebSocket hubs", args_override_self = true)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -85,10 +85,13 @@ struct Pace {
 #[derive(Debug, clap::Subcommand)]
 enum Work {
     /// Events flow from publishers to those who hold their topics
+    #[command(args_override_self = true)]
     Flow(flow::Flow),
     /// Pairs exchange a request and its answer
+    #[command(args_override_self = true)]
     Pairs(pairs::Pairs),
     /// Connections come, subscribe and stay
+    #[command(args_override_self = true)]
     Connect(connect::Connect),
 }
 
