@@ -2,10 +2,14 @@
 
 use crate::join::{self, Plan};
 use crate::measure::{Phases, Results, micros};
-use crate::net::{Net, State};
+use crate::net::{Net, SMALL_SOCKET};
 use crate::{Common, Pace};
 use alkpubsub_bench_hubs::message::{Heard, SHORTEST, Tag, Words};
+use alkpubsub_bench_hubs::process;
 use anyhow::{Result, bail, ensure};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io::{ErrorKind, Write as _};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 /// Who holds which topics.
@@ -49,8 +53,9 @@ pub(crate) struct Flow {
     /// Bytes that a slow reader takes in a second
     #[arg(long, default_value_t = 8192)]
     slow_rate: usize,
-    /// Bytes that are sent to each slow reader before anything is measured, so that its sockets are full
-    #[arg(long, default_value_t = 3 << 20)]
+    /// Bytes that are sent to each slow reader before anything is measured, beyond what the kernel holds: so much
+    /// waits in the hub
+    #[arg(long, default_value_t = 256 << 10)]
     slow_backlog: usize,
 }
 
@@ -217,10 +222,11 @@ impl Flow {
         self.measure(common, &mut net, ledger, results)
     }
 
-    /// Sends the slow as much as their sockets hold.
+    /// Sends the slow as much as their sockets hold, and a little more.
     fn fill(&self, net: &mut Net, ledger: &mut Ledger, topic: u32) -> Result<()> {
         let size = 16 << 10;
-        for _ in 0..self.slow_backlog / size {
+        let backlog = kernel_holds()? + self.slow_backlog;
+        for _ in 0..backlog / size {
             let number = ledger.publish(topic, 0);
             net.say(0, |words, out| words.publish(Tag { topic, publisher: 0, number, due: 0 }, size, out));
             net.flush(0);
@@ -245,7 +251,7 @@ impl Flow {
         let (mut times, mut late) = (vec![], vec![]);
         let mut progress = Instant::now();
         let first = self.publishers;
-        let (mut lost, mut slow_lost, mut why) = (0, 0, None);
+        let (mut lost, mut why) = (0_u64, None);
         loop {
             let publishing = phases.tick(hub.as_ref(), net, ledger.delivered)?;
             let now = phases.now();
@@ -316,12 +322,9 @@ impl Flow {
                 }
             }
             for (at, reason) in net.lost.drain(..) {
-                match at.checked_sub(first).map(|reader| ledger.slow[reader]) {
-                    Some(true) => slow_lost += 1,
-                    _ => {
-                        lost += 1;
-                        why.get_or_insert(reason);
-                    }
+                if !at.checked_sub(first).is_some_and(|reader| ledger.slow[reader]) {
+                    lost += 1;
+                    why.get_or_insert(reason);
                 }
             }
             if ledger.delivered > before {
@@ -335,9 +338,9 @@ impl Flow {
             results.add("late_p99_us", crate::measure::percentile(&late, 0.99));
         }
         if self.slow_one_in.is_some() {
-            let open = (first..first + self.readers).filter(|at| net.state(*at) == State::Open).count();
-            results.add("slow_closed", f64::from(slow_lost));
-            results.add("open", open as f64);
+            // Those whose end is still behind what the kernel holds for them among them.
+            let open = process::open_connections(common.address.port())?;
+            results.add("slow_closed", (first + self.readers).saturating_sub(open + lost as usize) as f64);
         }
         if let Some(process) = &hub {
             results.add("memory_mib", process.memory()? as f64 / 1024.0);
@@ -356,5 +359,23 @@ impl Flow {
     /// Who holds a topic that nobody shares.
     fn reader_of(&self, topic: u32) -> usize {
         (topic / self.each) as usize
+    }
+}
+
+/// How much a connection takes whose far end reads nothing.
+fn kernel_holds() -> Result<usize> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let far = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    far.set_recv_buffer_size(SMALL_SOCKET)?;
+    far.connect(&listener.local_addr()?.into())?;
+    let (mut near, _) = listener.accept()?;
+    near.set_nonblocking(true)?;
+    let mut held = 0;
+    loop {
+        match near.write(&[0; 16 << 10]) {
+            Ok(count) => held += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(held),
+            Err(error) => return Err(error.into()),
+        }
     }
 }

@@ -10,6 +10,9 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+/// What the socket of a slow reader holds, as far as the kernel lets it.
+pub(crate) const SMALL_SOCKET: usize = 4096;
+
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -111,7 +114,7 @@ impl Net {
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         if small {
-            socket.set_recv_buffer_size(4096)?;
+            socket.set_recv_buffer_size(SMALL_SOCKET)?;
         }
         match socket.connect(&self.address.into()) {
             Err(error) if error.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => {
@@ -137,10 +140,6 @@ impl Net {
     /// From now on the connection is read by [`Self::read_slowly`] alone.
     pub(crate) fn slow_down(&mut self, at: usize) {
         self.connections[at].slow = true;
-    }
-
-    pub(crate) fn state(&self, at: usize) -> State {
-        self.connections[at].state
     }
 
     /// Puts a message into the connection's queue; [`Self::flush`] writes what waits there.

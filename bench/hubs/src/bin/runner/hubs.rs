@@ -67,7 +67,7 @@ impl Hub {
     }
 
     /// Starts it on these cores, and waits until it listens.
-    pub(crate) fn start(&self, cores: &str, logs: &Path) -> Result<Running> {
+    pub(crate) fn start(&self, cores: &str, logs: &Path, settle: bool) -> Result<Running> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let log = logs.join(self.name.replace(' ', "_"));
         let file = File::create(&log)?;
@@ -90,8 +90,10 @@ impl Hub {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        // Whatever it still does for itself after that.
-        std::thread::sleep(Duration::from_millis(200));
+        if settle {
+            // Whatever it still does for itself after that.
+            std::thread::sleep(Duration::from_millis(200));
+        }
         Ok(running)
     }
 }
