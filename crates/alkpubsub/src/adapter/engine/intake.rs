@@ -21,7 +21,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tungstenite::protocol::Role;
 
 /// What a received message is held against, apart from the sockets.
 pub(super) struct Intake {
@@ -56,7 +55,7 @@ impl Intake {
         hooks: Option<Arc<dyn HubHooks>>,
         relay: bool,
     ) -> Self {
-        let rules = Rules { role: Role::Server, max_message: shared.limits.message.max_message };
+        let rules = Rules { max_message: shared.limits.message.max_message };
         let (too_slow, unfinished, violations) = (0, 0, 0);
         let (now, logged) = (Duration::ZERO, Default::default());
         Self { hub, shared, hooks, relay, rules, now, too_slow, unfinished, violations, logged }

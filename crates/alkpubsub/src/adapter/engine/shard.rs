@@ -8,6 +8,7 @@ mod endings;
 mod newcomers;
 
 use super::connection::{Connection, Heed, State};
+use super::frame::Frame;
 use super::hooks::HubHooks;
 use super::intake::Intake;
 use super::io::{Io, Lent, Socket};
@@ -19,7 +20,6 @@ use crate::adapter::websocket::frame;
 use crate::event_target::{CloseReason, LinkId};
 use crate::protocol::drain::Drain;
 use crate::protocol::hub::{FanOut, Hub, Silence};
-use bytes::Bytes;
 use newcomers::{Newcomers, newcomer};
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -251,7 +251,7 @@ impl Shard {
 
     fn connect(&mut self, new: NewConnection) {
         let NewConnection { socket, identity, reply } = new;
-        self.open(Opened::Lent(socket), identity, Bytes::new(), &mut [], reply);
+        self.open(Opened::Lent(socket), identity, None, &mut [], reply);
     }
 
     /// Takes a connection into the hub. `greeting` is sent first; `received` came behind its handshake.
@@ -259,7 +259,7 @@ impl Shard {
         &mut self,
         opened: Opened,
         identity: Option<Arc<str>>,
-        greeting: Bytes,
+        greeting: Option<Frame>,
         received: &mut [u8],
         reply: Option<oneshot::Sender<Arc<Spoke>>>,
     ) {

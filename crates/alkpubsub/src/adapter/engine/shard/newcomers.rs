@@ -149,7 +149,8 @@ impl Shard {
                 Step::Welcome { place, greeting, mut received } => {
                     let io = self.newcomers.slab.remove(key).io;
                     place.keep();
-                    return self.open(Opened::Newcomer(io), None, greeting.into(), &mut received, None);
+                    let greeting = Some(greeting.into_bytes().into());
+                    return self.open(Opened::Newcomer(io), None, greeting, &mut received, None);
                 }
             }
         }
