@@ -14,7 +14,6 @@ use crate::protocol::check::{self, Parts, Refusal};
 use crate::protocol::control::{Action, DenyReason};
 use crate::protocol::hub::{Asked, Hub};
 use crate::stats::Stats;
-use crate::topic::with_topic;
 use bytestring::ByteString;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,6 +32,8 @@ pub(super) struct Intake {
     pub(super) too_slow: u64,
     pub(super) unfinished: u64,
     pub(super) violations: u64,
+    /// That of the event at hand; kept for its memory.
+    topic: String,
     /// The bad input that was logged, and when.
     logged: (RefusalCounts, Option<Duration>),
 }
@@ -57,8 +58,8 @@ impl Intake {
     ) -> Self {
         let rules = Rules { max_message: shared.limits.message.max_message };
         let (too_slow, unfinished, violations) = (0, 0, 0);
-        let (now, logged) = (Duration::ZERO, Default::default());
-        Self { hub, shared, hooks, relay, rules, now, too_slow, unfinished, violations, logged }
+        let (now, topic, logged) = (Duration::ZERO, String::new(), Default::default());
+        Self { hub, shared, hooks, relay, rules, now, too_slow, unfinished, violations, topic, logged }
     }
 
     /// Takes what was read behind what was left from the last read, message by message.
@@ -175,28 +176,35 @@ impl Intake {
     }
 
     fn publish(&mut self, connection: &Connection, parts: &Parts<'_>) {
-        with_topic(&parts.event_type, &parts.id, |topic| {
-            if let Err(reason) = self.authorise(connection, Action::Publish, topic) {
-                return self.hub.deny(connection.id, topic, Action::Publish, reason);
-            }
-            let spoke = connection.spoke.as_ref();
+        // Made in the same place each time, and of two texts: nothing is allocated, and nothing checked again.
+        let mut topic = std::mem::take(&mut self.topic);
+        topic.clear();
+        topic.extend([&*parts.event_type, ":", &*parts.id]);
+        self.publish_on(&topic, connection, parts);
+        self.topic = topic;
+    }
+
+    fn publish_on(&mut self, topic: &str, connection: &Connection, parts: &Parts<'_>) {
+        if let Err(reason) = self.authorise(connection, Action::Publish, topic) {
+            return self.hub.deny(connection.id, topic, Action::Publish, reason);
+        }
+        let spoke = connection.spoke.as_ref();
+        if let Some(spoke) = spoke {
+            spoke.received.fetch_add(1, Relaxed);
+        }
+        let spoke = spoke.filter(|spoke| spoke.listeners.is_heard(topic));
+        if spoke.is_some() || self.shared.listeners.is_heard(topic) {
+            // The scratch buffer is used again for the next read: what listeners keep must be theirs.
+            let text = ByteString::from(parts.text);
+            let envelope = EventEnvelope::checked(&text, parts, Some(connection.id));
             if let Some(spoke) = spoke {
-                spoke.received.fetch_add(1, Relaxed);
+                spoke.listeners.dispatch(&envelope);
             }
-            let spoke = spoke.filter(|spoke| spoke.listeners.is_heard(topic));
-            if spoke.is_some() || self.shared.listeners.is_heard(topic) {
-                // The scratch buffer is used again for the next read: what listeners keep must be theirs.
-                let text = ByteString::from(parts.text);
-                let envelope = EventEnvelope::checked(&text, parts, Some(connection.id));
-                if let Some(spoke) = spoke {
-                    spoke.listeners.dispatch(&envelope);
-                }
-                self.shared.listeners.dispatch(&envelope);
-            }
-            if self.relay {
-                self.hub.fan_out(topic, || Frame::text(parts.text));
-            }
-        });
+            self.shared.listeners.dispatch(&envelope);
+        }
+        if self.relay {
+            self.hub.fan_out(topic, || Frame::text(parts.text));
+        }
     }
 
     /// Passes an event of the program's own on.

@@ -177,29 +177,28 @@ impl Decoder {
     fn frame(&self, rules: Rules, buffer: &[u8], at: usize) -> Result<Option<Frame>, Violation> {
         let [first, second, rest @ ..] = &buffer[at..] else { return Ok(None) };
         let (is_final, opcode) = (first & FINAL != 0, first & OPCODE);
-        let (length, rest) = match second & LENGTH {
-            126 => match rest.split_first_chunk() {
-                Some((length, rest)) => (u64::from(u16::from_be_bytes(*length)), rest),
-                None => return unfinished(first),
-            },
-            127 => match rest.split_first_chunk() {
-                Some((length, rest)) => (u64::from_be_bytes(*length), rest),
-                None => return unfinished(first),
-            },
-            short => (u64::from(short), rest),
-        };
-        let is_masked = second & MASKED != 0;
-        let (key, rest) = match rest.split_first_chunk() {
-            Some((key, rest)) if is_masked => (*key, rest),
-            None if is_masked => return unfinished(first),
-            _ => ([0; 4], rest),
-        };
+        // What two bytes show comes first: so what is wrong is the same however the header is cut.
         if first & RESERVED_BITS != 0 {
             return Err(Violation::ReservedBits);
         }
-        if !is_masked {
+        if second & MASKED == 0 {
             return Err(Violation::Unmasked);
         }
+        if is_reserved(opcode) {
+            return Err(Violation::ReservedOpcode);
+        }
+        let (length, rest) = match second & LENGTH {
+            126 => match rest.split_first_chunk() {
+                Some((length, rest)) => (u64::from(u16::from_be_bytes(*length)), rest),
+                None => return Ok(None),
+            },
+            127 => match rest.split_first_chunk() {
+                Some((length, rest)) => (u64::from_be_bytes(*length), rest),
+                None => return Ok(None),
+            },
+            short => (u64::from(short), rest),
+        };
+        let Some((&key, rest)) = rest.split_first_chunk() else { return Ok(None) };
         if length >> 63 != 0 {
             return Err(Violation::TopBit);
         }
@@ -225,12 +224,11 @@ impl Decoder {
     /// What can be refused of a frame by its kind and length, before its payload is there.
     fn check(&self, rules: Rules, opcode: u8, is_final: bool, length: u64) -> Result<(), Violation> {
         match (opcode, &self.assembly) {
-            (reserved, _) if is_reserved(reserved) => Err(Violation::ReservedOpcode),
-            (CLOSE_FRAME | PING_FRAME | PONG_FRAME, _) => match () {
-                () if !is_final => Err(Violation::FragmentedControl),
-                () if length > MAX_CONTROL as u64 => Err(Violation::LongControl),
-                () => Ok(()),
-            },
+            (CLOSE_FRAME | PING_FRAME | PONG_FRAME, _) if !is_final => Err(Violation::FragmentedControl),
+            (CLOSE_FRAME | PING_FRAME | PONG_FRAME, _) if length > MAX_CONTROL as u64 => {
+                Err(Violation::LongControl)
+            }
+            (CLOSE_FRAME | PING_FRAME | PONG_FRAME, _) => Ok(()),
             (CONTINUATION, None) => Err(Violation::StrayContinuation),
             (TEXT_MESSAGE | BINARY_MESSAGE, Some(_)) => Err(Violation::Interrupted),
             (_, assembly) => {
@@ -244,12 +242,6 @@ impl Decoder {
             }
         }
     }
-}
-
-/// A header whose end has not come. What cannot become one, whatever comes, is refused by its first byte.
-#[cold]
-fn unfinished(first: &u8) -> Result<Option<Frame>, Violation> {
-    if is_reserved(first & OPCODE) { Err(Violation::ReservedOpcode) } else { Ok(None) }
 }
 
 // The first two bytes of a frame (RFC 6455, section 5.2).
@@ -267,10 +259,7 @@ const PING_FRAME: u8 = 0x9;
 const PONG_FRAME: u8 = 0xa;
 
 const fn is_reserved(opcode: u8) -> bool {
-    !matches!(
-        opcode,
-        CONTINUATION | TEXT_MESSAGE | BINARY_MESSAGE | CLOSE_FRAME | PING_FRAME | PONG_FRAME
-    )
+    !matches!(opcode, CONTINUATION | TEXT_MESSAGE | BINARY_MESSAGE | CLOSE_FRAME | PING_FRAME | PONG_FRAME)
 }
 
 /// A frame whose header was checked and whose payload is there.
