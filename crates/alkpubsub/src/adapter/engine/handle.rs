@@ -1,10 +1,11 @@
 //! The handle of a running hub: what a hub target is made of, whatever its transport.
 
-use super::connection::Socket;
 use super::hooks::HubHooks;
+use super::io::Socket;
 use super::shard::{Relaying, Shard};
-use super::shared::{Command, NewConnection, Shared};
+use super::shared::{Arrival, Command, NewConnection, Shared};
 use super::spoke::Spoke;
+use crate::adapter::websocket::opening::Opening;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{
     BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, LinkId, ListenError,
@@ -12,7 +13,6 @@ use crate::event_target::{
 };
 use crate::protocol::hub::HubLimits;
 use crate::stats::Stats;
-use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -66,6 +66,12 @@ impl Handle {
             .map_err(|_| AddConnectionError::Full { limit })
     }
 
+    /// Hands a listener's new socket to the task, which shakes hands with it.
+    pub(crate) fn arrive(&self, arrival: Arrival, opening: Opening) {
+        // Dropped where the hub has ended.
+        self.shared.order(Command::Arrive(arrival, opening));
+    }
+
     pub(crate) async fn remove_connection(&self, link: LinkId) -> Option<Box<dyn Socket>> {
         let (reply, taken) = oneshot::channel();
         if !self.shared.order(Command::Remove { link, reply }) {
@@ -83,6 +89,12 @@ impl Handle {
     /// Whether it shuts down, or has ended.
     pub(crate) fn is_draining(&self) -> bool {
         self.shared.is_draining()
+    }
+}
+
+impl fmt::Debug for Reserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reserved").field("head", &self.head).finish_non_exhaustive()
     }
 }
 
@@ -108,16 +120,9 @@ impl Reserved {
         total <= self.shared.limits.max_incoming_total as u64
     }
 
-    /// Hands the connection to the task, which answers the handshake with `greeting`. `received` is what came
-    /// behind the request. Gives the socket back where the hub shuts down by now.
-    pub(crate) fn connect(
-        self,
-        socket: Box<dyn Socket>,
-        greeting: String,
-        received: Vec<u8>,
-    ) -> Result<(), Box<dyn Socket>> {
-        let greeting = greeting.into();
-        self.hand_over(NewConnection { socket, greeting, received, identity: None, reply: None })
+    /// It is the connection's from here on, which gives it back.
+    pub(super) fn keep(mut self) {
+        self.used = true;
     }
 
     /// Hands over a connection whose handshake was answered elsewhere. Gives the socket back where the hub shuts
@@ -128,8 +133,7 @@ impl Reserved {
         socket: Box<dyn Socket>,
         identity: Option<Arc<str>>,
     ) -> Result<(), Box<dyn Socket>> {
-        let (greeting, received) = (Bytes::new(), Vec::new());
-        self.hand_over(NewConnection { socket, greeting, received, identity, reply: None })
+        self.hand_over(NewConnection { socket, identity, reply: None })
     }
 
     fn hand_over(mut self, connection: NewConnection) -> Result<(), Box<dyn Socket>> {
@@ -151,8 +155,7 @@ impl Reserved {
         identity: Option<Arc<str>>,
     ) -> Result<Arc<Spoke>, AddConnectionError> {
         let (reply, spoke) = oneshot::channel();
-        let (greeting, received) = (Bytes::new(), Vec::new());
-        let connection = NewConnection { socket, greeting, received, identity, reply: Some(reply) };
+        let connection = NewConnection { socket, identity, reply: Some(reply) };
         self.hand_over(connection).map_err(|_| AddConnectionError::Closed)?;
         spoke.await.map_err(|_| AddConnectionError::Closed)
     }

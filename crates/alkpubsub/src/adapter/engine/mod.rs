@@ -7,14 +7,18 @@ mod frame;
 mod handle;
 mod hooks;
 mod intake;
+mod io;
 mod shard;
 mod shared;
 mod spoke;
 mod wake;
 
-pub use connection::Socket;
 pub use handle::AddConnectionError;
 pub(crate) use handle::{Handle, Reserved};
 pub use hooks::HubHooks;
+#[cfg(unix)]
+pub(crate) use io::{Plain, readable};
+pub use io::Socket;
 pub(crate) use shard::Relaying;
+pub(crate) use shared::Arrival;
 pub use spoke::Spoke;

@@ -1,16 +1,18 @@
 //! What a hub target's handles share with the task that serves its connections.
 
-use super::connection::Socket;
+#[cfg(unix)]
+use super::io::Plain;
+use super::io::Socket;
 use super::spoke::Spoke;
 use super::wake::ReadyList;
 use crate::adapter::admit;
+use crate::adapter::websocket::opening::Opening;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{BoxFuture, CloseReason, DispatchError, LinkId};
 use crate::listeners::Listeners;
 use crate::protocol::hub::HubLimits;
 use crate::stats::Stats;
 use crate::waiters::Waiters;
-use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +26,8 @@ const MAX_WAITING_BYTES: usize = 4 << 20;
 
 /// What the task is asked to do, in order.
 pub(super) enum Command {
+    /// A socket whose handshake has not begun.
+    Arrive(Arrival, Opening),
     Connect(NewConnection),
     /// An event for all who subscribed, or for one connection.
     Dispatch {
@@ -46,13 +50,16 @@ pub(super) enum Command {
     },
 }
 
-/// A connection whose handshake is done, but for the answer to it.
+/// A listener's new socket.
+#[cfg(unix)]
+pub(crate) struct Arrival(pub(crate) Plain);
+/// A listener's new socket.
+#[cfg(not(unix))]
+pub(crate) struct Arrival(pub(crate) Box<dyn Socket>);
+
+/// A connection whose handshake is done.
 pub(super) struct NewConnection {
     pub(super) socket: Box<dyn Socket>,
-    /// What is sent first: the answer to the handshake, so that whoever has read it is in the hub.
-    pub(super) greeting: Bytes,
-    /// What came behind the handshake.
-    pub(super) received: Vec<u8>,
     pub(super) identity: Option<Arc<str>>,
     /// `None` where nobody waits for the spoke.
     pub(super) reply: Option<oneshot::Sender<Arc<Spoke>>>,

@@ -112,11 +112,9 @@ pub(crate) fn read(bytes: &[u8], origins: &Origins) -> Result<Option<(Upgrade, u
     let mut headers = [httparse::EMPTY_HEADER; 96];
     let mut request = httparse::Request::new(&mut headers);
     let head = match request.parse(bytes) {
-        Ok(httparse::Status::Complete(head)) => head,
-        Ok(httparse::Status::Partial) if bytes.len() >= MAX_HEAD => {
-            return refused(431, "the request's head is too long");
-        }
-        Ok(httparse::Status::Partial) => return Ok(None),
+        Ok(httparse::Status::Complete(head)) if head <= MAX_HEAD => head,
+        Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
+        Ok(_) => return refused(431, "the request's head is too long"),
         Err(httparse::Error::TooManyHeaders) => return refused(431, "the request has too many headers"),
         Err(_) => return refused(400, "this is not HTTP/1.1"),
     };

@@ -1,7 +1,8 @@
 //! How connections end: what was read ends them, a bound, a panic, silence, the program, the hub's own end.
 
-use super::super::connection::{Closing, Connection, Heed, Socket, State};
+use super::super::connection::{Closing, Connection, Heed, State};
 use super::super::intake::Ending;
+use super::super::io::{Io, Socket};
 use super::Shard;
 use crate::adapter::websocket::frame;
 use crate::event_target::{CloseReason, LinkId};
@@ -59,12 +60,12 @@ impl Shard {
                 // The answer goes behind everything that was queued before it.
                 self.intake.hub.finish(id, Some(frame::close(code, "").into()), false);
                 connection.drop_unfinished(&mut self.intake.hub);
-                connection.state = State::Closing(Closing {
+                connection.state = State::Closing(Box::new(Closing {
                     until: self.intake.now + CLOSE_TIMEOUT,
                     answered: true,
                     heed: Heed::Nothing,
                     reason: CloseReason::by_peer(code.unwrap_or(1005), reason),
-                });
+                }));
                 self.write(slot);
             }
             (Ending::Closed { .. }, State::Closing(closing)) => {
@@ -111,7 +112,7 @@ impl Shard {
         let code = Some(reason.code()).filter(|code| frame::may_be_sent(*code));
         self.intake.hub.finish(id, Some(frame::close(code, &words).into()), drop_rest);
         let until = self.intake.now + CLOSE_TIMEOUT;
-        connection.state = State::Closing(Closing { until, answered: false, heed, reason });
+        connection.state = State::Closing(Box::new(Closing { until, answered: false, heed, reason }));
         self.write(id.slot());
     }
 
@@ -154,7 +155,7 @@ impl Shard {
                 let reason = CloseReason::Lost { error: error.into() };
                 let until = self.intake.now;
                 connection.state =
-                    State::Closing(Closing { until, answered: true, heed: Heed::Nothing, reason });
+                    State::Closing(Box::new(Closing { until, answered: true, heed: Heed::Nothing, reason }));
             }
             self.gone(slot);
         }
@@ -191,7 +192,17 @@ impl Shard {
         if let Some(spoke) = connection.spoke {
             self.intake.disconnected(&spoke, CloseReason::Closed);
         }
-        Some(connection.socket)
+        match connection.io {
+            Io::Lent(lent) => Some(lent.into_socket()),
+            #[cfg(unix)]
+            Io::Plain(plain) => match plain.into_tokio(self.poller.as_ref()) {
+                Ok(socket) => Some(Box::new(socket)),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection that was to be given back was dropped");
+                    None
+                }
+            },
+        }
     }
 
     pub(super) fn drop_all(&mut self) {
