@@ -46,7 +46,7 @@ struct Seat<M> {
 }
 
 /// An event from another shard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Crossed<M> {
     /// Shared by all who want the topic: to find it anew would be to read the message again.
     pub(super) topic: Arc<str>,

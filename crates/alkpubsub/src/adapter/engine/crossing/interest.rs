@@ -51,7 +51,7 @@ impl Interest {
         match (entry, wants) {
             (Entry::Occupied(mut wanted), true) => wanted.get_mut().by.insert(shard),
             (Entry::Vacant(place), true) => {
-                drop(place.insert(Wanted { topic, by: std::iter::once(shard).collect() }));
+                place.insert(Wanted { topic, by: std::iter::once(shard).collect() });
             }
             (Entry::Occupied(mut wanted), false) => {
                 wanted.get_mut().by.remove(shard);
