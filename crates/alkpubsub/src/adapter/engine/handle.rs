@@ -265,9 +265,7 @@ impl EventTarget for Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.task.abort();
-        if self.shared.shards() > 1 {
-            self.shared.shut_down(Duration::ZERO, Duration::ZERO);
-        }
+        self.shared.stop();
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) enum Command {
         /// Over which the closes are spread.
         window: Duration,
     },
+    /// To end at once, with all that there is.
+    Stop,
 }
 
 /// A listener's new socket.

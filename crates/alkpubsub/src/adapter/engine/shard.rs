@@ -78,6 +78,8 @@ pub(super) struct Shard {
     written: u64,
     /// When the hub ends whatever is left, once it was told to shut down.
     ending: Option<Duration>,
+    /// Whether no connection was left then.
+    emptied: bool,
     /// Who is still to be told to close then, and the timer for the next.
     drain: Option<(Drain<LinkId>, Pin<Box<Sleep>>)>,
     // Lists that are filled and emptied each round; kept for their memory.
@@ -124,6 +126,7 @@ impl Shard {
             obeyed: 0,
             written: 0,
             ending: None,
+            emptied: false,
             drain: None,
             commands: VecDeque::with_capacity(LISTS),
             crossed: Vec::new(),
@@ -158,8 +161,12 @@ impl Shard {
         if std::mem::replace(&mut self.written, self.obeyed) != self.obeyed {
             self.intake.shared.wrote(self.intake.shard, self.obeyed);
         }
+        if self.ending.is_some() && !self.emptied && self.intake.hub.is_empty() {
+            self.emptied = true;
+            self.intake.shared.emptied();
+        }
         if let Some(until) = self.ending
-            && (self.intake.hub.is_empty() || self.intake.now >= until)
+            && (self.intake.shared.is_empty() || self.intake.now >= until)
         {
             if !self.intake.hub.is_empty() {
                 tracing::warn!(links = self.intake.hub.len(), "dropped: the time to shut down is over");
@@ -255,6 +262,10 @@ impl Shard {
             Command::Remove { reply, .. } if reply.is_closed() => {}
             Command::Remove { link, reply } => drop(reply.send(self.release(link))),
             Command::Shutdown { within, window } => self.shut_down(within, window),
+            Command::Stop => {
+                self.drop_all();
+                self.shut_down(Duration::ZERO, Duration::ZERO);
+            }
         }
     }
 

@@ -13,7 +13,8 @@ use crate::waiters::Waiters;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+    AtomicBool, AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
+    Ordering::Release,
 };
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     orders: Box<[Orders]>,
     /// Where there is more than one.
     pub(super) crossings: Option<Arc<Crossings<Frame>>>,
+    /// How many shards shut down and have no connection left.
+    emptied: AtomicUsize,
     /// Connections there are, and those that shake hands.
     links: AtomicUsize,
     /// Bytes of memory that half-sent requests take.
@@ -49,6 +52,7 @@ impl Shared {
             waiters: Waiters::default(),
             orders,
             crossings,
+            emptied: AtomicUsize::new(0),
             links: AtomicUsize::new(0),
             heads: AtomicU64::new(0),
             identities: AtomicBool::new(false),
@@ -149,6 +153,24 @@ impl Shared {
         self.orders.iter().for_each(|orders| orders.shut_down(within, window));
     }
 
+    /// Ends the other shards, whatever they are doing, where the first one ends so.
+    pub(super) fn stop(&self) {
+        self.orders[1..].iter().for_each(|orders| drop(orders.order(Command::Stop)));
+    }
+
+    /// A shard that shuts down has no connection left. Until none has, each goes on and tells newcomers that the hub
+    /// is closing.
+    pub(super) fn emptied(&self) {
+        // The last one wakes all.
+        if self.emptied.fetch_add(1, AcqRel) + 1 == self.orders.len() {
+            self.orders.iter().for_each(|orders| orders.ready.wake());
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.emptied.load(Acquire) == self.orders.len()
+    }
+
     /// In this shard no event is taken from here on.
     pub(super) fn all_told(&self, shard: u8) {
         self.orders(shard).all_told();
@@ -193,7 +215,7 @@ impl Shared {
         if self.orders.iter().all(|orders| orders.commands().has_ended()) {
             self.listeners.close(CloseReason::Closed);
         } else if !self.orders.iter().all(|orders| orders.commands().is_draining()) {
-            self.shut_down(Duration::ZERO, Duration::ZERO);
+            self.orders.iter().for_each(|orders| drop(orders.order(Command::Stop)));
         }
         self.waiters.wake_all();
     }
