@@ -7,7 +7,6 @@ use crate::adapter::websocket::frame::Decoder;
 use crate::event_target::{CloseReason, LinkId};
 use crate::protocol::Outbound;
 use crate::protocol::hub::Hub;
-use bytes::{Buf, Bytes};
 use std::io;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -22,15 +21,26 @@ pub(super) struct Connection {
     pub(super) partial: Vec<u8>,
     /// The memory that these two take, as the hub knows it.
     held: usize,
-    /// What goes out before anything of the hub's queue: the answer to the handshake, or the rest of a frame whose
-    /// place in the queue was taken from it.
-    unsent: Bytes,
+    /// What goes out before anything of the hub's queue.
+    unsent: Option<Box<Unsent>>,
     /// Bytes of the queue's first frame that were written. It stays in the queue, and counts there, until it is
     /// written whole.
     begun: usize,
     pub(super) state: State,
     /// There only where the program has hooks: it is what they are given.
     pub(super) spoke: Option<Arc<Spoke>>,
+}
+
+/// The answer to the handshake, or a frame whose place in the queue was taken from it; and how much of it was written.
+struct Unsent {
+    frame: Frame,
+    written: usize,
+}
+
+impl Unsent {
+    fn rest(&self) -> &[u8] {
+        &self.frame[self.written..]
+    }
 }
 
 pub(super) enum State {
@@ -62,14 +72,14 @@ pub(super) enum Heed {
 
 impl Connection {
     /// `greeting` is sent first, whatever becomes of the connection.
-    pub(super) fn new(id: LinkId, io: Io, greeting: Bytes) -> Self {
+    pub(super) fn new(id: LinkId, io: Io, greeting: Option<Frame>) -> Self {
         Self {
             id,
             io,
             decoder: Decoder::default(),
             partial: Vec::new(),
             held: 0,
-            unsent: greeting,
+            unsent: greeting.map(|frame| Box::new(Unsent { frame, written: 0 })),
             begun: 0,
             state: State::Open,
             spoke: None,
@@ -99,13 +109,16 @@ impl Connection {
         }
         loop {
             let waiting = hub.waiting(self.id).filter(|waiting| !waiting.is_empty());
-            let batch = match waiting {
-                None if self.unsent.is_empty() => return Poll::Ready(Ok(())),
-                None => &self.unsent,
-                Some(waiting) if self.unsent.is_empty() && waiting.len() == 1 => {
+            let batch = match (&self.unsent, waiting) {
+                (None, None) => return Poll::Ready(Ok(())),
+                (Some(unsent), None) => unsent.rest(),
+                (None, Some(waiting)) if waiting.len() == 1 => {
                     &waiting.iter().next().expect("it has one")[self.begun..]
                 }
-                Some(waiting) => gather(&self.unsent, waiting, self.begun, scratch),
+                (unsent, Some(waiting)) => {
+                    let first = unsent.as_ref().map_or(&[][..], |unsent| unsent.rest());
+                    gather(first, waiting, self.begun, scratch)
+                }
             };
             let written = match ready!(self.io.poll_write(batch))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -117,9 +130,16 @@ impl Connection {
 
     /// Forgets the bytes that were written.
     fn sent(&mut self, written: usize, hub: &mut Hub<Frame>) {
-        let rest = written.min(self.unsent.len());
-        self.unsent.advance(rest);
-        self.begun = hub.written(self.id, self.begun + written - rest);
+        let mut of_queue = written;
+        if let Some(unsent) = &mut self.unsent {
+            let taken = written.min(unsent.rest().len());
+            unsent.written += taken;
+            of_queue -= taken;
+            if unsent.rest().is_empty() {
+                self.unsent = None;
+            }
+        }
+        self.begun = hub.written(self.id, self.begun + of_queue);
     }
 
     /// Takes a frame that was begun out of the queue, before the rest of the queue is dropped: half a frame would
@@ -128,14 +148,14 @@ impl Connection {
         if self.begun > 0
             && let Some(frame) = hub.pop(self.id)
         {
-            self.unsent = frame.into();
-            self.unsent.advance(std::mem::take(&mut self.begun));
+            let written = std::mem::take(&mut self.begun);
+            self.unsent = Some(Box::new(Unsent { frame, written }));
         }
     }
 
     /// Whether nothing was read or written in part, so that somebody else can go on with the socket.
     pub(super) fn is_between_messages(&self) -> bool {
-        self.unsent.is_empty()
+        self.unsent.is_none()
             && self.begun == 0
             && self.partial.is_empty()
             && self.decoder.is_between_messages()

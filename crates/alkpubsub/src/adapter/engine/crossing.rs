@@ -78,9 +78,11 @@ impl<M: Message> Crossings<M> {
         }
     }
 
-    /// The shard with the fewest connections, which counts for one more from here on.
+    /// The shard with the fewest connections, which counts for one more from here on. Of several it is the last, as the
+    /// first shares its thread with the program.
     pub(super) fn place(&self) -> u8 {
-        let fewest = (0u8..).zip(&self.seats).min_by_key(|(_, seat)| seat.links.load(Relaxed));
+        let shards = (0..self.seats.len() as u8).zip(&self.seats).rev();
+        let fewest = shards.min_by_key(|(_, seat)| seat.links.load(Relaxed));
         let (shard, seat) = fewest.expect("a hub has a shard");
         // What is published once a connection's handshake was answered is for it, too, where all are sent everything.
         seat.links.fetch_add(1, Release);
@@ -199,7 +201,10 @@ impl<M: Message> Crossing<M> {
 
     /// Takes what the others have put before this shard, and wakes those who waited for room.
     pub(super) fn take(&self, into: &mut Vec<Crossed<M>>) {
-        self.all.wake(self.all.seats[usize::from(self.shard)].inbox.take(into));
+        let inbox = &self.all.seats[usize::from(self.shard)].inbox;
+        if inbox.is_filled() {
+            self.all.wake(inbox.take(into));
+        }
     }
 
     /// Makes known what topics are wanted here: before anything is written, so that nobody has read that it is

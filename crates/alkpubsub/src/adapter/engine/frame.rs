@@ -2,29 +2,24 @@
 
 use crate::adapter::websocket::frame;
 use crate::protocol::{Message, control};
-use bytes::Bytes;
 use std::ops::Deref;
+use std::sync::Arc;
 
-/// The bytes that go out, header and all. A clone shares them.
+/// The bytes that go out, header and all. A clone shares them, and takes no more than a pointer: a queue may hold
+/// thousands.
 #[derive(Clone, Debug)]
-pub(crate) struct Frame(Bytes);
+pub(crate) struct Frame(Arc<Vec<u8>>);
 
 impl Frame {
     /// An envelope's text as one WebSocket text message.
     pub(crate) fn text(text: &str) -> Self {
-        Self(frame::text(text))
+        frame::text(text).into()
     }
 }
 
-impl From<Bytes> for Frame {
-    fn from(framed: Bytes) -> Self {
-        Self(framed)
-    }
-}
-
-impl From<Frame> for Bytes {
-    fn from(frame: Frame) -> Self {
-        frame.0
+impl From<Vec<u8>> for Frame {
+    fn from(framed: Vec<u8>) -> Self {
+        Self(Arc::new(framed))
     }
 }
 

@@ -15,14 +15,12 @@ use crate::protocol::check::{self, Parts, Refusal};
 use crate::protocol::control::{Action, DenyReason};
 use crate::protocol::hub::{Asked, Hub};
 use crate::stats::Stats;
-use crate::topic::with_topic;
 use bytestring::ByteString;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tungstenite::protocol::Role;
 
 /// What a received message is held against, apart from the sockets.
 pub(super) struct Intake {
@@ -32,6 +30,8 @@ pub(super) struct Intake {
     pub(super) shard: u8,
     /// The way to the others, where there are any.
     crossing: Option<Crossing<Frame>>,
+    /// What they sent, while it is passed on; kept for its memory.
+    crossed: Vec<Crossed<Frame>>,
     /// The runtime that listeners and hooks find themselves on, where it is not the thread's own.
     home: Option<tokio::runtime::Handle>,
     pub(super) hooks: Option<Arc<dyn HubHooks>>,
@@ -41,6 +41,8 @@ pub(super) struct Intake {
     pub(super) too_slow: u64,
     pub(super) unfinished: u64,
     pub(super) violations: u64,
+    /// That of the event at hand; kept for its memory.
+    topic: String,
     /// The bad input that was logged, and when.
     logged: (RefusalCounts, Option<Duration>),
 }
@@ -67,14 +69,15 @@ impl Intake {
     ) -> Self {
         let crossing = shared.crossings.as_ref().map(|crossings| crossings.crossing(shard));
         let hub = if crossing.is_some() { hub.shard(shard, shared.shards()) } else { hub };
-        let rules = Rules { role: Role::Server, max_message: shared.limits.message.max_message };
+        let rules = Rules { max_message: shared.limits.message.max_message };
         let (too_slow, unfinished, violations) = (0, 0, 0);
-        let (now, logged) = (Duration::ZERO, Default::default());
+        let (now, topic, logged) = (Duration::ZERO, String::new(), Default::default());
         Self {
             hub,
             shared,
             shard,
             crossing,
+            crossed: Vec::new(),
             home,
             hooks,
             relay,
@@ -83,6 +86,7 @@ impl Intake {
             too_slow,
             unfinished,
             violations,
+            topic,
             logged,
         }
     }
@@ -204,34 +208,41 @@ impl Intake {
     }
 
     fn publish(&mut self, connection: &Connection, parts: &Parts<'_>) {
-        with_topic(&parts.event_type, &parts.id, |topic| {
-            if let Err(reason) = self.authorise(connection, Action::Publish, topic) {
-                return self.hub.deny(connection.id, topic, Action::Publish, reason);
-            }
-            let spoke = connection.spoke.as_ref();
+        // Made in the same place each time, and of two texts: nothing is allocated, and nothing checked again.
+        let mut topic = std::mem::take(&mut self.topic);
+        topic.clear();
+        topic.extend([&*parts.event_type, ":", &*parts.id]);
+        self.publish_on(&topic, connection, parts);
+        self.topic = topic;
+    }
+
+    fn publish_on(&mut self, topic: &str, connection: &Connection, parts: &Parts<'_>) {
+        if let Err(reason) = self.authorise(connection, Action::Publish, topic) {
+            return self.hub.deny(connection.id, topic, Action::Publish, reason);
+        }
+        let spoke = connection.spoke.as_ref();
+        if let Some(spoke) = spoke {
+            spoke.received.fetch_add(1, Relaxed);
+        }
+        let spoke = spoke.filter(|spoke| spoke.listeners.is_heard(topic));
+        if spoke.is_some() || self.shared.listeners.is_heard(topic) {
+            // The scratch buffer is used again for the next read: what listeners keep must be theirs.
+            let text = ByteString::from(parts.text);
+            let envelope = EventEnvelope::checked(&text, parts, Some(connection.id));
+            let _home = self.enter_home();
             if let Some(spoke) = spoke {
-                spoke.received.fetch_add(1, Relaxed);
+                spoke.listeners.dispatch(&envelope);
             }
-            let spoke = spoke.filter(|spoke| spoke.listeners.is_heard(topic));
-            if spoke.is_some() || self.shared.listeners.is_heard(topic) {
-                // The scratch buffer is used again for the next read: what listeners keep must be theirs.
-                let text = ByteString::from(parts.text);
-                let envelope = EventEnvelope::checked(&text, parts, Some(connection.id));
-                let _home = self.enter_home();
-                if let Some(spoke) = spoke {
-                    spoke.listeners.dispatch(&envelope);
-                }
-                self.shared.listeners.dispatch(&envelope);
-            }
-            if self.relay {
-                // One frame for all shards.
-                let crossing = self.crossing.as_mut();
-                match crossing.and_then(|crossing| crossing.publish(topic, || Frame::text(parts.text))) {
-                    Some(frame) => self.hub.fan_out(topic, || frame),
-                    None => self.hub.fan_out(topic, || Frame::text(parts.text)),
-                };
-            }
-        });
+            self.shared.listeners.dispatch(&envelope);
+        }
+        if self.relay {
+            // One frame for all shards.
+            let crossing = self.crossing.as_mut();
+            match crossing.and_then(|crossing| crossing.publish(topic, || Frame::text(parts.text))) {
+                Some(frame) => self.hub.fan_out(topic, || frame),
+                None => self.hub.fan_out(topic, || Frame::text(parts.text)),
+            };
+        }
     }
 
     /// Passes an event of the program's own on.
@@ -251,12 +262,26 @@ impl Intake {
         self.hub.fan_out(&topic, || message);
     }
 
-    /// Takes what the other shards have for this one. Where one of them waits for room here, it is woken.
-    pub(super) fn take_crossed(&mut self, into: &mut Vec<Crossed<Frame>>) {
+    /// To be called after each read, and once a round: passes on what the other shards have for this one. So an event
+    /// that was heard there is ahead of what somebody here says because of it.
+    pub(super) fn hear_others(&mut self) {
+        let Some(crossing) = &mut self.crossing else { return };
+        crossing.take(&mut self.crossed);
+        for Crossed { topic, message } in self.crossed.drain(..) {
+            self.hub.fan_out(&topic, || message);
+        }
+    }
+
+    /// Once a round: whether the other shards have room again.
+    pub(super) fn look_for_room(&mut self) {
         if let Some(crossing) = &mut self.crossing {
             crossing.look_for_room();
-            crossing.take(into);
         }
+    }
+
+    /// Gives the memory back that many at once have called for.
+    pub(super) fn give_back(&mut self, keep: usize) {
+        self.crossed.shrink_to(keep);
     }
 
     /// Whether no socket is to be read, as another shard has enough to do with what it was sent.

@@ -133,11 +133,14 @@ mod plain {
         ends: bool,
         /// Our own end was told.
         shut: bool,
+        /// Whether a poller tells of it.
+        watched: bool,
     }
 
     impl Plain {
+        /// A new one: as its peer may have spoken while it waited to be accepted, it is worth a look.
         pub(crate) fn new(socket: TcpStream) -> Self {
-            Self { socket, readable: false, writable: true, ends: false, shut: false }
+            Self { socket, readable: true, writable: true, ends: false, shut: false, watched: false }
         }
 
         pub(in super::super) fn told(&mut self, ready: Ready) {
@@ -192,7 +195,7 @@ mod plain {
             mut self,
             poller: Option<&Poller>,
         ) -> io::Result<tokio::net::TcpStream> {
-            if let Some(poller) = poller {
+            if let Some(poller) = poller.filter(|_| self.watched) {
                 poller.selector.get_ref().registry().deregister(&mut self.socket)?;
             }
             tokio::net::TcpStream::from_std(self.socket.into())
@@ -251,16 +254,15 @@ mod plain {
             Ok(Self { selector: readable(Selector::new()?)?, events: Events::with_capacity(EVENTS) })
         }
 
-        /// From now on, changes of this socket are told with this token.
+        /// From now on, changes of this socket are told with this token; what it is by now is told again.
         pub(in super::super) fn watch(&self, plain: &mut Plain, token: usize) -> io::Result<()> {
             let registry = self.selector.get_ref().registry();
-            registry.register(&mut plain.socket, Token(token), Interests::READABLE | Interests::WRITABLE)
-        }
-
-        /// The same for a socket that is watched already. What was told before stays told.
-        pub(in super::super) fn rename(&self, plain: &mut Plain, token: usize) -> io::Result<()> {
-            let registry = self.selector.get_ref().registry();
-            registry.reregister(&mut plain.socket, Token(token), Interests::READABLE | Interests::WRITABLE)
+            let (token, all) = (Token(token), Interests::READABLE | Interests::WRITABLE);
+            if std::mem::replace(&mut plain.watched, true) {
+                registry.reregister(&mut plain.socket, token, all)
+            } else {
+                registry.register(&mut plain.socket, token, all)
+            }
         }
 
         /// Takes what there is to tell. Where that is nothing, the task will be woken.

@@ -8,7 +8,6 @@ mod endings;
 mod newcomers;
 
 use super::connection::{Connection, Heed, State};
-use super::crossing::Crossed;
 use super::frame::Frame;
 use super::hooks::HubHooks;
 use super::intake::Intake;
@@ -22,7 +21,6 @@ use crate::adapter::websocket::frame;
 use crate::event_target::{CloseReason, LinkId};
 use crate::protocol::drain::Drain;
 use crate::protocol::hub::{FanOut, Hub, Silence};
-use bytes::Bytes;
 use newcomers::{Newcomers, newcomer};
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -84,7 +82,6 @@ pub(super) struct Shard {
     drain: Option<(Drain<LinkId>, Pin<Box<Sleep>>)>,
     // Lists that are filled and emptied each round; kept for their memory.
     commands: VecDeque<Command>,
-    crossed: Vec<Crossed<Frame>>,
     /// Plain sockets of which there is something to tell.
     #[cfg(unix)]
     told: Vec<Ready>,
@@ -129,7 +126,6 @@ impl Shard {
             emptied: false,
             drain: None,
             commands: VecDeque::with_capacity(LISTS),
-            crossed: Vec::new(),
             #[cfg(unix)]
             told: Vec::with_capacity(LISTS),
             ready: Vec::with_capacity(LISTS),
@@ -269,16 +265,12 @@ impl Shard {
         }
     }
 
-    /// Passes on what the other shards have for this one, and looks whether they have room again.
+    /// What there is to do because of other shards, beside the sockets.
     fn hear_others(&mut self) {
-        let mut crossed = std::mem::take(&mut self.crossed);
         self.intake.share_totals();
-        self.intake.take_crossed(&mut crossed);
-        for event in crossed.drain(..) {
-            self.intake.deliver(event);
-            self.relieve();
-        }
-        self.crossed = crossed;
+        self.intake.hear_others();
+        self.relieve();
+        self.intake.look_for_room();
         if !self.intake.is_held_up() {
             self.again.append(&mut self.stalled);
         }
@@ -307,7 +299,7 @@ impl Shard {
 
     fn connect(&mut self, new: NewConnection) {
         let NewConnection { socket, identity, reply } = new;
-        self.open(Opened::Lent(socket), identity, Bytes::new(), &mut [], reply);
+        self.open(Opened::Lent(socket), identity, None, &mut [], reply);
     }
 
     /// Takes a connection into the hub. `greeting` is sent first; `received` came behind its handshake.
@@ -315,7 +307,7 @@ impl Shard {
         &mut self,
         opened: Opened,
         identity: Option<Arc<str>>,
-        greeting: Bytes,
+        greeting: Option<Frame>,
         received: &mut [u8],
         reply: Option<oneshot::Sender<Arc<Spoke>>>,
     ) {
@@ -367,6 +359,7 @@ impl Shard {
             self.fail(id);
         }
         let Some(connection) = self.connections[id.slot()].as_mut() else { return };
+        self.intake.hear_others();
         if let Err(ending) = self.intake.take(connection, received) {
             self.end(id.slot(), ending);
         }
@@ -401,6 +394,7 @@ impl Shard {
                 Poll::Ready(Ok(read)) => read,
                 Poll::Ready(Err(error)) => return self.lost(slot, error.to_string()),
             };
+            self.intake.hear_others();
             if let Err(ending) = self.intake.take(connection, &mut self.scratch[..read]) {
                 // Read on, for the peer's close or the end: a socket that was not read empty wakes nobody again.
                 self.end(slot, ending);
@@ -494,7 +488,7 @@ impl Shard {
         self.again.shrink_to(LISTS);
         self.ready.shrink_to(LISTS);
         self.dirty.shrink_to(LISTS);
-        self.crossed.shrink_to(LISTS);
+        self.intake.give_back(LISTS);
         self.stalled.shrink_to(LISTS);
         self.commands.shrink_to(LISTS);
         #[cfg(unix)]

@@ -155,7 +155,9 @@ impl Shared {
 
     /// Ends the other shards, whatever they are doing, where the first one ends so.
     pub(super) fn stop(&self) {
-        self.orders[1..].iter().for_each(|orders| drop(orders.order(Command::Stop)));
+        for orders in &self.orders[1..] {
+            orders.order(Command::Stop);
+        }
     }
 
     /// A shard that shuts down has no connection left. Until none has, each goes on and tells newcomers that the hub
@@ -215,7 +217,9 @@ impl Shared {
         if self.orders.iter().all(|orders| orders.commands().has_ended()) {
             self.listeners.close(CloseReason::Closed);
         } else if !self.orders.iter().all(|orders| orders.commands().is_draining()) {
-            self.orders.iter().for_each(|orders| drop(orders.order(Command::Stop)));
+            for orders in &self.orders {
+                orders.order(Command::Stop);
+            }
         }
         self.waiters.wake_all();
     }

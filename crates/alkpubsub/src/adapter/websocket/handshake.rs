@@ -1,7 +1,9 @@
 //! The opening handshake, server side (RFC 6455, section 4.2), without I/O.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha1_smol::Sha1;
 use std::fmt::Write as _;
-use tungstenite::handshake::derive_accept_key;
 
 /// Bytes of a request's head; a browser's, cookies included, has some 500 to 4,000.
 pub(crate) const MAX_HEAD: usize = 16 * 1024;
@@ -168,7 +170,14 @@ pub(crate) fn check<'h>(
     if !origin_passes {
         return refused(403, "pages of this origin may not connect to this hub");
     }
-    Ok(Upgrade { accept: derive_accept_key(key), subprotocol })
+    Ok(Upgrade { accept: accept(key), subprotocol })
+}
+
+/// `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455, section 4.2.2).
+fn accept(key: &[u8]) -> String {
+    let mut hash = Sha1::from(key);
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    BASE64.encode(hash.digest().bytes())
 }
 
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -1,8 +1,9 @@
 //! What other shards have put before a shard.
 
 use super::shard_set::ShardSet;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{AtomicBool, Mutex, MutexGuard};
 use std::sync::PoisonError;
+use std::sync::atomic::{Ordering::Acquire, Ordering::Release};
 
 /// A shard's inbox: whatever the others put there, in the order of each, until the shard takes all of it.
 ///
@@ -13,6 +14,8 @@ use std::sync::PoisonError;
 #[derive(Debug)]
 pub(super) struct Inbox<M> {
     bounds: Bounds,
+    /// Whether there is anything to take, so that looking costs no lock.
+    filled: AtomicBool,
     inner: Mutex<Inner<M>>,
 }
 
@@ -46,7 +49,7 @@ impl<M> Inbox<M> {
     pub(super) fn new(bounds: Bounds) -> Self {
         let held_up = ShardSet::default();
         let inner = Inner { messages: Vec::new(), bytes: 0, held_up, ended: false };
-        Self { bounds, inner: Mutex::new(inner) }
+        Self { bounds, filled: AtomicBool::new(false), inner: Mutex::new(inner) }
     }
 
     /// Puts a batch of `bytes` behind all that is there, on behalf of a shard; `batch` is empty afterwards.
@@ -60,6 +63,7 @@ impl<M> Inbox<M> {
         let wake = inner.messages.is_empty();
         inner.messages.append(batch);
         inner.bytes += bytes;
+        self.filled.store(true, Release);
         Put { wake, full: self.holds_up(&mut inner, from) }
     }
 
@@ -76,11 +80,17 @@ impl<M> Inbox<M> {
         full
     }
 
+    /// Whether there is something to take. Whatever was put before something that the owner has read is seen.
+    pub(super) fn is_filled(&self) -> bool {
+        self.filled.load(Acquire)
+    }
+
     /// Takes all; `into` is empty and gives its memory for what comes. Gives the shards that are to be woken.
     pub(super) fn take(&self, into: &mut Vec<M>) -> ShardSet {
         let mut inner = self.lock();
         std::mem::swap(&mut inner.messages, into);
         inner.bytes = 0;
+        self.filled.store(false, Release);
         std::mem::take(&mut inner.held_up)
     }
 
@@ -110,7 +120,9 @@ mod tests {
         assert!(inbox.take(&mut taken).is_empty());
         assert_eq!(taken, [1, 2]);
         taken.clear();
+        assert!(!inbox.is_filled());
         assert_eq!(inbox.put(0, &mut vec![3], 1), Put { wake: true, full: false });
+        assert!(inbox.is_filled());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Connections that are not in the hub yet: their requests are read, answered, and let in or not.
 
 use super::super::io::Io;
+#[cfg(not(unix))]
+use super::super::io::Lent;
 #[cfg(unix)]
 use super::super::io::Poller;
 use super::super::orders::Arrival;
@@ -78,42 +80,35 @@ impl Newcomers {
 
 impl Shard {
     /// Takes a socket whose handshake has not begun.
-    pub(super) fn arrive(&mut self, arrival: Arrival, opening: Opening) {
+    pub(super) fn arrive(&mut self, Arrival(socket): Arrival, opening: Opening) {
         let deadline = self.intake.now.saturating_add(opening.patience());
-        let key = self.newcomers.slab.vacant_key();
-        let io = match self.watch(arrival, key | NEWCOMER) {
-            Ok(io) => io,
-            Err(error) => return tracing::warn!(%error, "a new connection was dropped"),
-        };
         self.newcomers.came += 1;
         let number = self.newcomers.came;
-        self.newcomers.slab.insert(Newcomer { number, io, way: Way::In(opening) });
+        let entry = self.newcomers.slab.vacant_entry();
+        let key = entry.key();
+        #[cfg(unix)]
+        let io = Io::Plain(socket);
+        #[cfg(not(unix))]
+        let io = Io::Lent(Box::new(Lent::new(socket, key | NEWCOMER, self.intake.shared.ready.clone())));
+        entry.insert(Newcomer { number, io, way: Way::In(opening) });
+        // Its request may be there, and then it needs not be watched under two names.
+        self.serve_newcomer(key);
+        let Some(newcomer) = self.newcomers.slab.get_mut(key) else { return };
+        #[cfg(unix)]
+        if let Err(error) = watch(&mut self.poller, &mut newcomer.io, key | NEWCOMER) {
+            tracing::warn!(%error, "a new connection was dropped");
+            return self.newcomers.remove(key);
+        }
         self.newcomers.deadlines.push_back((deadline, key, number));
     }
 
-    #[cfg(unix)]
-    fn watch(&mut self, Arrival(mut plain): Arrival, token: usize) -> io::Result<Io> {
-        let poller = match &mut self.poller {
-            Some(poller) => poller,
-            none => none.insert(Poller::new()?),
-        };
-        poller.watch(&mut plain, token)?;
-        Ok(Io::Plain(plain))
-    }
-
-    #[cfg(not(unix))]
-    fn watch(&mut self, Arrival(socket): Arrival, token: usize) -> io::Result<Io> {
-        self.again.push(token);
-        Ok(self.lent(socket, token))
-    }
-
-    /// From now on, a socket that was a newcomer's is told of as that of a connection.
+    /// Goes by the name of a connection with a socket that was a newcomer's.
     pub(super) fn rename(&mut self, io: Io, slot: usize) -> (Io, io::Result<()>) {
         match io {
             #[cfg(unix)]
-            Io::Plain(mut plain) => {
-                let named = self.poller.as_ref().map_or(Ok(()), |poller| poller.rename(&mut plain, slot));
-                (Io::Plain(plain), named)
+            mut io @ Io::Plain(_) => {
+                let named = watch(&mut self.poller, &mut io, slot);
+                (io, named)
             }
             // It is read at once, and then wakes by its new name.
             Io::Lent(lent) => (self.lent(lent.into_socket(), slot), Ok(())),
@@ -153,7 +148,8 @@ impl Shard {
                 Step::Welcome { place, greeting, mut received } => {
                     let io = self.newcomers.slab.remove(key).io;
                     place.keep();
-                    return self.open(Opened::Newcomer(io), None, greeting.into(), &mut received, None);
+                    let greeting = Some(greeting.into_bytes().into());
+                    return self.open(Opened::Newcomer(io), None, greeting, &mut received, None);
                 }
             }
         }
@@ -181,6 +177,17 @@ impl Shard {
             deadlines.pop_front();
         }
     }
+}
+
+/// From now on, a plain socket is told of by this token.
+#[cfg(unix)]
+fn watch(poller: &mut Option<Poller>, io: &mut Io, token: usize) -> io::Result<()> {
+    let Io::Plain(plain) = io else { return Ok(()) };
+    let poller = match poller {
+        Some(poller) => poller,
+        none => none.insert(Poller::new()?),
+    };
+    poller.watch(plain, token)
 }
 
 impl Farewell {
