@@ -14,7 +14,8 @@ use super::intake::Intake;
 use super::io::{Io, Lent, Socket};
 #[cfg(unix)]
 use super::io::{Poller, Ready};
-use super::shared::{Command, NewConnection, Shared};
+use super::orders::{Command, NewConnection};
+use super::shared::Shared;
 use super::spoke::Spoke;
 use crate::adapter::websocket::frame;
 use crate::event_target::{CloseReason, LinkId};
@@ -24,7 +25,6 @@ use newcomers::{Newcomers, newcomer};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -76,6 +76,8 @@ pub(super) struct Shard {
     written: u64,
     /// When the hub ends whatever is left, once it was told to shut down.
     ending: Option<Duration>,
+    /// Whether no connection was left then.
+    emptied: bool,
     /// Who is still to be told to close then, and the timer for the next.
     drain: Option<(Drain<LinkId>, Pin<Box<Sleep>>)>,
     // Lists that are filled and emptied each round; kept for their memory.
@@ -87,6 +89,8 @@ pub(super) struct Shard {
     ready: Vec<usize>,
     /// Those that have another turn in the next round.
     again: Vec<usize>,
+    /// Those that are not read until the other shards have room for what they say.
+    stalled: Vec<usize>,
     /// Those whose peers have left.
     parting: VecDeque<usize>,
     dirty: Vec<LinkId>,
@@ -95,7 +99,14 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(shared: Arc<Shared>, relaying: Relaying, hooks: Option<Arc<dyn HubHooks>>) -> Self {
+    /// Number `shard` of the hub's shards, on the current runtime. `home` is the program's, where that is another one.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        shard: u8,
+        home: Option<tokio::runtime::Handle>,
+        relaying: Relaying,
+        hooks: Option<Arc<dyn HubHooks>>,
+    ) -> Self {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let Relaying { fan_out, relay, identities } = relaying;
@@ -103,7 +114,7 @@ impl Shard {
         Self {
             connections: Vec::new(),
             newcomers: Newcomers::default(),
-            intake: Intake::new(hub, shared, hooks, relay),
+            intake: Intake::new(hub, shared, shard, home, hooks, relay),
             #[cfg(unix)]
             poller: None,
             scratch: vec![0; SCRATCH].into(),
@@ -112,12 +123,14 @@ impl Shard {
             obeyed: 0,
             written: 0,
             ending: None,
+            emptied: false,
             drain: None,
             commands: VecDeque::with_capacity(LISTS),
             #[cfg(unix)]
             told: Vec::with_capacity(LISTS),
             ready: Vec::with_capacity(LISTS),
             again: Vec::with_capacity(LISTS),
+            stalled: Vec::new(),
             parting: VecDeque::with_capacity(LISTS),
             dirty: Vec::with_capacity(LISTS),
             busy: false,
@@ -125,10 +138,11 @@ impl Shard {
     }
 
     /// `Ready` when the hub has ended; else whether there is more to do at once.
-    fn round(&mut self, context: &mut Context<'_>) -> Poll<CloseReason> {
-        self.intake.shared.ready.register(context.waker());
+    fn round(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.intake.shared.orders(self.intake.shard).ready.register(context.waker());
         self.intake.now = self.started.elapsed();
         self.obey();
+        self.hear_others();
         self.serve_ready(context);
         // Listeners and hooks may have given orders since: they belong to this round.
         self.obey();
@@ -141,16 +155,20 @@ impl Shard {
         self.write_dirty();
         self.intake.count();
         if std::mem::replace(&mut self.written, self.obeyed) != self.obeyed {
-            self.intake.shared.wrote(self.obeyed);
+            self.intake.shared.wrote(self.intake.shard, self.obeyed);
+        }
+        if self.ending.is_some() && !self.emptied && self.intake.hub.is_empty() {
+            self.emptied = true;
+            self.intake.shared.emptied();
         }
         if let Some(until) = self.ending
-            && (self.intake.hub.is_empty() || self.intake.now >= until)
+            && (self.intake.shared.is_empty() || self.intake.now >= until)
         {
             if !self.intake.hub.is_empty() {
                 tracing::warn!(links = self.intake.hub.len(), "dropped: the time to shut down is over");
             }
             self.drop_all();
-            return Poll::Ready(CloseReason::Closed);
+            return Poll::Ready(());
         }
         Poll::Pending
     }
@@ -158,7 +176,7 @@ impl Shard {
     /// Serves the sockets of which there is something to tell: each once, those that end after the others.
     fn serve_ready(&mut self, context: &mut Context<'_>) {
         let mut ready = std::mem::take(&mut self.ready);
-        self.intake.shared.ready.take(&mut ready);
+        self.intake.shared.orders(self.intake.shard).ready.take(&mut ready);
         ready.append(&mut self.again);
         for token in ready.drain(..) {
             match newcomer(token) {
@@ -209,7 +227,11 @@ impl Shard {
     /// Carries out the orders that the program has given; those that come meanwhile wake the task again.
     fn obey(&mut self) {
         let mut commands = std::mem::take(&mut self.commands);
-        self.obeyed = self.intake.shared.take_commands(&mut commands);
+        let was_full;
+        (self.obeyed, was_full) = self.intake.shared.orders(self.intake.shard).take(&mut commands);
+        if was_full {
+            self.intake.shared.waiters.wake_all();
+        }
         for command in commands.drain(..) {
             let slot = match &command {
                 Command::Close { link, .. } | Command::Remove { link, .. } => Some(link.slot()),
@@ -226,6 +248,7 @@ impl Shard {
             Command::Arrive(arrival, opening) => self.arrive(arrival, opening),
             Command::Connect(connection) => self.connect(connection),
             Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
+            Command::Deliver(crossed) => self.intake.deliver(crossed),
             Command::Close { link, code, reason } => {
                 // Who leaves in peace may finish what it says; who lost its rights may not.
                 let heed = if matches!(code, 1000 | 1001) { Heed::Events } else { Heed::Close };
@@ -235,7 +258,32 @@ impl Shard {
             Command::Remove { reply, .. } if reply.is_closed() => {}
             Command::Remove { link, reply } => drop(reply.send(self.release(link))),
             Command::Shutdown { within, window } => self.shut_down(within, window),
+            Command::Stop => {
+                self.drop_all();
+                self.shut_down(Duration::ZERO, Duration::ZERO);
+            }
         }
+    }
+
+    /// What there is to do because of other shards, beside the sockets.
+    fn hear_others(&mut self) {
+        self.intake.share_totals();
+        self.intake.hear_others();
+        self.relieve();
+        self.intake.look_for_room();
+        if !self.intake.is_held_up() {
+            self.again.append(&mut self.stalled);
+        }
+    }
+
+    /// Puts a socket off until the other shards have room.
+    fn stall(&mut self, token: usize) {
+        // It may have been told of several times by then.
+        if self.stalled.len() == self.stalled.capacity() {
+            self.stalled.sort_unstable();
+            self.stalled.dedup();
+        }
+        self.stalled.push(token);
     }
 
     /// In the middle of a round, a link that has too much waiting gets its write: a fast reader is never closed for
@@ -266,7 +314,7 @@ impl Shard {
         let Some(id) = self.intake.hub.connect(identity.clone(), self.intake.now) else {
             // It had a place among the connections, so that there is room for it.
             debug_assert!(false, "who has a place reserved finds one");
-            self.intake.shared.links.fetch_sub(1, Relaxed);
+            self.intake.shared.left(self.intake.shard);
             return;
         };
         let slot = id.slot();
@@ -297,7 +345,11 @@ impl Shard {
     }
 
     fn lent(&self, socket: Box<dyn Socket>, token: usize) -> Io {
-        Io::Lent(Box::new(Lent::new(socket, token, self.intake.shared.ready.clone())))
+        Io::Lent(Box::new(Lent::new(
+            socket,
+            token,
+            self.intake.shared.orders(self.intake.shard).ready.clone(),
+        )))
     }
 
     /// A new connection's first turn; `received` came behind its handshake.
@@ -307,6 +359,7 @@ impl Shard {
             self.fail(id);
         }
         let Some(connection) = self.connections[id.slot()].as_mut() else { return };
+        self.intake.hear_others();
         if let Err(ending) = self.intake.take(connection, received) {
             self.end(id.slot(), ending);
         }
@@ -329,6 +382,9 @@ impl Shard {
     /// Reads a socket until it has no more, or its turn is over.
     fn read(&mut self, slot: usize) {
         for _ in 0..READS_PER_ROUND {
+            if self.intake.is_held_up() {
+                return self.stall(slot);
+            }
             let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
                 return;
             };
@@ -338,6 +394,7 @@ impl Shard {
                 Poll::Ready(Ok(read)) => read,
                 Poll::Ready(Err(error)) => return self.lost(slot, error.to_string()),
             };
+            self.intake.hear_others();
             if let Err(ending) = self.intake.take(connection, &mut self.scratch[..read]) {
                 // Read on, for the peer's close or the end: a socket that was not read empty wakes nobody again.
                 self.end(slot, ending);
@@ -355,6 +412,10 @@ impl Shard {
             return;
         };
         let id = connection.id;
+        // Whoever reads that it is subscribed, or an event, may publish because of it.
+        if self.intake.hub.waiting(id).is_some_and(|waiting| !waiting.is_empty()) {
+            self.intake.tell_others();
+        }
         let written = match connection.poll_write(&mut self.intake.hub, &mut self.scratch) {
             Poll::Ready(Ok(())) => connection.io.poll_flush(),
             other => other,
@@ -378,6 +439,7 @@ impl Shard {
     }
 
     fn write_dirty(&mut self) {
+        self.intake.tell_others();
         while self.intake.hub.is_dirty() {
             let mut dirty = std::mem::take(&mut self.dirty);
             self.intake.hub.take_dirty(&mut dirty);
@@ -386,7 +448,9 @@ impl Shard {
             }
             self.dirty = dirty;
         }
-        while let Some(id) = self.intake.hub.slowest_over_total() {
+        loop {
+            self.intake.share_totals();
+            let Some(id) = self.intake.hub.slowest_over_total() else { break };
             self.guarded(Some(id.slot()), |shard| shard.too_slow(id));
         }
     }
@@ -424,6 +488,8 @@ impl Shard {
         self.again.shrink_to(LISTS);
         self.ready.shrink_to(LISTS);
         self.dirty.shrink_to(LISTS);
+        self.intake.give_back(LISTS);
+        self.stalled.shrink_to(LISTS);
         self.commands.shrink_to(LISTS);
         #[cfg(unix)]
         self.told.shrink_to(LISTS);
@@ -440,7 +506,8 @@ impl Shard {
             return drain.hurry(self.intake.now, window);
         }
         self.intake.hub.drain();
-        let drain = Drain::new(self.intake.hub.links().collect(), self.intake.now, window);
+        let links = self.intake.hub.links().collect();
+        let drain = Drain::one_of(self.intake.shared.shards(), links, self.intake.now, window);
         self.drain = Some((drain, Box::pin(tokio::time::sleep_until(self.started))));
     }
 
@@ -463,7 +530,7 @@ impl Shard {
             self.intake.now = self.started.elapsed();
         };
         if told {
-            self.intake.shared.all_told();
+            self.intake.shared.all_told(self.intake.shard);
         }
         self.drain = Some((drain, timer));
     }
@@ -475,10 +542,10 @@ impl Future for Shard {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let shard = self.get_mut();
         let began = shard.started.elapsed();
-        let reason = loop {
+        loop {
             shard.busy = false;
             match shard.round(context) {
-                Poll::Ready(reason) => break reason,
+                Poll::Ready(()) => break,
                 Poll::Pending if !shard.busy => return Poll::Pending,
                 Poll::Pending => {}
             }
@@ -486,8 +553,8 @@ impl Future for Shard {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-        };
-        shard.intake.shared.end(reason);
+        }
+        shard.intake.shared.end(shard.intake.shard);
         Poll::Ready(())
     }
 }
@@ -496,6 +563,6 @@ impl Drop for Shard {
     /// Also when the task is aborted, nobody is left waiting.
     fn drop(&mut self) {
         self.drop_all();
-        self.intake.shared.end(CloseReason::Closed);
+        self.intake.shared.end(self.intake.shard);
     }
 }

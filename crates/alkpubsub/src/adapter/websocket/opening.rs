@@ -53,6 +53,14 @@ impl Opening {
         Self { door, entry: Some(entry), head: Vec::new() }
     }
 
+    /// The shard in which it has a place. Where it has none, and is told so, the first.
+    pub(crate) fn shard(&self) -> u8 {
+        match &self.entry {
+            Some(Entry::Place(place)) => place.shard(),
+            _ => 0,
+        }
+    }
+
     /// How long it may take for all of it.
     pub(crate) fn patience(&self) -> Duration {
         self.door.patience

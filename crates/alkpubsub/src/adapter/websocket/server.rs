@@ -13,6 +13,7 @@ use crate::protocol::hub::{FanOut, HubLimits};
 use crate::stats::Stats;
 use std::fmt;
 use std::io;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -53,6 +54,10 @@ pub struct ServerOptions {
     /// Whether [`serve`](WebSocketServerEventTarget::serve) answers `GET` and `HEAD /healthz`: 200 while it serves, 503
     /// while it shuts down. `false` by default; then it is a path like any other, and a WebSocket may be opened there.
     pub health: bool,
+    /// How many shards serve the connections, each on one core at the most; 1 by default,
+    /// [64](Self::MOST_SHARDS) are the most. The first is a task on the runtime on which the hub is made; every other
+    /// one has a thread of its own. See [`shards`](Self::shards).
+    pub shards: NonZeroU8,
     /// The program's say.
     pub hooks: Option<Arc<dyn HubHooks>>,
 }
@@ -68,12 +73,16 @@ impl Default for ServerOptions {
             handshake_timeout: Duration::from_secs(10),
             drain_window: Duration::from_secs(5),
             health: false,
+            shards: NonZeroU8::MIN,
             hooks: None,
         }
     }
 }
 
 impl ServerOptions {
+    /// The most [`shards`](Self::shards) that a hub may have.
+    pub const MOST_SHARDS: u8 = crate::adapter::engine::MOST_SHARDS;
+
     /// The defaults: every limit of the hub program's, to the subscribed, nothing relayed, loopback origins.
     #[must_use]
     pub fn new() -> Self {
@@ -114,6 +123,37 @@ impl ServerOptions {
     #[must_use]
     pub fn health(self) -> Self {
         Self { health: true, ..self }
+    }
+
+    /// With several shards, for more connections and events than one core can serve.
+    ///
+    /// A connection belongs to one shard, that with the fewest when it came. An event goes once to each shard that
+    /// wants it, and costs little more than in a hub of one. Whatever the number, what one connection publishes
+    /// arrives in its order, once; the limits are those of all shards together. But:
+    ///
+    /// - Two connections may hear the events of two publishers in a different order, one each way.
+    /// - Listeners and hooks are called by several threads at a time; what they start by `tokio::spawn` runs on the
+    ///   runtime on which the hub was made.
+    /// - Of the program's own events, the queue of each shard holds 4,096 (4 MiB). An event is refused as a whole if
+    ///   one of the shards that want it has no room.
+    ///
+    /// A shard that another one cannot keep up with reads no socket until it has (4,096 events, 1 MiB): nothing is
+    /// lost between them.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use alkpubsub::WebSocketServerEventTarget;
+    /// use alkpubsub::websocket_server::ServerOptions;
+    /// use std::num::NonZeroU8;
+    ///
+    /// let hub = WebSocketServerEventTarget::new(ServerOptions::new().shards(NonZeroU8::new(2).unwrap()));
+    /// hub.shutdown(std::time::Duration::from_secs(1)).await;
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn shards(self, shards: NonZeroU8) -> Self {
+        Self { shards, ..self }
     }
 
     /// With the program's hooks.
@@ -183,7 +223,8 @@ impl WebSocketServerEventTarget {
     /// A hub without connections.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime; with more than [`ServerOptions::MOST_SHARDS`]; or where the system has no thread or
+    /// no descriptors for a shard.
     #[must_use]
     pub fn new(options: ServerOptions) -> Self {
         let ServerOptions {
@@ -195,9 +236,10 @@ impl WebSocketServerEventTarget {
             handshake_timeout,
             drain_window,
             health,
+            shards,
             hooks,
         } = options;
-        let hub = Handle::start(limits, Relaying { fan_out, relay, identities }, hooks);
+        let hub = Handle::start(limits, Relaying { fan_out, relay, identities }, shards, hooks);
         Self {
             hub,
             origins: Arc::new(origins),

@@ -456,3 +456,75 @@ fn few_links_and_small_bounds_have_no_runs() {
     publish(&mut hub, "a:1", "2");
     assert_eq!(pieces(&mut hub, links[0]), [["1"], ["2"]]);
 }
+
+#[test]
+fn the_ids_of_two_shards_are_not_confused() {
+    let mut shards = [0, 1].map(|shard| hub().shard(shard, 2));
+    let ids = shards.each_mut().map(connect);
+    assert_eq!(ids.map(|id| (id.slot(), id.shard())), [(0, 0), (0, 1)]);
+    let [one, _] = &mut shards;
+    assert!(one.contains(ids[0]) && !one.contains(ids[1]));
+    one.send(ids[1], "x".into());
+    one.disconnect(ids[1]);
+    assert!(one.contains(ids[0]) && one.waiting(ids[0]).unwrap().is_empty());
+    // The bounds of the three parts.
+    let most = LinkId::new(HubLimits::MOST_LINKS - 1, u8::MAX, u32::MAX);
+    assert_eq!((most.slot(), most.shard(), most.0), (HubLimits::MOST_LINKS - 1, u8::MAX, u64::MAX));
+}
+
+#[test]
+fn a_shard_tells_of_topics_that_it_comes_to_want_and_to_want_no_more() {
+    let mut hub = hub().shard(1, 2);
+    let (one, two) = (connect(&mut hub), connect(&mut hub));
+    fn told(hub: &mut Hub<String>) -> Vec<(String, bool)> {
+        let changes = hub.topic_changes().map(std::mem::take).unwrap_or_default();
+        changes.into_iter().map(|change| (change.topic.to_string(), change.held)).collect()
+    }
+    let change = |topic: &str, held| (topic.to_owned(), held);
+    hear(&mut hub, one, &control::subscribe("a:1"));
+    hear(&mut hub, one, &control::subscribe("a:1"));
+    hear(&mut hub, two, &control::subscribe("a:1"));
+    assert_eq!(told(&mut hub), [change("a:1", true)]);
+    hear(&mut hub, one, &control::unsubscribe("a:1"));
+    hear(&mut hub, one, &control::subscribe("a:2"));
+    hear(&mut hub, one, &control::subscribe("a:3"));
+    assert_eq!(told(&mut hub), [change("a:2", true), change("a:3", true)]);
+    // Whatever ends a subscription.
+    hub.deny(one, "a:2", Action::Subscribe, DenyReason::NotAllowed);
+    hub.finish(one, None, true);
+    hub.disconnect(two);
+    assert_eq!(told(&mut hub), [change("a:2", false), change("a:3", false), change("a:1", false)]);
+    assert!(hub.topic_changes().is_none());
+}
+
+#[test]
+fn a_hub_of_one_keeps_no_changes_that_nobody_takes() {
+    let mut hub = hub();
+    let link = connect(&mut hub);
+    hear(&mut hub, link, &control::subscribe("a:1"));
+    assert!(hub.topic_changes().is_none());
+}
+
+#[test]
+fn over_the_total_of_all_shards_those_act_that_have_more_than_their_share() {
+    let limits = HubLimits { max_outbound_total: 100, max_incoming_total: 100, ..HubLimits::DEFAULT };
+    let mut hub = Hub::new(limits, FanOut::Subscribed, false).shard(0, 4);
+    let link = connect(&mut hub);
+    let mut acts = |own: usize, others: u64| {
+        while hub.pop(link).is_some() {}
+        hub.send(link, "x".repeat(own));
+        hub.holds(link, own);
+        hub.others_hold(Held { outbound: others, incoming: others });
+        assert_eq!(hub.held(), Held { outbound: own as u64, incoming: own as u64 });
+        let (outbound, incoming) = (hub.slowest_over_total(), hub.fullest_over_total());
+        assert_eq!(outbound, incoming);
+        assert_eq!(hub.take_overfull(), outbound.is_some());
+        outbound
+    };
+    assert_eq!(acts(25, 75), None, "as much is allowed");
+    assert_eq!(acts(25, 1000), None, "it is another's turn: this one has no more than its share");
+    assert_eq!(acts(26, 74), None);
+    assert_eq!(acts(26, 75), Some(link));
+    assert_eq!(acts(101, 0), Some(link));
+    assert_eq!(acts(100, 0), None, "where others have nothing, all is one's own");
+}

@@ -9,7 +9,6 @@ use crate::event_target::{CloseReason, LinkId};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// How long a peer may take to answer a close.
@@ -167,7 +166,7 @@ impl Shard {
             return;
         };
         self.intake.hub.disconnect(connection.id);
-        self.intake.shared.links.fetch_sub(1, Relaxed);
+        self.intake.shared.left(self.intake.shard);
         let Connection { spoke, state, .. } = connection;
         let reason = match state {
             State::Closing(closing) => closing.reason,
@@ -188,14 +187,14 @@ impl Shard {
             connection.id == id && matches!(connection.state, State::Open) && connection.is_between_messages()
         })?;
         self.intake.hub.disconnect(id);
-        self.intake.shared.links.fetch_sub(1, Relaxed);
+        self.intake.shared.left(self.intake.shard);
         if let Some(spoke) = connection.spoke {
             self.intake.disconnected(&spoke, CloseReason::Closed);
         }
         match connection.io {
             Io::Lent(lent) => Some(lent.into_socket()),
             #[cfg(unix)]
-            Io::Plain(plain) => match plain.into_tokio(self.poller.as_ref()) {
+            Io::Plain(plain) => match self.intake.at_home(|| plain.into_tokio(self.poller.as_ref())) {
                 Ok(socket) => Some(Box::new(socket)),
                 Err(error) => {
                     tracing::warn!(%error, "a connection that was to be given back was dropped");
@@ -209,6 +208,7 @@ impl Shard {
         for slot in 0..self.connections.len() {
             self.guarded(Some(slot), |shard| shard.gone(slot));
         }
+        self.intake.tell_others();
         self.intake.count();
     }
 }

@@ -5,7 +5,7 @@ use super::super::io::Io;
 use super::super::io::Lent;
 #[cfg(unix)]
 use super::super::io::Poller;
-use super::super::shared::Arrival;
+use super::super::orders::Arrival;
 use super::{Opened, READS_PER_ROUND, Shard};
 use crate::adapter::websocket::opening::{Opening, Step};
 use bytes::{Buf, Bytes};
@@ -118,6 +118,10 @@ impl Shard {
     /// Goes on with a newcomer of which there was something to tell.
     pub(super) fn serve_newcomer(&mut self, key: usize) {
         for _ in 0..READS_PER_ROUND {
+            // Events may stand right behind a request.
+            if self.intake.is_held_up() {
+                return self.stall(key | NEWCOMER);
+            }
             let Some(Newcomer { io, way, .. }) = self.newcomers.slab.get_mut(key) else { return };
             let left = match way {
                 Way::In(_) => Poll::Ready(Ok(())),
