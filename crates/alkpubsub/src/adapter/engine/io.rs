@@ -93,9 +93,7 @@ impl Io {
         match self {
             #[cfg(unix)]
             Self::Plain(_) => Poll::Ready(Ok(())),
-            Self::Lent(lent) => {
-                Pin::new(&mut *lent.socket).poll_flush(&mut Context::from_waker(&lent.waker))
-            }
+            Self::Lent(lent) => Pin::new(&mut *lent.socket).poll_flush(&mut Context::from_waker(&lent.waker)),
         }
     }
 
@@ -182,7 +180,11 @@ mod plain {
 
         pub(super) fn shutdown(&mut self) -> io::Result<()> {
             // Once: of each the system tells as of a change, and whoever shuts down again then would never end.
-            if std::mem::replace(&mut self.shut, true) { Ok(()) } else { self.socket.shutdown(Shutdown::Write) }
+            if std::mem::replace(&mut self.shut, true) {
+                Ok(())
+            } else {
+                self.socket.shutdown(Shutdown::Write)
+            }
         }
 
         /// Gives it to the runtime, on which this must be called.

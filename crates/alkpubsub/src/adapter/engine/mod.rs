@@ -14,9 +14,9 @@ mod wake;
 pub use handle::AddConnectionError;
 pub(crate) use handle::{Handle, Reserved};
 pub use hooks::HubHooks;
+pub use io::Socket;
 #[cfg(unix)]
 pub(crate) use io::{Plain, readable};
-pub use io::Socket;
 pub(crate) use shard::Relaying;
 pub(crate) use shared::Arrival;
 pub use spoke::Spoke;
