@@ -1,4 +1,4 @@
-//! Callbacks: each adds the payload's length to a number.
+//! Callbacks: each adds one to a number.
 
 use crate::{MEASURED, PAYLOAD, TOPICS, TYPE, Way, id, subscribers_of, timed};
 use alkpubsub::{Event, EventEnvelope, EventTarget, InProcess, PubSub};
@@ -8,19 +8,35 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-#[derive(Clone, Default)]
-struct Bytes(Arc<AtomicU64>);
+/// Each event is one of so many, as a program's are not always the same one either.
+const EVENTS: usize = 1024;
 
-impl Bytes {
+#[derive(Clone, Default)]
+struct Calls(Arc<AtomicU64>);
+
+impl Calls {
     /// A load and a store: what is to be seen is the call, not an atomic addition.
-    fn add(&self, payload: &str) {
-        self.0.store(self.0.load(Relaxed) + payload.len() as u64, Relaxed);
+    fn count(&self) {
+        self.0.store(self.0.load(Relaxed) + 1, Relaxed);
     }
+}
+
+/// A turn at whose end every callback must have been called for every event.
+fn checked(calls: &Calls, subscribers: usize, mut event: impl FnMut(usize)) -> f64 {
+    let (before, mut events) = (calls.0.load(Relaxed), 0);
+    let nanoseconds = timed(|more| {
+        for number in 0..more as usize {
+            event(number % EVENTS);
+        }
+        events += more;
+    });
+    assert_eq!(calls.0.load(Relaxed) - before, events * subscribers as u64);
+    nanoseconds
 }
 
 struct Plain {
     topic: Arc<str>,
-    payload: Arc<str>,
+    _payload: Arc<str>,
 }
 
 type Callback = Box<dyn Fn(&Plain) + Send + Sync>;
@@ -28,75 +44,73 @@ type Callback = Box<dyn Fn(&Plain) + Send + Sync>;
 /// What a program writes that has no library: a map from topics to closures under a lock, held during the calls.
 pub(crate) struct BareMap {
     callbacks: RwLock<HashMap<String, Vec<Callback>>>,
-    event: Plain,
+    events: Vec<Plain>,
+    calls: Calls,
+    subscribers: usize,
 }
 
 impl BareMap {
     pub(crate) fn new(subscribers: usize) -> Self {
-        let (bytes, mut callbacks) = (Bytes::default(), HashMap::<_, Vec<Callback>>::new());
+        let (calls, mut callbacks) = (Calls::default(), HashMap::<_, Vec<Callback>>::new());
         for topic in 0..TOPICS {
             let list = callbacks.entry(format!("{TYPE}:{}", id(topic))).or_default();
             for _ in 0..subscribers_of(topic, subscribers) {
-                let bytes = bytes.clone();
-                list.push(Box::new(move |event| bytes.add(&event.payload)));
+                let calls = calls.clone();
+                list.push(Box::new(move |_| calls.count()));
             }
         }
-        let event = Plain { topic: format!("{TYPE}:{}", id(MEASURED)).into(), payload: PAYLOAD.into() };
-        Self { callbacks: RwLock::new(callbacks), event }
+        let topic = format!("{TYPE}:{}", id(MEASURED));
+        let event = || Plain { topic: topic.as_str().into(), _payload: PAYLOAD.into() };
+        let events = (0..EVENTS).map(|_| event()).collect();
+        Self { callbacks: RwLock::new(callbacks), events, calls, subscribers }
     }
 }
 
 impl Way for BareMap {
     fn turn(&mut self) -> f64 {
-        timed(|events| {
-            for _ in 0..events {
-                let event = black_box(&self.event);
-                if let Some(list) = self.callbacks.read().get(&*event.topic) {
-                    list.iter().for_each(|callback| callback(event));
-                }
+        checked(&self.calls, self.subscribers, |number| {
+            let event = black_box(&self.events[number]);
+            if let Some(list) = self.callbacks.read().get(&*event.topic) {
+                list.iter().for_each(|callback| callback(event));
             }
         })
     }
 }
 
-fn target(subscribers: usize) -> InProcess {
-    let (bytes, target) = (Bytes::default(), InProcess::new());
+fn target(subscribers: usize) -> (InProcess, Calls) {
+    let (calls, target) = (Calls::default(), InProcess::new());
     for topic in 0..TOPICS {
         for _ in 0..subscribers_of(topic, subscribers) {
-            let bytes = bytes.clone();
-            let listener = move |event: &EventEnvelope| {
-                bytes.add(event.payload_json().ok().flatten().unwrap_or_default());
-            };
-            target.add_event_listener(&format!("{TYPE}:{}", id(topic)), Arc::new(listener)).expect("a topic");
+            let calls = calls.clone();
+            let listener = Arc::new(move |_: &EventEnvelope| calls.count());
+            target.add_event_listener(&format!("{TYPE}:{}", id(topic)), listener).expect("a topic");
         }
     }
-    target
+    (target, calls)
 }
 
-/// An event that the program has already, as the bare map is given it.
+/// Events that the program has already, as the bare map is given them.
 pub(crate) struct Target {
     target: InProcess,
-    event: EventEnvelope,
+    events: Vec<EventEnvelope>,
+    calls: Calls,
+    subscribers: usize,
 }
 
 impl Target {
     pub(crate) fn new(subscribers: usize) -> Self {
         let text = format!(r#"{{"type":"{TYPE}","id":"{}","payload":{PAYLOAD}}}"#, id(MEASURED));
-        Self { target: target(subscribers), event: EventEnvelope::parse(text).expect("an envelope") }
+        let event = || EventEnvelope::parse(text.as_str()).expect("an envelope");
+        let (target, calls) = target(subscribers);
+        Self { target, events: (0..EVENTS).map(|_| event()).collect(), calls, subscribers }
     }
 }
 
 impl Way for Target {
     fn turn(&mut self) -> f64 {
-        let before = self.target.stats();
-        let nanoseconds = timed(|events| {
-            for _ in 0..events {
-                self.target.dispatch_event(black_box(&self.event).clone()).expect("it is open");
-            }
-        });
-        let after = self.target.stats();
-        assert!(after.dispatched > before.dispatched && after.panicked == 0);
-        nanoseconds
+        checked(&self.calls, self.subscribers, |number| {
+            self.target.dispatch_event(black_box(&self.events[number]).clone()).expect("it is open");
+        })
     }
 }
 
@@ -104,11 +118,13 @@ impl Way for Target {
 pub(crate) struct Typed {
     pubsub: PubSub,
     id: String,
+    calls: Calls,
+    subscribers: usize,
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Message {
-    number: u64,
+    number: usize,
 }
 
 impl Event for Message {
@@ -117,24 +133,15 @@ impl Event for Message {
 
 impl Typed {
     pub(crate) fn new(subscribers: usize) -> Self {
-        let (bytes, target) = (Bytes::default(), InProcess::new());
-        for topic in 0..TOPICS {
-            for _ in 0..subscribers_of(topic, subscribers) {
-                let bytes = bytes.clone();
-                let listener = move |event: &EventEnvelope| bytes.add(event.id());
-                target.add_event_listener(&format!("{TYPE}:{}", id(topic)), Arc::new(listener)).expect("a topic");
-            }
-        }
-        Self { pubsub: PubSub::new(target), id: id(MEASURED) }
+        let (target, calls) = target(subscribers);
+        Self { pubsub: PubSub::new(target), id: id(MEASURED), calls, subscribers }
     }
 }
 
 impl Way for Typed {
     fn turn(&mut self) -> f64 {
-        timed(|events| {
-            for number in 0..events {
-                self.pubsub.try_publish(black_box(&self.id), black_box(Message { number })).expect("it is open");
-            }
+        checked(&self.calls, self.subscribers, |number| {
+            self.pubsub.try_publish(black_box(&self.id), black_box(Message { number })).expect("it is open");
         })
     }
 }

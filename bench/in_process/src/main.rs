@@ -1,7 +1,8 @@
 //! What one event costs within a process: with 1, 10 and 100 subscribers of its topic, among 1,000 topics.
 //!
-//! `in_process [ROUNDS]`: in each round every way of doing it has its turn, for a few milliseconds, and is compared
-//! with the one that it stands beside in that very round. The table shows medians of the rounds.
+//! `in_process [ROUNDS [NAME]]`: in each round every way of doing it has its turn, for a few milliseconds, and is compared
+//! with the one that it stands beside in that very round. The table shows medians of the rounds. With a name, only the
+//! ways that have it in theirs.
 
 mod callbacks;
 mod node;
@@ -30,9 +31,9 @@ trait Way {
     fn turn(&mut self) -> f64;
 }
 
-/// Runs a number of events until the turn is over.
+/// Runs events, a number at a time, until the turn is over.
 fn timed(mut events: impl FnMut(u64)) -> f64 {
-    const EVENTS: u64 = 512;
+    const EVENTS: u64 = 1024;
     let begun = Instant::now();
     let mut done = 0;
     while begun.elapsed() < TURN {
@@ -93,7 +94,9 @@ fn quartiles(mut values: Vec<f64>) -> (f64, f64, f64) {
 }
 
 fn main() {
-    let rounds = std::env::args().nth(1).map_or(15, |rounds| rounds.parse().expect("the number of rounds"));
+    let mut arguments = std::env::args().skip(1);
+    let rounds = arguments.next().map_or(15, |rounds| rounds.parse().expect("the number of rounds"));
+    let only = arguments.next().unwrap_or_default();
     let mut node = node::Node::start();
     if node.is_none() {
         eprintln!("node is not here: without EventTarget");
@@ -109,6 +112,13 @@ fn main() {
         }
         groups.push(group);
     }
+    for subscribers in [1, 10, 100] {
+        groups.push(
+            Group::new(subscribers)
+                .row("`tokio::sync::broadcast`, `try_recv` by all", streams::try_broadcast(subscribers))
+                .row("alkpubsub, `try_next` by all subscriptions", streams::try_subscriptions(subscribers)),
+        );
+    }
     for at_a_time in [1, 32] {
         for subscribers in [1, 10, 100] {
             let name = |what: &str| format!("{what}, {at_a_time} at a time");
@@ -119,6 +129,8 @@ fn main() {
             );
         }
     }
+    groups.iter_mut().for_each(|group| group.rows.retain(|row| row.name.contains(&only)));
+    groups.retain(|group| !group.rows.is_empty());
     // One round that does not count: caches, branches, Node's compiler.
     for round in 0..=rounds {
         groups.iter_mut().for_each(Group::round);

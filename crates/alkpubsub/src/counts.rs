@@ -1,5 +1,6 @@
 //! Counters of the dispatch, which all threads add to and few read.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 
@@ -12,26 +13,37 @@ const PLACES: usize = 8;
 /// numbers that no other thread writes while it lives: a load, a store.
 #[derive(Debug)]
 pub(crate) struct Counts<const N: usize> {
-    /// Made with the first addition: a target that nothing was dispatched on keeps no memory for it.
     own: OnceLock<Box<[[AtomicU64; N]; PLACES]>>,
     shared: [AtomicU64; N],
 }
 
 impl<const N: usize> Counts<N> {
+    /// Takes the memory for numbers of threads' own: not before there is something to count, as most of the many
+    /// targets of a hub never have.
+    pub(crate) fn prepare(&self) {
+        self.own.get_or_init(|| Box::new(std::array::from_fn(|_| zeros())));
+    }
+
+    #[inline]
     pub(crate) fn add(&self, numbers: [u64; N]) {
-        // While a thread ends it may have given its place back already.
-        match PLACE.try_with(|place| place.0) {
-            Ok(Some(place)) => {
-                let own = &self.own.get_or_init(|| Box::new(std::array::from_fn(|_| zeros())))[place];
-                for (count, number) in own.iter().zip(numbers) {
-                    count.store(count.load(Relaxed) + number, Relaxed);
-                }
+        let place = PLACE.get();
+        if let Some(own) = self.own.get().and_then(|places| places.get(place)) {
+            for (count, number) in own.iter().zip(numbers) {
+                count.store(count.load(Relaxed) + number, Relaxed);
             }
-            _ => {
-                for (count, number) in self.shared.iter().zip(numbers) {
-                    count.fetch_add(number, Relaxed);
-                }
-            }
+        } else {
+            self.add_shared(numbers);
+        }
+    }
+
+    #[cold]
+    fn add_shared(&self, numbers: [u64; N]) {
+        // For the next time. While a thread ends it has given its place back already.
+        if PLACE.get() == UNKNOWN {
+            PLACE.set(HELD.try_with(|held| held.0).ok().flatten().unwrap_or(NONE));
+        }
+        for (count, number) in self.shared.iter().zip(numbers) {
+            count.fetch_add(number, Relaxed);
         }
     }
 
@@ -53,18 +65,23 @@ fn zeros<const N: usize>() -> [AtomicU64; N] {
     std::array::from_fn(|_| AtomicU64::new(0))
 }
 
+const UNKNOWN: usize = usize::MAX;
+const NONE: usize = usize::MAX - 1;
+
 /// One bit for each place that a living thread has.
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    static PLACE: Place = Place::take();
+    /// Beside what gives it back, as a thread's variable that needs no dropping is read at once.
+    static PLACE: Cell<usize> = const { Cell::new(UNKNOWN) };
+    static HELD: Held = Held::take();
 }
 
 /// **Invariant:** of two living threads, no two have the same place. Giving back releases what the thread has
 /// written, and taking acquires it.
-struct Place(Option<usize>);
+struct Held(Option<usize>);
 
-impl Place {
+impl Held {
     fn take() -> Self {
         let free = |taken: u32| (0..PLACES).find(|place| taken & (1 << place) == 0);
         let taken = TAKEN.fetch_update(AcqRel, Acquire, |taken| Some(taken | 1 << free(taken)?));
@@ -72,8 +89,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Held {
     fn drop(&mut self) {
+        PLACE.set(NONE);
         if let Some(place) = self.0 {
             TAKEN.fetch_and(!(1 << place), AcqRel);
         }
@@ -88,6 +106,7 @@ mod tests {
     #[test]
     fn what_more_threads_add_than_there_are_places_is_counted_to_the_last() {
         let counts = Counts::<2>::default();
+        counts.prepare();
         for _ in 0..4 {
             let start = Barrier::new(3 * PLACES);
             std::thread::scope(|threads| {

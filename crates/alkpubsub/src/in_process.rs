@@ -53,9 +53,9 @@ impl InProcess {
     }
 
     fn take(&self, event: &EventEnvelope) -> Result<(), DispatchError> {
-        check_type(event.event_type())?;
-        // A closed target has no listeners: only then is there a reason to ask.
+        // What has listeners is a topic, and the target is not closed: only without is there a reason to ask.
         if self.listeners.dispatch(event) == 0 {
+            check_type(event.event_type())?;
             if let Some(reason) = self.listeners.closed() {
                 return Err(DispatchError::Closed(reason));
             }

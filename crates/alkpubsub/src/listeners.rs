@@ -57,6 +57,7 @@ impl Listeners {
         let ((), replaced) = self.table.change(&mut changes, &name, |list| list.push(entry));
         changes.names.insert(id, name);
         drop(changes);
+        self.counts.prepare();
         self.let_go_all(replaced);
         Ok(id)
     }
@@ -202,20 +203,22 @@ impl Listeners {
         call: impl Fn(&dyn Listener),
     ) -> u64 {
         // Outside of what unwinds, which begins anew behind the one that panicked.
-        let (rest, calls) = (Cell::new(list), Cell::new(0));
+        let (next, passed_over) = (Cell::new(0), Cell::new(0));
         let run = || {
-            while let Some((entry, behind)) = rest.get().split_first() {
-                rest.set(behind);
-                if !entry.removed.load(Relaxed) && goes_on() {
-                    calls.set(calls.get() + 1);
-                    call(&*entry.listener);
+            let begin = next.get();
+            for (at, entry) in list[begin..].iter().enumerate() {
+                if entry.removed.load(Relaxed) || !goes_on() {
+                    passed_over.set(passed_over.get() + 1);
+                    continue;
                 }
+                next.set(begin + at + 1);
+                call(&*entry.listener);
             }
         };
         while let Err(panic) = catch_unwind(AssertUnwindSafe(&run)) {
             self.report(name, &*panic);
         }
-        calls.get()
+        list.len() as u64 - passed_over.get()
     }
 
     fn let_go_all(&self, lists: Vec<(Arc<str>, List)>) {

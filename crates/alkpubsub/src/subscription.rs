@@ -187,7 +187,7 @@ impl Mailbox {
 
 impl Listener for Mailbox {
     fn event(&self, event: &EventEnvelope) {
-        if event.event_type() != self.topic.event_type() {
+        if !event.topic().has_type_as_long(&self.topic) {
             return;
         }
         self.change(|inbox| {

@@ -94,6 +94,11 @@ impl Topic {
         self.digest
     }
 
+    /// Of two topics that are equal, whether their types are, too.
+    pub(crate) fn has_type_as_long(&self, other: &Self) -> bool {
+        self.colon == other.colon
+    }
+
     /// The event type.
     #[must_use]
     pub fn event_type(&self) -> &str {
