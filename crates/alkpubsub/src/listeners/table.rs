@@ -96,43 +96,42 @@ impl Lists {
 impl Table {
     /// Calls `visit` with the list of a name, if it has one; the list stays as it is meanwhile. Lists that go out of
     /// use are given to `let_go`, outside of every lock that anybody waits for: what listeners own is the program's.
+    #[inline]
     pub(super) fn visit<R>(
         &self,
         key: Key<'_>,
         visit: impl FnOnce(&[Arc<Entry>]) -> R,
         let_go: impl Fn(&str, List),
     ) -> Option<R> {
-        let settled = self.try_read().filter(|_| !self.changed.load(Acquire));
-        let Some(settled) = settled else {
-            return self.visit_newer(key, visit, let_go);
-        };
-        let visited = settled.get(key).map(|row| visit(&row.list));
-        drop(settled);
-        // With `mark_changed`: whoever could not settle a change because this was reading has made it known before.
-        fence(Acquire);
-        if self.changed.load(Relaxed) {
-            self.settle(let_go);
+        let reading = self.try_read().filter(|_| !self.changed.load(Acquire));
+        let newer = if reading.is_none() { self.newer(key, &let_go) } else { None };
+        let settled = reading.as_ref().and_then(|settled| settled.get(key)).map(|row| &row.list);
+        // One call for both, so that it is compiled into its caller.
+        let visited = settled.or(newer.as_ref()).map(|list| visit(list));
+        if let Some(list) = newer {
+            let_go(key.name, list);
+        }
+        if let Some(settled) = reading {
+            drop(settled);
+            // With `mark_changed`: whoever could not settle a change because this was reading has made it known before.
+            fence(Acquire);
+            if self.changed.load(Relaxed) {
+                self.settle(let_go);
+            }
         }
         visited
     }
 
+    /// The list of a name with all changes, of which those that can be are settled with this.
     #[cold]
-    fn visit_newer<R>(
-        &self,
-        key: Key<'_>,
-        visit: impl FnOnce(&[Arc<Entry>]) -> R,
-        let_go: impl Fn(&str, List),
-    ) -> Option<R> {
+    fn newer(&self, key: Key<'_>, let_go: impl Fn(&str, List)) -> Option<List> {
         let (list, replaced) = {
             let mut changes = self.lock();
             let replaced = self.try_settle(&mut changes);
             (self.list(&changes, key), replaced)
         };
         replaced.into_iter().for_each(|(name, list)| let_go(&name, list));
-        let (_, list) = list?;
-        let visited = visit(&list);
-        let_go(key.name, list);
-        Some(visited)
+        list.map(|(_, list)| list)
     }
 
     #[cold]
