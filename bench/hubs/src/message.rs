@@ -130,7 +130,7 @@ impl Words {
             Dialect::Nats => {
                 out.extend_from_slice(b"SUB bench.event.");
                 put_hex(out, u64::from(topic), 5);
-                out.extend_from_slice(b" 1\r\nPING\r\n");
+                out.extend_from_slice(format!(" {topic}\r\nPING\r\n").as_bytes());
             }
         }
     }
@@ -238,7 +238,8 @@ fn stream<'a>(bytes: &'a [u8], each: &mut impl FnMut(Heard<'a>)) -> usize {
             used = after;
             continue;
         }
-        let size = line.rsplit(|byte| *byte == b' ').next().and_then(|size| str::from_utf8(size).ok()?.parse().ok());
+        let size =
+            line.rsplit(|byte| *byte == b' ').next().and_then(|size| str::from_utf8(size).ok()?.parse().ok());
         let Some(payload) = size.and_then(|size: usize| bytes.get(after..after + size + 2)) else { break };
         let payload = &payload[..payload.len() - 2];
         each(tag_of(payload).map_or(Heard::Wrong(line), |tag| Heard::Event(tag, payload)));
