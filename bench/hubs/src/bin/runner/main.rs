@@ -205,7 +205,7 @@ fn run(mut cli: Cli) -> Result<bool> {
     let path = results.join(format!("{stamp}.jsonl"));
     let mut file = File::create(&path)?;
     writeln!(file, "{}", about(cli, &hubs, &stamp))?;
-    let mut fine = true;
+    let (mut fine, count) = (true, works.len());
     for work in works {
         let here: Vec<Hub> = if work.variants.is_empty() {
             hubs.clone()
@@ -222,11 +222,14 @@ fn run(mut cli: Cli) -> Result<bool> {
         };
         for run in 1..=cli.runs {
             for hub in &here {
-                eprintln!("{}, run {run} of {}, {}", work.name, cli.runs, hub.name);
+                let turn = format!("{}, run {run} of {}, {}", work.name, cli.runs, hub.name);
+                if !checks {
+                    eprintln!("{turn}");
+                }
                 let result = bench.quietest(work, hub, run)?;
                 for wrong in result["wrong"].as_array().into_iter().flatten() {
                     fine = false;
-                    eprintln!("    wrong: {}", wrong.as_str().unwrap_or_default());
+                    eprintln!("{turn}: {}", wrong.as_str().unwrap_or_default());
                 }
                 writeln!(
                     file,
@@ -239,6 +242,10 @@ fn run(mut cli: Cli) -> Result<bool> {
     let report = report::report(&fs::read_to_string(&path)?)?;
     if checks {
         fs::remove_file(&path)?;
+        eprintln!(
+            "workloads that were tried: {count}; {}",
+            if fine { "nothing was lost" } else { "see above" }
+        );
     } else {
         println!("{report}");
         eprintln!("again: bench/run report {}", path.display());
