@@ -38,17 +38,17 @@ impl Connect {
         let after = Mark::take(hub.as_ref(), &net, 0)?;
         net.spin = false;
         let served = joined.times.len();
-        before.report_each(&after, served.max(1), results);
+        // What is put off is not saved, and what was needed for the moment alone is gone after a while.
+        stay(common.warm_up, &mut net)?;
+        let at_rest = Mark::take(hub.as_ref(), &net, 0)?;
+        before.report_each(&after, &at_rest, served.max(1), results);
         results.add("served", served as f64);
         results.add("all_after_ms", time.as_secs_f64() * 1e3);
         results.add("per_s", served as f64 / time.as_secs_f64());
         results.times(joined.times, "");
 
-        // What was needed for the moment alone is gone after a while.
-        stay(common.warm_up, &mut net)?;
-        let before = Mark::take(hub.as_ref(), &net, 0)?;
         stay(common.seconds, &mut net)?;
-        results.add("idle_cpu_pct", before.hub_pct(&Mark::take(hub.as_ref(), &net, 0)?));
+        results.add("idle_cpu_pct", at_rest.hub_pct(&Mark::take(hub.as_ref(), &net, 0)?));
         let each = |later: u64, earlier: u64| (later as f64 - earlier as f64) / served.max(1) as f64;
         if let (Some(hub), Some(memory)) = (&hub, memory) {
             results.add("memory_kib", each(hub.memory()?, memory));

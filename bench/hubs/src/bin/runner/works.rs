@@ -151,24 +151,24 @@ pub(crate) const WORKS: &[Work] = &[
         "readers of one topic",
         100,
         "readers-100",
-        "One topic, 100 readers, 30,000 deliveries/s",
-        "flow --readers 100 --rate 300",
+        "One topic, 100 readers, 100,000 deliveries/s",
+        "flow --readers 100 --rate 1000",
         "--readers 10"
     ),
     growth!(
         "readers of one topic",
         1000,
         "readers-1000",
-        "One topic, 1,000 readers, 30,000 deliveries/s",
-        "flow --readers 1000 --rate 30",
+        "One topic, 1,000 readers, 100,000 deliveries/s",
+        "flow --readers 1000 --rate 100",
         "--readers 20"
     ),
     growth!(
         "readers of one topic",
         10_000,
         "readers-10000",
-        "One topic, 10,000 readers, 30,000 deliveries/s",
-        "flow --readers 10000 --rate 3",
+        "One topic, 10,000 readers, 100,000 deliveries/s",
+        "flow --readers 10000 --rate 10",
         "--readers 50 --rate 10"
     ),
     growth!(
