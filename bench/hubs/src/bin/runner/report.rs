@@ -194,7 +194,8 @@ fn growth(out: &mut String, runs: &Runs) {
                     grown.map_or_else(|| "-".to_owned(), |grown| format!("{:+.0} %", (grown - 1.0) * 100.0)),
                 );
             }
-            row(out, &show(f64::from(work.growth.map_or(0, |(_, size)| size))), cells);
+            let size = work.growth.map_or(0, |(_, size)| size);
+            row(out, &if size < 1000 { size.to_string() } else { show(f64::from(size)) }, cells);
         }
         out.push('\n');
     }
