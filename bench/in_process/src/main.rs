@@ -78,10 +78,7 @@ impl Group {
             let (low, ratio, high) = quartiles(ratios.collect());
             let (_, nanoseconds, _) = quartiles(row.nanoseconds.clone());
             let subscribers = self.subscribers;
-            println!(
-                "| {} | {subscribers} | {nanoseconds:.1} | {ratio:.2} | {low:.2}-{high:.2} |",
-                row.name
-            );
+            println!("| {} | {subscribers} | {nanoseconds:.1} | {ratio:.2} | {low:.2}-{high:.2} |", row.name);
         }
     }
 }
@@ -125,7 +122,10 @@ fn main() {
             groups.push(
                 Group::new(subscribers)
                     .row(&name("`tokio::sync::broadcast`, tasks"), streams::broadcast(subscribers, at_a_time))
-                    .row(&name("alkpubsub, subscriptions, tasks"), streams::subscriptions(subscribers, at_a_time)),
+                    .row(
+                        &name("alkpubsub, subscriptions, tasks"),
+                        streams::subscriptions(subscribers, at_a_time),
+                    ),
             );
         }
     }

@@ -68,13 +68,18 @@ fn framed(text: &str) -> u64 {
     (header(text.len(), 0).len() + text.len()) as u64
 }
 
-fn with_hub<F: Future<Output = anyhow::Result<()>>>(run: impl FnOnce(Arc<WebSocketServerEventTarget>) -> F) -> anyhow::Result<()> {
+fn with_hub<F: Future<Output = anyhow::Result<()>>>(
+    run: impl FnOnce(Arc<WebSocketServerEventTarget>) -> F,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let hub = Arc::new(WebSocketServerEventTarget::new(ServerOptions::new().relay()));
         run(hub.clone()).await?;
         let stats = hub.stats();
-        ensure!(stats.bad_input + stats.violations + stats.too_slow == 0, "the hub was not content: {stats:?}");
+        ensure!(
+            stats.bad_input + stats.violations + stats.too_slow == 0,
+            "the hub was not content: {stats:?}"
+        );
         Ok(())
     })
 }
