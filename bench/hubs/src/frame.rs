@@ -22,7 +22,8 @@ pub const PONG: u8 = 10;
 /// What a server answers to this `Sec-WebSocket-Key`.
 #[must_use]
 pub fn accept(key: &str) -> String {
-    let digest = Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
+    let digest =
+        Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
     STANDARD.encode(digest)
 }
 
@@ -71,7 +72,13 @@ impl Header {
             (126, [a, b, ..]) => (2, usize::from(u16::from_be_bytes([*a, *b]))),
             (127, [a, b, c, d, e, f, g, h, ..]) => {
                 let long = u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
-                (8, usize::try_from(long).ok().filter(|n| *n < 1 << 32).ok_or("a frame of more than 4 GiB")?)
+                (
+                    8,
+                    usize::try_from(long)
+                        .ok()
+                        .filter(|n| *n < 1 << 32)
+                        .ok_or("a frame of more than 4 GiB")?,
+                )
             }
             (126 | 127, _) => return Ok(None),
             (short, _) => (0, usize::from(short)),

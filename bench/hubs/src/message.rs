@@ -238,7 +238,8 @@ fn stream<'a>(bytes: &'a [u8], each: &mut impl FnMut(Heard<'a>)) -> usize {
             used = after;
             continue;
         }
-        let size = line.rsplit(|byte| *byte == b' ').next().and_then(|size| str::from_utf8(size).ok()?.parse().ok());
+        let size =
+            line.rsplit(|byte| *byte == b' ').next().and_then(|size| str::from_utf8(size).ok()?.parse().ok());
         let Some(payload) = size.and_then(|size: usize| bytes.get(after..after + size + 2)) else { break };
         let payload = &payload[..payload.len() - 2];
         each(tag_of(payload).map_or(Heard::Wrong(line), |tag| Heard::Event(tag, payload)));

@@ -37,7 +37,8 @@ impl Process {
     /// The process is gone.
     pub fn cpu(&self) -> Result<Duration> {
         self.pids.iter().try_fold(Duration::ZERO, |sum, pid| {
-            let clock = clock_getcpuclockid(Pid::from_raw(*pid)).with_context(|| format!("process {pid} is gone"))?;
+            let clock =
+                clock_getcpuclockid(Pid::from_raw(*pid)).with_context(|| format!("process {pid} is gone"))?;
             Ok(sum + Duration::from(clock_gettime(clock)?))
         })
     }

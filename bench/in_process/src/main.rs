@@ -78,10 +78,7 @@ impl Group {
             let (low, ratio, high) = quartiles(ratios.collect());
             let (_, nanoseconds, _) = quartiles(row.nanoseconds.clone());
             let subscribers = self.subscribers;
-            println!(
-                "| {} | {subscribers} | {nanoseconds:.1} | {ratio:.2} | {low:.2}-{high:.2} |",
-                row.name
-            );
+            println!("| {} | {subscribers} | {nanoseconds:.1} | {ratio:.2} | {low:.2}-{high:.2} |", row.name);
         }
     }
 }
@@ -105,8 +102,9 @@ fn main() {
     for subscribers in [1, 10, 100] {
         let mut group = Group::new(subscribers)
             .row("callbacks in a map under a lock", callbacks::BareMap::new(subscribers))
-            .row("alkpubsub, `add_event_listener`", callbacks::Target::new(subscribers))
-            .row("the same, published as a typed value", callbacks::Typed::new(subscribers));
+            .row("alkpubsub, `add_event_listener`", callbacks::Target::new(subscribers, false))
+            .row("the same, the event given away", callbacks::Target::new(subscribers, true))
+            .row("the same, a typed value published", callbacks::Typed::new(subscribers));
         if let Some(node) = &mut node {
             group = group.row("Node's `EventTarget`", node.with(subscribers));
         }
@@ -125,7 +123,10 @@ fn main() {
             groups.push(
                 Group::new(subscribers)
                     .row(&name("`tokio::sync::broadcast`, tasks"), streams::broadcast(subscribers, at_a_time))
-                    .row(&name("alkpubsub, subscriptions, tasks"), streams::subscriptions(subscribers, at_a_time)),
+                    .row(
+                        &name("alkpubsub, subscriptions, tasks"),
+                        streams::subscriptions(subscribers, at_a_time),
+                    ),
             );
         }
     }

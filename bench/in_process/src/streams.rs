@@ -83,7 +83,8 @@ fn subscribed(subscribers: usize) -> (impl FnMut(), Vec<Subscription<EventEnvelo
     let runtime = Builder::new_current_thread().build().expect("a runtime without I/O");
     let others = (0..TOPICS).filter(|&topic| topic != MEASURED);
     let topics = std::iter::repeat_n(MEASURED, subscribers).chain(others);
-    let subscribe = |topic| runtime.block_on(pubsub.subscribe_envelopes(TYPE, &id(topic))).expect("it is open");
+    let subscribe =
+        |topic| runtime.block_on(pubsub.subscribe_envelopes(TYPE, &id(topic))).expect("it is open");
     let subscriptions = topics.map(subscribe).collect();
     (move || target.dispatch_event(black_box(&event).clone()).expect("it is open"), subscriptions)
 }

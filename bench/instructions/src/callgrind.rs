@@ -20,7 +20,10 @@ pub(crate) fn count(case: &str, events: u64) -> anyhow::Result<Count> {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--quiet", "--tool=callgrind", "--compress-strings=no", "--compress-pos=no"]).arg(file);
     let ran = valgrind.arg(&own).args(["run", case, &events.to_string()]).status();
-    ensure!(ran.context("valgrind; Debian has it in a package of that name")?.success(), "{case} failed under valgrind");
+    ensure!(
+        ran.context("valgrind; Debian has it in a package of that name")?.success(),
+        "{case} failed under valgrind"
+    );
     let text = std::fs::read_to_string(&profile)?;
     std::fs::remove_file(&profile)?;
     let count = read(&text, &own.to_string_lossy());

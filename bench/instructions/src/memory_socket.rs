@@ -48,7 +48,11 @@ impl MemorySocket {
 }
 
 impl AsyncRead for MemorySocket {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         // Nothing will come: nobody has to be woken.
         let Some(times) = self.times.checked_sub(1) else { return Poll::Pending };
         self.times = times;

@@ -38,7 +38,8 @@ impl Table {
                 let mut fields = line.splitn(3, '\t');
                 let mut number = || Some(fields.next()?.trim().parse::<f64>().ok()?);
                 let numbers = number().zip(number());
-                let (instructions, allocations) = numbers.with_context(|| format!("a line that is none: {line}"))?;
+                let (instructions, allocations) =
+                    numbers.with_context(|| format!("a line that is none: {line}"))?;
                 let name = fields.next().unwrap_or_default().to_owned();
                 rows.push(Counted { name, instructions, allocations });
             }
