@@ -89,7 +89,8 @@ fn read_by_tungstenite(rules: Rules, stream: &[u8]) -> (Vec<Owned>, bool) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(rules.max_message))
         .max_frame_size(Some(rules.max_message));
-    let mut socket = WebSocket::from_raw_socket(Wire(Cursor::new(stream.to_vec())), Role::Server, Some(config));
+    let mut socket =
+        WebSocket::from_raw_socket(Wire(Cursor::new(stream.to_vec())), Role::Server, Some(config));
     let mut messages = Vec::new();
     loop {
         messages.push(match socket.read() {

@@ -19,16 +19,19 @@ pub struct EncodeError(Arc<str>);
 ///
 /// Its `Display` has serde's own words for why, and these may quote a value of the payload; its `Debug` does not.
 #[derive(Clone, thiserror::Error)]
-#[error("the payload does not fit {wanted}: {why}")]
-pub struct DecodeError {
+#[error("the payload does not fit {}: {}", self.0.wanted, self.0.why)]
+pub struct DecodeError(Arc<Misfit>);
+
+/// Behind a pointer, as every item of a stream is as large as the one that holds this.
+struct Misfit {
     wanted: &'static str,
-    why: Arc<str>,
+    why: String,
 }
 
 /// Payloads are nobody's business in a log.
 impl fmt::Debug for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DecodeError").field("wanted", &self.wanted).finish_non_exhaustive()
+        f.debug_struct("DecodeError").field("wanted", &self.0.wanted).finish_non_exhaustive()
     }
 }
 
@@ -202,7 +205,7 @@ impl EventEnvelope {
     /// # Errors
     /// [`DecodeError`] where it does not fit.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        let error = |why: String| DecodeError { wanted: std::any::type_name::<T>(), why: why.into() };
+        let error = |why: String| DecodeError(Arc::new(Misfit { wanted: std::any::type_name::<T>(), why }));
         let json = self.payload_json().map_err(|why| error(why.to_string()))?.unwrap_or("null");
         serde_json::from_str(json).map_err(|why| error(why.to_string()))
     }

@@ -39,9 +39,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Debug, Default)]
 pub struct InProcess {
     listeners: Listeners,
-    dispatched: AtomicU64,
+    /// Events that were taken and had no listener.
+    unheard: AtomicU64,
     rejected: AtomicU64,
-    heard: AtomicU64,
     ended: Waiters,
 }
 
@@ -53,15 +53,14 @@ impl InProcess {
     }
 
     fn take(&self, event: &EventEnvelope) -> Result<(), DispatchError> {
-        check_type(event.event_type())?;
-        // A closed target has no listeners: only then is there a reason to ask.
-        let heard = self.listeners.dispatch(event);
-        if heard == 0
-            && let Some(reason) = self.listeners.closed()
-        {
-            return Err(DispatchError::Closed(reason));
+        // What has listeners is a topic, and the target is not closed: only without is there a reason to ask.
+        if self.listeners.dispatch(event) == 0 {
+            check_type(event.event_type())?;
+            if let Some(reason) = self.listeners.closed() {
+                return Err(DispatchError::Closed(reason));
+            }
+            self.unheard.fetch_add(1, Relaxed);
         }
-        self.heard.fetch_add(u64::from(heard > 0), Relaxed);
         Ok(())
     }
 }
@@ -87,8 +86,9 @@ impl EventTarget for InProcess {
 
     fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError> {
         let taken = self.take(&event);
-        let counter = if taken.is_ok() { &self.dispatched } else { &self.rejected };
-        counter.fetch_add(1, Relaxed);
+        if taken.is_err() {
+            self.rejected.fetch_add(1, Relaxed);
+        }
         taken
     }
 
@@ -111,10 +111,11 @@ impl EventTarget for InProcess {
     }
 
     fn stats(&self) -> Stats {
+        let received = self.listeners.heard();
         let mut stats = Stats {
-            dispatched: self.dispatched.load(Relaxed),
+            dispatched: received + self.unheard.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
-            received: self.heard.load(Relaxed),
+            received,
             ..Stats::default()
         };
         self.listeners.count(&mut stats);

@@ -88,6 +88,7 @@ mod adapter;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connect;
+mod counts;
 mod envelope;
 mod event;
 mod event_target;

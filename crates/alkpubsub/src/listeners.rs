@@ -1,37 +1,33 @@
 //! Topic to listeners: the one dispatch that every target uses.
 
+use crate::counts::Counts;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{CloseReason, ListenError, Listener, ListenerId, Notice, TargetError};
-use crate::sync::{AtomicBool, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use crate::topic;
+use crate::sync::AtomicBool;
+use crate::topic::{self, Topic};
 use hashbrown::HashMap;
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError};
+use table::{Key, Table};
+
+mod table;
 
 /// The listeners of one target.
 ///
-/// **Invariant:** no lock is held while a listener runs, so that it may publish, add and remove on its own target.
-/// A dispatch works on the list as it stood when it began (a listener added meanwhile does not hear that event)
-/// and asks each entry before its call whether it was removed.
+/// **Invariant:** no lock that anybody waits for is held while a listener runs, so that it may publish, add and remove
+/// on its own target. A dispatch works on the list as it stood when it began (a listener added meanwhile does not hear
+/// that event) and asks each entry before its call whether it was removed.
 #[derive(Default)]
 pub(crate) struct Listeners {
-    table: RwLock<Table>,
+    table: Table,
     /// Set before the close notice, so that no call with an event begins after it.
-    ended: AtomicBool,
-    delivered: AtomicU64,
+    closed: AtomicBool,
+    /// Events that had a listener, and calls.
+    counts: Counts<2>,
     panicked: AtomicU64,
-}
-
-#[derive(Default)]
-struct Table {
-    /// By topic, and by notice name: a name without `:` cannot be a topic.
-    by_name: HashMap<Arc<str>, List>,
-    names: HashMap<ListenerId, Arc<str>>,
-    closed: Option<CloseReason>,
-    /// Closed, and every close notice was given.
-    ended: bool,
 }
 
 /// The listeners that a notice is for, as they were when it was known. Whoever is added afterwards is not told.
@@ -51,74 +47,77 @@ impl Listeners {
         if !Notice::NAMES.contains(&name) {
             topic::split(name)?;
         }
-        let mut table = self.write();
-        if let Some(reason) = &table.closed {
+        let mut changes = self.table.lock();
+        if let Some(reason) = &changes.closed {
             return Err(ListenError::Closed(reason.clone()));
         }
         let id = ListenerId::unique();
-        let name = match table.by_name.get_key_value(name) {
-            Some((name, _)) => name.clone(),
-            None => Arc::from(name),
-        };
-        let list = table.by_name.entry(name.clone()).or_default();
-        Arc::make_mut(list).push(Arc::new(Entry { id, removed: AtomicBool::new(false), listener }));
-        table.names.insert(id, name);
+        let entry = Arc::new(Entry { id, removed: AtomicBool::new(false), listener });
+        let name = self.table.list(&changes, name.into()).map_or_else(|| Arc::from(name), |(name, _)| name);
+        let ((), replaced) = self.table.change(&mut changes, &name, |list| list.push(entry));
+        changes.names.insert(id, name);
+        drop(changes);
+        self.counts.prepare();
+        self.let_go_all(replaced);
         Ok(id)
     }
 
     /// Removes a listener; gives the name that it was added to.
     pub(crate) fn remove(&self, id: ListenerId) -> Option<Arc<str>> {
-        let mut table = self.write();
-        let name = table.names.remove(&id)?;
-        let list = table.by_name.get_mut(&name)?;
-        let at = list.iter().position(|entry| entry.id == id)?;
-        list[at].removed.store(true, Relaxed);
-        let removed = Arc::make_mut(list).remove(at);
-        if list.is_empty() {
-            table.by_name.remove(&name);
-        }
+        let mut changes = self.table.lock();
+        let name = changes.names.remove(&id)?;
+        let (removed, replaced) = self.table.change(&mut changes, &name, |list| {
+            let at = list.iter().position(|entry| entry.id == id)?;
+            list[at].removed.store(true, Relaxed);
+            Some(list.remove(at))
+        });
         // What the listener owns may lock again when it is dropped.
-        drop(table);
-        self.let_go_one(&name, removed);
+        drop(changes);
+        self.let_go_all(replaced);
+        self.let_go_one(&name, removed?);
         Some(name)
     }
 
     pub(crate) fn is_heard(&self, topic: &str) -> bool {
-        self.read().by_name.contains_key(topic)
+        self.visit(topic.into(), |_| ()).is_some()
     }
 
     pub(crate) fn closed(&self) -> Option<CloseReason> {
-        self.read().closed.clone()
+        self.closed.load(Relaxed).then(|| self.table.lock().closed.clone()).flatten()
     }
 
     /// [`closed`](Self::closed), once every close notice was given and no listener is left.
     pub(crate) fn ended(&self) -> Option<CloseReason> {
-        let table = self.read();
-        table.closed.clone().filter(|_| table.ended)
+        let changes = self.table.lock();
+        changes.closed.clone().filter(|_| changes.ended)
     }
 
     /// Calls all listeners of the event's topic; gives how many there were. None once it is closed, although they
     /// are there until each has had its close notice: the notice is the last that they hear.
     pub(crate) fn dispatch(&self, event: &EventEnvelope) -> usize {
-        let list = {
-            let table = self.read();
-            let open = table.closed.is_none();
-            open.then(|| table.by_name.get(event.topic().as_str()).cloned()).flatten()
-        };
-        let Some(list) = list else {
-            return 0;
-        };
-        let (called, goes_on) = (list.len(), || !self.ended.load(Relaxed));
-        self.call(event.topic().as_str(), &list, goes_on, |listener| listener.event(event));
-        self.let_go(event.topic().as_str(), list);
-        called
+        let topic = event.topic();
+        let called = self.visit(topic.into(), |list| {
+            let goes_on = || !self.closed.load(Relaxed);
+            if !goes_on() {
+                return 0;
+            }
+            let calls = self.call(topic.as_str(), list, goes_on, |listener| listener.event(event));
+            self.counts.add([1, calls]);
+            list.len()
+        });
+        called.unwrap_or(0)
     }
 
     /// The listeners of `topic` (`None`: of all topics) as they are now.
     pub(crate) fn audience(&self, topic: Option<&str>) -> Audience {
+        let changes = self.table.lock();
         Audience(match topic {
-            Some(topic) => self.list(topic).map(|list| (Arc::from(topic), list)).into_iter().collect(),
-            None => self.topics(),
+            Some(topic) => self.table.list(&changes, topic.into()).into_iter().collect(),
+            None => {
+                let mut lists = self.table.lists(&changes);
+                lists.retain(|(name, _)| name.contains(':'));
+                lists
+            }
         })
     }
 
@@ -126,78 +125,105 @@ impl Listeners {
     pub(crate) fn notify(&self, topic: Option<&str>, notice: &Notice) {
         let audience = self.audience(topic);
         self.tell(&audience, notice);
-        for (name, list) in audience.0 {
-            self.let_go(&name, list);
-        }
+        self.let_go_all(audience.0);
     }
 
     /// Tells an audience, and those who listen to the notice by name.
     pub(crate) fn tell(&self, audience: &Audience, notice: &Notice) {
         for (name, list) in &audience.0 {
-            self.call(name, list, || true, |listener| listener.notice(notice));
+            let calls = self.call(name, list, || true, |listener| listener.notice(notice));
+            self.counts.add([0, calls]);
         }
         self.notify_named(notice);
     }
 
     /// Tells those who listen to the notice by name alone.
     pub(crate) fn notify_named(&self, notice: &Notice) {
-        if let Some(list) = self.list(notice.name()) {
-            self.call(notice.name(), &list, || true, |listener| listener.notice(notice));
-            self.let_go(notice.name(), list);
-        }
+        self.visit(notice.name().into(), |list| {
+            let calls = self.call(notice.name(), list, || true, |listener| listener.notice(notice));
+            self.counts.add([0, calls]);
+        });
     }
 
     /// Ends it: everyone gets the close notice, once, and nobody can be added any more. Gives whether this call
     /// was the one that closed it.
     pub(crate) fn close(&self, reason: CloseReason) -> bool {
         {
-            let mut table = self.write();
-            if table.closed.is_some() {
+            let mut changes = self.table.lock();
+            if changes.closed.is_some() {
                 return false;
             }
-            table.closed = Some(reason.clone());
+            changes.closed = Some(reason.clone());
+            self.closed.store(true, Relaxed);
         }
-        self.ended.store(true, Relaxed);
         self.notify(None, &Notice::Close(reason));
         // Dropped outside of the lock, for the same reason as in `remove`.
-        let (by_name, names) = {
-            let mut table = self.write();
-            (std::mem::take(&mut table.by_name), std::mem::take(&mut table.names))
+        let (lists, replaced) = {
+            let mut changes = self.table.lock();
+            let lists = self.table.lists(&changes);
+            changes.names = HashMap::default();
+            (lists, self.table.clear(&mut changes))
         };
-        for entry in by_name.values().flat_map(|list| list.iter()) {
+        for entry in lists.iter().flat_map(|(_, list)| list.iter()) {
             entry.removed.store(true, Relaxed);
         }
-        drop(names);
-        for (name, list) in by_name {
-            self.let_go(&name, list);
-        }
-        self.write().ended = true;
+        self.let_go_all(replaced);
+        self.let_go_all(lists);
+        self.table.lock().ended = true;
         true
     }
 
+    /// How many events had a listener.
+    pub(crate) fn heard(&self) -> u64 {
+        self.counts.read()[0]
+    }
+
     pub(crate) fn count(&self, stats: &mut crate::Stats) {
-        let table = self.read();
-        stats.listeners += table.names.len() as u64;
-        stats.topics += table.by_name.keys().filter(|name| name.contains(':')).count() as u64;
-        stats.delivered += self.delivered.load(Relaxed);
+        let changes = self.table.lock();
+        stats.listeners += changes.names.len() as u64;
+        let topics = self.table.lists(&changes);
+        stats.topics += topics.iter().filter(|(name, _)| name.contains(':')).count() as u64;
+        drop(changes);
+        self.let_go_all(topics);
+        stats.delivered += self.counts.read()[1];
         stats.panicked += self.panicked.load(Relaxed);
     }
 
+    fn visit<R>(&self, key: Key<'_>, visit: impl FnOnce(&[Arc<Entry>]) -> R) -> Option<R> {
+        self.table.visit(key, visit, |name, list| self.let_go(name, list))
+    }
+
+    /// Calls those who were not removed, one after the other; gives how many. One that panics is told of before the
+    /// next one is called.
     fn call(
         &self,
         name: &str,
         list: &[Arc<Entry>],
         goes_on: impl Fn() -> bool,
         call: impl Fn(&dyn Listener),
-    ) {
-        for entry in list {
-            if entry.removed.load(Relaxed) || !goes_on() {
-                continue;
+    ) -> u64 {
+        // Outside of what unwinds, which begins anew behind the one that panicked.
+        let (next, passed_over) = (Cell::new(0), Cell::new(0));
+        let run = || {
+            let begin = next.get();
+            for (at, entry) in list[begin..].iter().enumerate() {
+                if entry.removed.load(Relaxed) || !goes_on() {
+                    passed_over.set(passed_over.get() + 1);
+                    continue;
+                }
+                next.set(begin + at + 1);
+                call(&*entry.listener);
             }
-            self.delivered.fetch_add(1, Relaxed);
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call(&*entry.listener))) {
-                self.report(name, &*panic);
-            }
+        };
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(&run)) {
+            self.report(name, &*panic);
+        }
+        list.len() as u64 - passed_over.get()
+    }
+
+    fn let_go_all(&self, lists: Vec<(Arc<str>, List)>) {
+        for (name, list) in lists {
+            self.let_go(&name, list);
         }
     }
 
@@ -231,23 +257,11 @@ impl Listeners {
             self.notify_named(&Notice::Error(error));
         }
     }
+}
 
-    fn list(&self, name: &str) -> Option<List> {
-        self.read().by_name.get(name).cloned()
-    }
-
-    fn topics(&self) -> Vec<(Arc<str>, List)> {
-        let table = self.read();
-        let topics = table.by_name.iter().filter(|(name, _)| name.contains(':'));
-        topics.map(|(name, list)| (name.clone(), list.clone())).collect()
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Table> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.table.write().unwrap_or_else(PoisonError::into_inner)
+impl<'t> From<&'t Topic> for Key<'t> {
+    fn from(topic: &'t Topic) -> Self {
+        Self { name: topic.as_str(), digest: topic.digest() }
     }
 }
 
@@ -258,7 +272,7 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
 
 impl std::fmt::Debug for Listeners {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Listeners").field("count", &self.read().names.len()).finish_non_exhaustive()
+        f.debug_struct("Listeners").field("count", &self.table.lock().names.len()).finish_non_exhaustive()
     }
 }
 

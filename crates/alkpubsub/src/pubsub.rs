@@ -6,7 +6,7 @@ use crate::event_target::{CloseReason, DispatchError, EventTarget, ListenError, 
 use crate::in_process::InProcess;
 use crate::protocol::control::DenyReason;
 use crate::queue::QueueLimits;
-use crate::subscription::{Item, Subscription, TypedEvent, decode_typed};
+use crate::subscription::{Decode, Subscription, TypedEvent, decode_typed};
 use crate::topic::{BadTopic, Topic, check_type, with_topic};
 use std::fmt;
 use std::sync::Arc;
@@ -211,7 +211,7 @@ impl PubSub {
         id: &str,
         limits: QueueLimits,
     ) -> Result<Subscription<EventEnvelope>, SubscribeError> {
-        self.start(Topic::new(event_type, id)?, limits, Item::Event).await
+        self.start(Topic::new(event_type, id)?, limits, Ok).await
     }
 
     /// Waits until the target's listeners for the topic are in place (see [`EventTarget::ready`]), checks and
@@ -220,7 +220,7 @@ impl PubSub {
         &self,
         topic: Topic,
         limits: QueueLimits,
-        decode: fn(EventEnvelope) -> Item<T>,
+        decode: Decode<T>,
     ) -> Result<Subscription<T>, SubscribeError> {
         let mut subscription = Subscription::new(self.target.clone(), topic, limits, decode)?;
         match subscription.settle().await {

@@ -86,7 +86,8 @@ pub(crate) struct Queue<T> {
 #[derive(Debug)]
 enum Slot<T> {
     Event(T, usize),
-    Loss(Loss),
+    /// Behind a pointer, as it is rare: each slot is as large as the largest.
+    Loss(Box<Loss>),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,14 +109,26 @@ impl<T> Queue<T> {
         Self { slots: VecDeque::new(), events: 0, bytes: 0, limits, lost: 0 }
     }
 
+    /// Whether an event of this weight can be taken without a loss.
+    #[inline]
+    pub(crate) fn has_room(&self, weight: usize) -> bool {
+        self.events < self.limits.max_events && weight <= self.limits.max_bytes.saturating_sub(self.bytes)
+    }
+
+    /// Takes an event that there [is room](Self::has_room) for.
+    #[inline]
+    pub(crate) fn take(&mut self, event: T, weight: usize) {
+        self.events += 1;
+        self.bytes += weight;
+        self.slots.push_back(Slot::Event(event, weight));
+    }
+
     /// Takes an event, or counts it as lost. Events that make room for it are handed out: to drop one may run a
     /// program's code, which must not happen under the lock that guards this queue.
     pub(crate) fn push(&mut self, event: T, weight: usize, dropped: &mut Vec<T>) -> Result<(), Overflowed> {
         // For an event that alone is over the bound in bytes no room can be made: it is dropped itself.
         let fits = weight <= self.limits.max_bytes;
-        while self.events >= self.limits.max_events
-            || weight > self.limits.max_bytes.saturating_sub(self.bytes)
-        {
+        while !self.has_room(weight) {
             match self.limits.overflow {
                 Overflow::Close => {
                     self.lost += 1;
@@ -131,9 +144,7 @@ impl<T> Queue<T> {
                 }
             }
         }
-        self.events += 1;
-        self.bytes += weight;
-        self.slots.push_back(Slot::Event(event, weight));
+        self.take(event, weight);
         Ok(())
     }
 
@@ -149,8 +160,8 @@ impl<T> Queue<T> {
 
     fn push_loss(&mut self, loss: Loss) {
         match self.slots.back_mut() {
-            Some(Slot::Loss(last)) => *last = last.merge(loss),
-            _ => self.slots.push_back(Slot::Loss(loss)),
+            Some(Slot::Loss(last)) => **last = last.merge(loss),
+            _ => self.slots.push_back(Slot::Loss(Box::new(loss))),
         }
     }
 
@@ -169,10 +180,20 @@ impl<T> Queue<T> {
             }
         };
         match self.slots.front_mut() {
-            Some(Slot::Loss(later)) => *later = loss.merge(*later),
-            _ => self.slots.push_front(Slot::Loss(loss)),
+            Some(Slot::Loss(later)) => **later = loss.merge(**later),
+            _ => self.slots.push_front(Slot::Loss(Box::new(loss))),
         }
         dropped
+    }
+
+    /// What is next, if it is an event.
+    #[inline]
+    pub(crate) fn pop_event(&mut self) -> Option<T> {
+        let Some(Slot::Event(..)) = self.slots.front() else { return None };
+        let Some(Slot::Event(event, weight)) = self.slots.pop_front() else { return None };
+        self.events -= 1;
+        self.bytes -= weight;
+        Some(event)
     }
 
     pub(crate) fn pop(&mut self) -> Option<Queued<T>> {
@@ -182,13 +203,15 @@ impl<T> Queue<T> {
                 self.bytes -= weight;
                 Some(Queued::Event(event))
             }
-            Slot::Loss(Loss { lagged: 0, gap }) => Some(Queued::Gap(gap.unwrap_or_default())),
-            Slot::Loss(Loss { lagged, gap }) => {
-                if gap.is_some() {
-                    self.slots.push_front(Slot::Loss(Loss { lagged: 0, gap }));
+            Slot::Loss(loss) => Some(match *loss {
+                Loss { lagged: 0, gap } => Queued::Gap(gap.unwrap_or_default()),
+                Loss { lagged, gap } => {
+                    if gap.is_some() {
+                        self.slots.push_front(Slot::Loss(Box::new(Loss { lagged: 0, gap })));
+                    }
+                    Queued::Lagged(lagged)
                 }
-                Some(Queued::Lagged(lagged))
-            }
+            }),
         }
     }
 

@@ -146,11 +146,14 @@ impl<E> Deref for TypedEvent<E> {
 #[must_use = "a subscription that is dropped hears nothing"]
 pub struct Subscription<T> {
     mailbox: Arc<Mailbox>,
-    decode: fn(EventEnvelope) -> Item<T>,
+    decode: Decode<T>,
     target: Arc<dyn EventTarget>,
     listener: ListenerId,
     readiness: Readiness,
 }
+
+/// Reads an event's payload as what was asked for; in the reader's time, not in the publisher's.
+pub(crate) type Decode<T> = fn(EventEnvelope) -> Result<T, Undecodable>;
 
 /// What stands between the dispatch and the reader.
 struct Mailbox {
@@ -170,6 +173,17 @@ impl Mailbox {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cold]
+    fn overflow(&self, event: &EventEnvelope, weight: usize) {
+        self.change(|inbox| {
+            let mut dropped = Vec::new();
+            if inbox.queue.push(event.clone(), weight, &mut dropped).is_err() {
+                inbox.end = Some(End::Overflowed);
+            }
+            dropped
+        });
+    }
+
     /// What `change` gives back is dropped outside of the lock.
     fn change<D>(&self, change: impl FnOnce(&mut Inbox) -> D) {
         let (_dropped, reader) = {
@@ -187,16 +201,24 @@ impl Mailbox {
 
 impl Listener for Mailbox {
     fn event(&self, event: &EventEnvelope) {
-        if event.event_type() != self.topic.event_type() {
+        if !event.topic().has_type_as_long(&self.topic) {
             return;
         }
-        self.change(|inbox| {
-            let mut dropped = Vec::new();
-            if inbox.queue.push(event.clone(), event.weight(), &mut dropped).is_err() {
-                inbox.end = Some(End::Overflowed);
-            }
-            dropped
-        });
+        let weight = event.weight();
+        let mut inbox = self.lock();
+        if inbox.end.is_some() {
+            return;
+        }
+        if !inbox.queue.has_room(weight) {
+            drop(inbox);
+            return self.overflow(event, weight);
+        }
+        inbox.queue.take(event.clone(), weight);
+        let reader = inbox.reader.take();
+        drop(inbox);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 
     fn notice(&self, notice: &Notice) {
@@ -219,7 +241,7 @@ impl<T> Subscription<T> {
         target: Arc<dyn EventTarget>,
         topic: Topic,
         limits: QueueLimits,
-        decode: fn(EventEnvelope) -> Item<T>,
+        decode: Decode<T>,
     ) -> Result<Self, crate::ListenError> {
         let name = topic.clone();
         let inbox = Mutex::new(Inbox { queue: Queue::new(limits), end: None, reader: None });
@@ -253,7 +275,13 @@ impl<T> Subscription<T> {
 
     /// An item that waits already; `None` where there is none now.
     pub fn try_next(&mut self) -> Option<Item<T>> {
-        let queued = self.mailbox.lock().queue.pop()?;
+        let mut inbox = self.mailbox.lock();
+        if let Some(event) = inbox.queue.pop_event() {
+            drop(inbox);
+            return Some(self.decoded(event));
+        }
+        let queued = inbox.queue.pop()?;
+        drop(inbox);
         Some(self.item(queued))
     }
 
@@ -284,6 +312,10 @@ impl<T> Subscription<T> {
     fn poll_item(&self, context: &mut Context<'_>) -> Poll<Option<Item<T>>> {
         let queued = {
             let mut inbox = self.mailbox.lock();
+            if let Some(event) = inbox.queue.pop_event() {
+                drop(inbox);
+                return Poll::Ready(Some(self.decoded(event)));
+            }
             match inbox.queue.pop() {
                 Some(queued) => queued,
                 None if inbox.end.is_some() => return Poll::Ready(None),
@@ -302,20 +334,26 @@ impl<T> Subscription<T> {
         Poll::Ready(Some(self.item(queued)))
     }
 
-    /// Decoding happens here, in the reader's time, not in the publisher's.
+    fn decoded(&self, event: EventEnvelope) -> Item<T> {
+        match (self.decode)(event) {
+            Ok(event) => Item::Event(event),
+            Err(undecodable) => Item::Undecodable(undecodable),
+        }
+    }
+
     fn item(&self, queued: Queued<EventEnvelope>) -> Item<T> {
         match queued {
-            Queued::Event(envelope) => (self.decode)(envelope),
+            Queued::Event(event) => self.decoded(event),
             Queued::Lagged(missed) => Item::Lagged(missed),
             Queued::Gap(reason) => Item::Gap(reason),
         }
     }
 }
 
-pub(crate) fn decode_typed<E: Event>(envelope: EventEnvelope) -> Item<TypedEvent<E>> {
+pub(crate) fn decode_typed<E: Event>(envelope: EventEnvelope) -> Result<TypedEvent<E>, Undecodable> {
     match envelope.payload_shared() {
-        Ok(payload) => Item::Event(TypedEvent { envelope, payload }),
-        Err(error) => Item::Undecodable(Undecodable { envelope, error }),
+        Ok(payload) => Ok(TypedEvent { envelope, payload }),
+        Err(error) => Err(Undecodable { envelope, error }),
     }
 }
 
@@ -408,7 +446,7 @@ mod loom_tests {
     fn target_and_subscription() -> (Arc<InProcess>, Subscription<EventEnvelope>) {
         let target = Arc::new(InProcess::new());
         let topic = Topic::new("a", "b").unwrap();
-        let subscription = Subscription::new(target.clone(), topic, QueueLimits::DEFAULT, Item::Event);
+        let subscription = Subscription::new(target.clone(), topic, QueueLimits::DEFAULT, Ok);
         (target, subscription.unwrap())
     }
 

@@ -1,9 +1,10 @@
 //! The routing key: `type:id`, always the whole string.
 
+use hashbrown::DefaultHashBuilder;
 use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, LazyLock};
 
 /// What is wrong with a topic or a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +46,17 @@ pub struct Topic {
     text: Arc<str>,
     /// Where the `:` between type and id stands.
     colon: usize,
+    /// Of the text, so that a look-up for each dispatch need not read it again.
+    digest: u64,
+}
+
+/// What tables of topics look up by. One seed for the process, chosen when it starts: topics come from peers, who
+/// must not know which of them meet.
+pub(crate) fn digest(text: &str) -> u64 {
+    static SEED: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
+    let mut hasher = SEED.build_hasher();
+    hasher.write(text.as_bytes());
+    hasher.finish()
 }
 
 impl Topic {
@@ -68,13 +80,23 @@ impl Topic {
 
     /// For a type that was checked already, control types among them.
     pub(crate) fn join(event_type: &str, id: &str) -> Self {
-        with_topic(event_type, id, |text| Self { text: text.into(), colon: event_type.len() })
+        let colon = event_type.len();
+        with_topic(event_type, id, |text| Self { text: text.into(), colon, digest: digest(text) })
     }
 
     /// The whole text, `type:id`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Of two topics that are equal, whether their types are, too.
+    pub(crate) fn has_type_as_long(&self, other: &Self) -> bool {
+        self.colon == other.colon
     }
 
     /// The event type.

@@ -134,6 +134,7 @@ pub struct Hub<M> {
     /// Counts connections, so that an id is not used twice while a slot is.
     serial: u32,
     table: Table,
+    run: Option<Run<M>>,
     queued: Queued,
     /// What the unfinished messages of all links take.
     incoming: u64,
@@ -143,6 +144,25 @@ pub struct Hub<M> {
     overfull: bool,
     counters: Counters,
 }
+
+/// Events of one topic, one behind the other, that are not queued yet.
+///
+/// A topic with many links often gets several events at once. They are joined first, and queued as one piece: what a
+/// link costs, it costs once for all of them. Whatever else happens to a link or a topic ends the run before it does,
+/// so that nothing changes its place.
+#[derive(Debug)]
+struct Run<M> {
+    /// Where the topic stands in the table.
+    topic: usize,
+    joined: M,
+}
+
+/// From so many links on, a topic's events are joined.
+const RUN_FROM: usize = 4;
+/// Bytes of a run.
+const RUN_BYTES: usize = 16 << 10;
+/// The part of what may wait for a link that a run may be: a link is too slow by as much later at the most.
+const RUN_PART: usize = 64;
 
 /// What a hub holds of that which is bounded for all links together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -236,6 +256,7 @@ impl<M: Message> Hub<M> {
             links: Slab::new(),
             serial: 0,
             table: Table::default(),
+            run: None,
             queued: Queued::default(),
             incoming: 0,
             dirty: Vec::new(),
@@ -314,6 +335,7 @@ impl<M: Message> Hub<M> {
         if self.link(id).is_none() {
             return 0;
         }
+        self.end_run();
         self.table.leave_all(id.slot());
         let link = self.links.remove(id.slot());
         self.queued.bytes -= link.outbound.bytes() as u64;
@@ -327,6 +349,7 @@ impl<M: Message> Hub<M> {
     /// A link is about to end: it holds no topic any more, gets `last`, and nothing behind it. With `drop_rest`,
     /// nothing before it either.
     pub fn finish(&mut self, id: LinkId, last: Option<M>, drop_rest: bool) {
+        self.end_run();
         let Some(link) = self.link_mut(id).filter(|link| !link.finished) else {
             return;
         };
@@ -430,6 +453,7 @@ impl<M: Message> Hub<M> {
         if self.link(id).is_none_or(|link| link.finished) {
             return;
         }
+        // This ends a run, which is not for the link that joins.
         self.send(id, M::from_text(control::subscribed(topic)));
         self.table.join(id.slot(), topic);
     }
@@ -444,6 +468,7 @@ impl<M: Message> Hub<M> {
     }
 
     fn unsubscribe(&mut self, id: LinkId, topic: &str) {
+        self.end_run();
         if self.contains(id) {
             self.table.leave(id.slot(), topic);
         }
@@ -452,36 +477,64 @@ impl<M: Message> Hub<M> {
     /// Queues an event for all who want its topic; `make` is called once, and only if somebody does. Gives how
     /// many they are.
     pub fn fan_out(&mut self, topic: &str, make: impl FnOnce() -> M) -> usize {
-        let Self { links, table, dirty, overfull, limits, .. } = self;
-        let (receivers, weight) = match self.fan_out {
-            FanOut::Subscribed => {
-                let members = table.members(topic);
-                if members.is_empty() {
-                    return 0;
-                }
-                let message = make();
-                for &Member { link, .. } in members {
-                    *overfull |= queue(&mut links[link], link, &message, dirty, limits);
-                }
-                (members.len(), message.weight())
-            }
-            FanOut::All => {
-                let mut receivers = links.iter_mut().filter(|(_, link)| !link.finished).peekable();
-                if receivers.peek().is_none() {
-                    return 0;
-                }
-                let (message, mut count) = (make(), 0);
-                for (slot, link) in receivers {
-                    *overfull |= queue(link, slot, &message, dirty, limits);
-                    count += 1;
-                }
-                (count, message.weight())
-            }
+        let receivers = match self.fan_out {
+            FanOut::Subscribed => self.fan_out_to_members(topic, make),
+            FanOut::All => self.fan_out_to_all(make),
         };
-        self.queued.bytes += receivers as u64 * weight as u64;
-        self.queued.messages += receivers as u64;
         self.counters.sent += receivers as u64;
         receivers
+    }
+
+    fn fan_out_to_members(&mut self, topic: &str, make: impl FnOnce() -> M) -> usize {
+        let Some(topic) = self.table.find(topic) else { return 0 };
+        let receivers = self.table.members_of(topic).len();
+        let message = make();
+        if !self.joins(topic, &message) {
+            self.end_run();
+            self.run = Some(Run { topic, joined: message });
+            if receivers < RUN_FROM {
+                self.end_run();
+            }
+        }
+        receivers
+    }
+
+    /// Joins an event to the run, if it is one of the same topic and there is room.
+    fn joins(&mut self, topic: usize, message: &M) -> bool {
+        let Self { run: Some(run), limits, .. } = self else { return false };
+        let (bytes, count) = (run.joined.weight() + message.weight(), run.joined.count() + message.count());
+        run.topic == topic
+            && bytes <= RUN_BYTES.min(limits.max_outbound / RUN_PART)
+            && count <= limits.max_outbound_messages / RUN_PART
+            && run.joined.join(message)
+    }
+
+    /// Queues what was joined.
+    fn end_run(&mut self) {
+        let Some(Run { topic, joined }) = self.run.take() else { return };
+        let Self { links, table, dirty, overfull, limits, .. } = self;
+        let members = table.members_of(topic);
+        for &Member { link, .. } in members {
+            *overfull |= queue(&mut links[link], link, &joined, dirty, limits);
+        }
+        self.queued.bytes += members.len() as u64 * joined.weight() as u64;
+        self.queued.messages += members.len() as u64 * joined.count() as u64;
+    }
+
+    fn fan_out_to_all(&mut self, make: impl FnOnce() -> M) -> usize {
+        let Self { links, dirty, overfull, limits, .. } = self;
+        let mut receivers = links.iter_mut().filter(|(_, link)| !link.finished).peekable();
+        if receivers.peek().is_none() {
+            return 0;
+        }
+        let (message, mut count) = (make(), 0);
+        for (slot, link) in receivers {
+            *overfull |= queue(link, slot, &message, dirty, limits);
+            count += 1;
+        }
+        self.queued.bytes += count as u64 * message.weight() as u64;
+        self.queued.messages += count as u64;
+        count
     }
 
     /// Whether [`fan_out`](Self::fan_out) would reach anyone.
@@ -510,6 +563,7 @@ impl<M: Message> Hub<M> {
 
     /// Queues a message for one link, subscribed or not.
     pub fn send(&mut self, id: LinkId, message: M) {
+        self.end_run();
         let slot = id.slot();
         let open = |link: &&mut Link<M>| link.id == id && !link.finished;
         if let Some(link) = self.links.get_mut(slot).filter(open) {
@@ -533,6 +587,7 @@ impl<M: Message> Hub<M> {
     /// The links that have something new to send, each once. What cannot be sent now is the adapter's to come
     /// back for.
     pub fn take_dirty(&mut self, into: &mut Vec<LinkId>) {
+        self.end_run();
         for slot in self.dirty.drain(..) {
             // The slot's link may be gone, or be another one that was named already.
             if let Some(link) = self.links.get_mut(slot).filter(|link| link.dirty) {
@@ -545,25 +600,27 @@ impl<M: Message> Hub<M> {
     /// Whether, since this was asked last, more than the bound was queued for a link, or for all. It counts only
     /// after a write was tried: the adapter should write now, not at the end of its round.
     pub fn take_overfull(&mut self) -> bool {
+        self.end_run();
         std::mem::take(&mut self.overfull) || self.is_over_total()
     }
 
     /// Whether a link has something new to send.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || self.run.is_some()
     }
 
-    /// What waits for a link.
+    /// What waits for a link, as of [`take_dirty`](Self::take_dirty).
     pub fn waiting(&self, id: LinkId) -> Option<&Outbound<M>> {
         self.link(id).map(|link| &link.outbound)
     }
 
     /// Takes the oldest message that waits for a link.
     pub fn pop(&mut self, id: LinkId) -> Option<M> {
+        self.end_run();
         let message = self.link_mut(id)?.outbound.pop()?;
         self.queued.bytes -= message.weight() as u64;
-        self.queued.messages -= 1;
+        self.queued.messages -= message.count() as u64;
         Some(message)
     }
 
@@ -582,13 +639,15 @@ impl<M: Message> Hub<M> {
     }
 
     /// After a write was tried: whether too much still waits for this link (close code 1013). The oldest message,
-    /// which is on its way, does not count: one that is longer than the bound may pass alone.
+    /// which is on its way, does not count, nor do those joined to it: one that is longer than the bound may pass
+    /// alone.
     #[must_use]
     pub fn is_too_slow(&self, id: LinkId) -> bool {
         self.link(id).is_some_and(|link| {
-            let oldest = link.outbound.iter().next().map_or(0, Message::weight);
-            link.outbound.bytes() - oldest > self.limits.max_outbound
-                || link.outbound.len().saturating_sub(1) > self.limits.max_outbound_messages
+            let oldest = link.outbound.iter().next();
+            let (bytes, count) = oldest.map_or((0, 0), |oldest| (oldest.weight(), oldest.count()));
+            link.outbound.bytes() - bytes > self.limits.max_outbound
+                || link.outbound.len() - count > self.limits.max_outbound_messages
         })
     }
 
@@ -674,8 +733,14 @@ impl<M: Message> Hub<M> {
         stats.topics += self.table.len() as u64;
         stats.connections += self.counters.connections;
         stats.links += self.links.len() as u64;
-        stats.queued_messages += self.queued.messages;
-        stats.queued_bytes += self.queued.bytes;
+        let (mut bytes, mut messages) = (self.queued.bytes, self.queued.messages);
+        if let Some(Run { topic, joined }) = &self.run {
+            let receivers = self.table.members_of(*topic).len() as u64;
+            bytes += receivers * joined.weight() as u64;
+            messages += receivers * joined.count() as u64;
+        }
+        stats.queued_messages += messages;
+        stats.queued_bytes += bytes;
         stats.incoming_bytes += self.incoming;
     }
 
@@ -698,7 +763,7 @@ impl<M: Message> Hub<M> {
 }
 
 fn events_in<M: Message>(outbound: &Outbound<M>) -> u64 {
-    outbound.iter().filter(|message| !message.is_control()).count() as u64
+    outbound.iter().filter(|message| !message.is_control()).map(|events| events.count() as u64).sum()
 }
 
 /// Gives whether more waits for the link now than may.

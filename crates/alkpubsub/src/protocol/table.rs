@@ -52,7 +52,17 @@ struct Holding {
 impl Table {
     /// The links that hold a topic.
     pub(super) fn members(&self, topic: &str) -> &[Member] {
-        self.by_name.get(topic).map_or(&[], |&topic| &self.topics[topic].members)
+        self.find(topic).map_or(&[], |topic| self.members_of(topic))
+    }
+
+    /// Where a topic stands that somebody holds; until the next change of the table.
+    pub(super) fn find(&self, topic: &str) -> Option<usize> {
+        self.by_name.get(topic).copied()
+    }
+
+    /// The links that hold the topic that stands there.
+    pub(super) fn members_of(&self, topic: usize) -> &[Member] {
+        &self.topics[topic].members
     }
 
     /// How many topics a link holds.

@@ -112,13 +112,13 @@ impl Connection {
             let batch = match (&self.unsent, waiting) {
                 (None, None) => return Poll::Ready(Ok(())),
                 (Some(unsent), None) => unsent.rest(),
-                (None, Some(waiting)) if waiting.len() == 1 => {
-                    &waiting.iter().next().expect("it has one")[self.begun..]
-                }
-                (unsent, Some(waiting)) => {
-                    let first = unsent.as_ref().map_or(&[][..], |unsent| unsent.rest());
-                    gather(first, waiting, self.begun, scratch)
-                }
+                (unsent, Some(waiting)) => match (unsent, waiting.one_piece()) {
+                    (None, Some(piece)) => &piece[self.begun..],
+                    (unsent, _) => {
+                        let first = unsent.as_ref().map_or(&[][..], |unsent| unsent.rest());
+                        gather(first, waiting, self.begun, scratch)
+                    }
+                },
             };
             let written = match ready!(self.io.poll_write(batch))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

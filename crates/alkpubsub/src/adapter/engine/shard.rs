@@ -107,7 +107,7 @@ impl Shard {
         relaying: Relaying,
         hooks: Option<Arc<dyn HubHooks>>,
     ) -> Self {
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let Relaying { fan_out, relay, identities } = relaying;
         let hub = Hub::new(shared.limits, fan_out, identities);
