@@ -28,20 +28,30 @@ const TOPICS: [(&str, Option<&str>); 8] = [
     ("no colon", Some("bad_topic")),
 ];
 
+/// One text, or several that were joined.
 #[derive(Clone, Debug, PartialEq)]
-struct Text(String);
+struct Text(Vec<String>);
 
 impl Message for Text {
     fn from_text(text: String) -> Self {
-        Self(text)
+        Self(vec![text])
     }
 
     fn weight(&self) -> usize {
-        self.0.len()
+        self.0.iter().map(String::len).sum()
     }
 
     fn is_control(&self) -> bool {
-        self.0.starts_with(r#"{"type":"__"#)
+        self.0[0].starts_with(r#"{"type":"__"#)
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn join(&mut self, next: &Self) -> bool {
+        self.0.extend_from_slice(&next.0);
+        true
     }
 }
 
@@ -165,25 +175,30 @@ fuzz_target!(|input: &[u8]| {
                 let mut made = 0;
                 let receivers = hub.fan_out(topic, || {
                     made += 1;
-                    Text(text.clone())
+                    Text::from_text(text.clone())
                 });
                 let wanting = links.iter_mut().filter(|link| link.topics.contains(topic));
                 let expected = wanting.map(|link| link.send(text.clone())).count();
                 assert_eq!((receivers, made), (expected, usize::from(expected > 0)));
             }
             12 | 13 if !links.is_empty() => {
-                let popped = hub.pop(links[place].id).map(|message| message.0);
-                assert_eq!(popped, links[place].queue.pop_front());
+                let link = &mut links[place];
+                match hub.pop(link.id) {
+                    Some(popped) => {
+                        popped.0.into_iter().for_each(|text| assert_eq!(Some(text), link.queue.pop_front()))
+                    }
+                    None => assert!(link.queue.is_empty()),
+                }
             }
             14 if !links.is_empty() => {
                 let (link, drop_rest) = (&mut links[place], which & 0x80 != 0);
-                let last = (which & 0x40 != 0).then(|| Text("the last".into()));
+                let last = (which & 0x40 != 0).then(|| Text::from_text("the last".into()));
                 hub.finish(link.id, last.clone(), drop_rest);
                 if !link.finished {
                     if drop_rest {
                         link.queue.clear();
                     }
-                    last.into_iter().for_each(|last| link.send(last.0));
+                    last.into_iter().flat_map(|last| last.0).for_each(|last| link.send(last));
                     link.topics.clear();
                     link.finished = true;
                 }
@@ -215,7 +230,7 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     for mut link in links {
-        let waiting = std::iter::from_fn(|| hub.pop(link.id)).map(|message| message.0);
+        let waiting = std::iter::from_fn(|| hub.pop(link.id)).flat_map(|message| message.0);
         assert!(waiting.eq(link.queue.drain(..)), "what waits for a link");
     }
 });

@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sha1::{Digest as _, Sha1};
+use sha1_smol::Sha1;
 
 /// A continuation of a message.
 pub const CONTINUATION: u8 = 0;
@@ -22,9 +22,8 @@ pub const PONG: u8 = 10;
 /// What a server answers to this `Sec-WebSocket-Key`.
 #[must_use]
 pub fn accept(key: &str) -> String {
-    let digest =
-        Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
-    STANDARD.encode(digest)
+    let digest = Sha1::from(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11")).digest();
+    STANDARD.encode(digest.bytes())
 }
 
 /// A `Sec-WebSocket-Key` of its own.

@@ -130,7 +130,7 @@ impl Words {
             Dialect::Nats => {
                 out.extend_from_slice(b"SUB bench.event.");
                 put_hex(out, u64::from(topic), 5);
-                out.extend_from_slice(b" 1\r\nPING\r\n");
+                out.extend_from_slice(format!(" {topic}\r\nPING\r\n").as_bytes());
             }
         }
     }

@@ -111,6 +111,21 @@ pub fn kernel_memory() -> Result<u64> {
     Ok(slab + pages * 4)
 }
 
+/// Connections that are open at this end, which has the port: those that it has not begun to close.
+///
+/// # Errors
+///
+/// /proc does not say.
+pub fn open_connections(port: u16) -> Result<usize> {
+    let text = read_to_string("/proc/net/tcp")?;
+    let (end, established) = (format!(":{port:04X}"), "01");
+    let open = |line: &&str| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next().is_some_and(|local| local.ends_with(&end)) && words.nth(1) == Some(established)
+    };
+    Ok(text.lines().filter(open).count())
+}
+
 fn named(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
 }
@@ -144,6 +159,18 @@ mod tests {
         assert!(kernel_memory().expect("memory") > 100);
         tcp_segments().expect("segments");
         machine_cpu().expect("time");
+    }
+
+    #[test]
+    fn a_connection_is_open_until_this_end_closes_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let far = std::net::TcpStream::connect(address).expect("a connection");
+        let (near, _) = listener.accept().expect("its end");
+        assert_eq!(open_connections(address.port()).expect("a number"), 1);
+        near.shutdown(std::net::Shutdown::Write).expect("closed");
+        assert_eq!(open_connections(address.port()).expect("a number"), 0);
+        drop(far);
     }
 
     #[test]

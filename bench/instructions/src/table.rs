@@ -36,7 +36,7 @@ impl Table {
                 compiler = Some(version.to_owned());
             } else if !line.starts_with('#') {
                 let mut fields = line.splitn(3, '\t');
-                let mut number = || Some(fields.next()?.trim().parse::<f64>().ok()?);
+                let mut number = || fields.next()?.trim().parse::<f64>().ok();
                 let numbers = number().zip(number());
                 let (instructions, allocations) =
                     numbers.with_context(|| format!("a line that is none: {line}"))?;

@@ -130,6 +130,7 @@ fn server_options(given: &HubOptions) -> ServerOptions {
     options.handshake_timeout = given.handshake_timeout.0;
     options.drain_window = given.drain_window.0;
     options.health = given.health.0;
+    options.shards = given.shards.0;
     options
 }
 

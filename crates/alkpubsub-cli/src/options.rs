@@ -1,7 +1,7 @@
 //! The options of the hub: the one place that says which there are. Flags, environment variables, keys of the file, the
 //! table in `docs/hub.md` and `--print-config` are made from it.
 
-use crate::values::{Count, Depth, Origin, Size, Switch, Time, list, one_of};
+use crate::values::{Count, Depth, Origin, Shards, Size, Switch, Time, list, one_of};
 use alkpubsub::websocket_server::HubLimits;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub(crate) struct HubOptions {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         default_value_t = Switch(true))]
     pub(crate) health: Switch,
+    /// Threads that serve the connections, 64 at most, for more than one core can serve.
+    #[arg(long, value_name = "THREADS", default_value_t = Shards::ONE)]
+    pub(crate) shards: Shards,
     /// The longest message.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.message.max_message), help_heading = LIMITS)]
     pub(crate) max_message: Size,

@@ -2,11 +2,13 @@
 //! line, in the environment or in a file.
 
 use alkpubsub::MessageLimits;
+use alkpubsub::websocket_server::ServerOptions;
 use clap::ValueEnum;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::marker::PhantomData;
+use std::num::NonZeroU8;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -81,6 +83,31 @@ impl FromStr for Depth {
 }
 
 impl fmt::Display for Depth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Into how many shards a hub is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shards(pub(crate) NonZeroU8);
+
+impl Shards {
+    pub(crate) const ONE: Self = Self(NonZeroU8::MIN);
+}
+
+impl FromStr for Shards {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Count(shards) = text.parse()?;
+        let most = ServerOptions::MOST_SHARDS;
+        let shards = u8::try_from(shards).ok().filter(|shards| *shards <= most).and_then(NonZeroU8::new);
+        shards.map(Self).ok_or_else(|| format!("must be at most {most}"))
+    }
+}
+
+impl fmt::Display for Shards {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -197,6 +224,7 @@ read_as_text! {
     Origin => |origin: &Origin, to: S| to.collect_str(origin),
     Count => |count: &Count, to: S| to.serialize_u64(count.0 as u64),
     Depth => |depth: &Depth, to: S| to.serialize_u64(depth.0 as u64),
+    Shards => |shards: &Shards, to: S| to.serialize_u8(shards.0.get()),
     Switch => |switch: &Switch, to: S| to.serialize_bool(switch.0),
     // Quotes are for the unit.
     Size => |size: &Size, to: S| match size.0 {

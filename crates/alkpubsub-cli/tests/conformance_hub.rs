@@ -13,10 +13,12 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 alkpubsub::conformance_tests!(hub_program, HubProgram);
+alkpubsub::conformance_tests!(hub_program_shards, ShardedProgram);
 
 #[test]
 fn matrix() {
     conformance::matrix_column(&support::docs("matrix.md"), "hub_program", &HubProgram);
+    conformance::matrix_column(&support::docs("matrix.md"), "hub_program_shards", &ShardedProgram);
 }
 
 /// A hub in a process of its own: clients publish and hear, the publisher itself, too.
@@ -38,7 +40,7 @@ impl Fixture for HubProgram {
     }
 
     fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
-        Box::pin(async { peers().await.map_err(|error| error.to_string()) })
+        Box::pin(async { peers("1").await.map_err(|error| error.to_string()) })
     }
 
     fn block_on(&self, law: BoxFuture<'_, ()>) {
@@ -46,9 +48,31 @@ impl Fixture for HubProgram {
     }
 }
 
-async fn peers() -> Result<Peers, Box<dyn std::error::Error + Send + Sync>> {
+/// The same with two shards, on which the peers take turns: what the publisher says crosses to one of the clients, and
+/// stays in its shard for the other.
+struct ShardedProgram;
+
+impl Fixture for ShardedProgram {
+    fn capabilities(&self) -> Capabilities {
+        HubProgram.capabilities()
+    }
+
+    fn offers(&self) -> Offers {
+        HubProgram.offers()
+    }
+
+    fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
+        Box::pin(async { peers("2").await.map_err(|error| error.to_string()) })
+    }
+
+    fn block_on(&self, law: BoxFuture<'_, ()>) {
+        support::block_on(law);
+    }
+}
+
+async fn peers(shards: &str) -> Result<Peers, Box<dyn std::error::Error + Send + Sync>> {
     let mut hub = Command::new(env!("CARGO_BIN_EXE_alkpubsub"))
-        .args(["hub", "--listen", "127.0.0.1:0"])
+        .args(["hub", "--listen", "127.0.0.1:0", "--shards", shards])
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;

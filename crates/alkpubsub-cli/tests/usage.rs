@@ -47,6 +47,8 @@ async fn each_mistake_is_one_line() {
         (&["hub", "--max-message", "64kb"], "as in 65536, 64KiB or 1MiB; see `alkpubsub hub --help`"),
         (&["hub", "--ping-interval", "often"], "--ping-interval"),
         (&["hub", "--max-links", "0"], "must be at least 1"),
+        (&["hub", "--shards", "65"], "must be at most 64; see `alkpubsub hub --help`"),
+        (&["hub", "--shards", "0"], "must be at least 1"),
         (&["hub", "--max-depth", "5000"], "must be at most 1024; see `alkpubsub hub --help`"),
         (&["pub", url, "a", "b", "1", "--max-depth", "1025"], "must be at most 1024"),
         (&["pub", url, "a", "b", &deep, "--max-depth", "1024"], "the limit of 1024, and no limit is higher"),

@@ -48,3 +48,52 @@ pub struct Stats {
     /// Bytes of memory that unfinished messages from the far side take now.
     pub incoming_bytes: u64,
 }
+
+impl Stats {
+    /// Adds what was counted by another part of the same target.
+    #[cfg(feature = "websocket-server")]
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self {
+            dispatched,
+            rejected,
+            received,
+            delivered,
+            sent,
+            bad_input,
+            refusals,
+            violations,
+            panicked,
+            dropped,
+            too_slow,
+            unfinished,
+            denied,
+            listeners,
+            topics,
+            connections,
+            links,
+            queued_messages,
+            queued_bytes,
+            incoming_bytes,
+        } = other;
+        self.dispatched += dispatched;
+        self.rejected += rejected;
+        self.received += received;
+        self.delivered += delivered;
+        self.sent += sent;
+        self.bad_input += bad_input;
+        self.refusals.merge(refusals);
+        self.violations += violations;
+        self.panicked += panicked;
+        self.dropped += dropped;
+        self.too_slow += too_slow;
+        self.unfinished += unfinished;
+        self.denied += denied;
+        self.listeners += listeners;
+        self.topics += topics;
+        self.connections += connections;
+        self.links += links;
+        self.queued_messages += queued_messages;
+        self.queued_bytes += queued_bytes;
+        self.incoming_bytes += incoming_bytes;
+    }
+}

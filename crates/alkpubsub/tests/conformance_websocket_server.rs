@@ -6,17 +6,20 @@ mod support;
 use alkpubsub::conformance::{self, FarSide, Fixture, Offers, Peers};
 use alkpubsub::websocket_server::{HubHooks, ServerOptions, Spoke};
 use alkpubsub::{BoxFuture, Capabilities, Carries, EventTarget, Lifetime, Order, WebSocketServerEventTarget};
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use support::RawPeer;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 alkpubsub::conformance_tests!(websocket_server, Hub);
+alkpubsub::conformance_tests!(websocket_server_shards, Sharded);
 alkpubsub::conformance_tests!(websocket_spoke, OneSpoke);
 
 #[test]
 fn matrix() {
     conformance::matrix_column(&support::docs("matrix.md"), "websocket_server", &Hub);
+    conformance::matrix_column(&support::docs("matrix.md"), "websocket_server_shards", &Sharded);
     conformance::matrix_column(&support::docs("matrix.md"), "websocket_spoke", &OneSpoke);
 }
 
@@ -40,7 +43,28 @@ impl Fixture for Hub {
     }
 
     fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
-        Box::pin(async { peers().await.map_err(|error| error.to_string()) })
+        Box::pin(async { peers(1).await.map_err(|error| error.to_string()) })
+    }
+
+    fn block_on(&self, law: BoxFuture<'_, ()>) {
+        support::block_on(law);
+    }
+}
+
+/// The same with two shards; the raw spoke comes to the second, which has a thread of its own.
+struct Sharded;
+
+impl Fixture for Sharded {
+    fn capabilities(&self) -> Capabilities {
+        Hub.capabilities()
+    }
+
+    fn offers(&self) -> Offers {
+        Hub.offers()
+    }
+
+    fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
+        Box::pin(async { peers(2).await.map_err(|error| error.to_string()) })
     }
 
     fn block_on(&self, law: BoxFuture<'_, ()>) {
@@ -50,8 +74,9 @@ impl Fixture for Hub {
 
 type Made<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-async fn peers() -> Made<Peers> {
-    let (hub, url) = serve(ServerOptions::new()).await?;
+async fn peers(shards: u8) -> Made<Peers> {
+    let options = ServerOptions::new().shards(NonZeroU8::new(shards).ok_or("no shards")?);
+    let (hub, url) = serve(options).await?;
     let spoke = RawPeer::connect(&url).await?;
     let wire = spoke.wire.clone();
     Ok(Peers::new(wire.target(), vec![hub.clone()]).with_wire(wire, Some(hub)).with_fault(spoke))

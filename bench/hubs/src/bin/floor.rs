@@ -274,7 +274,10 @@ fn main() -> Result<()> {
     };
     let mut hub = Hub { wrong, ..Hub::default() };
     let mut poll = Poll::new()?;
-    let mut listener = TcpListener::bind(([127, 0, 0, 1], port).into())?;
+    // The standard library's, as it asks for the longest queue that the machine allows.
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port))?;
+    listener.set_nonblocking(true)?;
+    let mut listener = TcpListener::from_std(listener);
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1024);
     let mut scratch = vec![0; 1 << 18];

@@ -56,6 +56,7 @@ fn another(key: &str) -> &'static str {
         "log" => "debug",
         "log-format" => "json",
         "color" => "never",
+        "shards" => "7",
         key if key.starts_with("max-") => "77",
         _ => "77s",
     }
@@ -68,7 +69,7 @@ fn each_option_is_a_flag_a_variable_and_a_key_and_they_count_in_this_order() {
         let shown = |value: &str| match key.as_str() {
             "insecure" | "health" => value.to_owned(),
             "allow-origin" => format!("[\"{value}\"]"),
-            key if key.starts_with("max-") => value.to_owned(),
+            key if key == "shards" || key.starts_with("max-") => value.to_owned(),
             _ if value == "77s" => "\"1m 17s\"".to_owned(),
             _ => format!("\"{value}\""),
         };

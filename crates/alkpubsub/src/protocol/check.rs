@@ -3,7 +3,7 @@
 //! The second step, from parts to verdict, is [`control::read`](super::control::read). They are two because not
 //! every transport carries bytes: `postMessage` hands over an object whose parts are known already.
 
-use super::json::{JsonError, RawString, Scanner};
+use super::json::{Json, JsonError};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -235,45 +235,32 @@ pub fn parts<'t>(bytes: &'t [u8], limits: &MessageLimits) -> Result<Parts<'t>, R
         return Err(Refusal::TooLarge { limit: limits.max_message });
     }
     let text = std::str::from_utf8(bytes).map_err(|error| Refusal::NotUtf8 { at: error.valid_up_to() })?;
-    if text.starts_with('\u{feff}') {
-        return Err(Refusal::ByteOrderMark);
-    }
-    let mut scanner = Scanner::new(text, limits.depth());
-    let refuse = |error| match error {
-        JsonError::Syntax(at) => Refusal::NotJson { at },
-        JsonError::TooDeep => Refusal::TooDeep { limit: limits.depth() },
-    };
-    if scanner.peek() != Some(b'{') {
-        scanner.value(0).map_err(refuse)?;
+    let json = Json::new(text, limits.depth());
+    let mut at = 0;
+    if json.peek(&mut at) != Some(b'{') {
+        if text.starts_with('\u{feff}') {
+            return Err(Refusal::ByteOrderMark);
+        }
+        json.value(at, 0)?;
         return Err(Refusal::NotAnObject);
     }
+    json.check_depth(0)?;
     let mut found = Found::default();
-    found.members(&mut scanner).map_err(|stop| match stop {
-        Stop::Json(error) => refuse(error),
-        Stop::Refused(refusal) => refusal,
-    })?;
-    if scanner.peek().is_some() {
-        return Err(Refusal::TrailingBytes { at: scanner.at });
+    at = found.members(&json, at + 1)?;
+    if json.peek(&mut at).is_some() {
+        return Err(Refusal::TrailingBytes { at });
     }
     let event_type = found.event_type.ok_or(Refusal::Missing(Member::Type))?;
     let id = found.id.ok_or(Refusal::Missing(Member::Id))?;
     Ok(Parts { text, event_type, id, payload: found.payload })
 }
 
-enum Stop {
-    Json(JsonError),
-    Refused(Refusal),
-}
-
-impl From<JsonError> for Stop {
+impl From<JsonError> for Refusal {
     fn from(error: JsonError) -> Self {
-        Self::Json(error)
-    }
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+        match error {
+            JsonError::Syntax { at } => Self::NotJson { at },
+            JsonError::TooDeep { limit } => Self::TooDeep { limit },
+        }
     }
 }
 
@@ -285,64 +272,117 @@ struct Found<'t> {
 }
 
 impl<'t> Found<'t> {
-    fn members(&mut self, scanner: &mut Scanner<'t>) -> Result<(), Stop> {
-        if scanner.max_depth == 0 {
-            return Err(Stop::Json(JsonError::TooDeep));
-        }
-        scanner.expect(b'{')?;
-        if scanner.take(b'}') {
-            return Ok(());
-        }
+    /// Reads from behind the opening bracket to behind the closing one.
+    #[inline(always)]
+    fn members(&mut self, json: &Json<'t>, mut at: usize) -> Result<usize, Refusal> {
+        at = if let Some(usual) = Usual::read(json, at) {
+            self.event_type = Some(Cow::Borrowed(usual.event_type));
+            self.id = Some(Cow::Borrowed(usual.id));
+            self.payload(json, usual.payload)?
+        } else if json.peek(&mut at) == Some(b'}') {
+            return Ok(at + 1);
+        } else {
+            self.member(json, at)?
+        };
         loop {
-            if scanner.peek() != Some(b'"') {
-                return Ok(scanner.syntax()?);
-            }
-            let name = scanner.string()?;
-            scanner.expect(b':')?;
-            self.member(name, scanner)?;
-            if !scanner.take(b',') {
-                return Ok(scanner.expect(b'}')?);
-            }
+            at = match json.peek(&mut at) {
+                Some(b',') => self.member(json, at + 1)?,
+                Some(b'}') => return Ok(at + 1),
+                _ => return Err(Refusal::NotJson { at }),
+            };
         }
     }
 
-    fn member(&mut self, name: RawString<'t>, scanner: &mut Scanner<'t>) -> Result<(), Stop> {
-        let name = if name.escaped { unescape_name(name.text) } else { Cow::Borrowed(name.text) };
-        match &*name {
-            "type" => {
-                let value = string_member(scanner, Member::Type, self.event_type.is_some())?;
-                if value.is_empty() {
-                    return Err(Refusal::EmptyType.into());
-                }
-                self.event_type = Some(value);
-            }
-            "id" => self.id = Some(string_member(scanner, Member::Id, self.id.is_some())?),
-            "payload" => {
-                if self.payload.is_some() {
-                    return Err(Refusal::Repeated(Member::Payload).into());
-                }
-                self.payload = Some(scanner.value(1)?);
-            }
-            reserved if reserved.starts_with("__") => return Err(Refusal::ReservedMember.into()),
-            _ => drop(scanner.value(1)?),
+    #[inline(never)]
+    fn member(&mut self, json: &Json<'t>, mut at: usize) -> Result<usize, Refusal> {
+        if json.peek(&mut at) != Some(b'"') {
+            return Err(Refusal::NotJson { at });
         }
-        Ok(())
+        let name = json.string(at)?;
+        let at = json.expect(b':', name.after)?;
+        let text = if name.escaped { unescape_name(name.inside()) } else { Cow::Borrowed(name.inside()) };
+        match &*text {
+            "type" => self.event_type(json, at),
+            "id" => self.id(json, at),
+            "payload" => self.payload(json, at),
+            reserved if reserved.starts_with("__") => Err(Refusal::ReservedMember),
+            _ => Ok(json.value(at, 1)?),
+        }
+    }
+
+    #[inline(always)]
+    fn event_type(&mut self, json: &Json<'t>, at: usize) -> Result<usize, Refusal> {
+        let (text, after) = string_member(json, at, Member::Type, self.event_type.is_some())?;
+        if text.is_empty() {
+            return Err(Refusal::EmptyType);
+        }
+        self.event_type = Some(text);
+        Ok(after)
+    }
+
+    #[inline(always)]
+    fn id(&mut self, json: &Json<'t>, at: usize) -> Result<usize, Refusal> {
+        let (text, after) = string_member(json, at, Member::Id, self.id.is_some())?;
+        self.id = Some(text);
+        Ok(after)
+    }
+
+    #[inline(always)]
+    fn payload(&mut self, json: &Json<'t>, mut at: usize) -> Result<usize, Refusal> {
+        if self.payload.is_some() {
+            return Err(Refusal::Repeated(Member::Payload));
+        }
+        json.peek(&mut at);
+        let after = json.value(at, 1)?;
+        self.payload = Some(&json.text()[at..after]);
+        Ok(after)
     }
 }
 
-fn string_member<'t>(scanner: &mut Scanner<'t>, member: Member, again: bool) -> Result<Cow<'t, str>, Stop> {
+/// How nearly everybody writes the members up to the payload: in this order, no white space, no escapes.
+struct Usual<'t> {
+    event_type: &'t str,
+    id: &'t str,
+    payload: usize,
+}
+
+impl<'t> Usual<'t> {
+    /// `None` leaves the members, and what may be wrong with them, to be read one by one.
+    #[inline(always)]
+    fn read(json: &Json<'t>, at: usize) -> Option<Self> {
+        let event_type = json.behind(br#""type":""#, at)?;
+        let type_end = json.plain_end(event_type);
+        let id = json.behind(br#"","id":""#, type_end)?;
+        let id_end = json.plain_end(id);
+        let payload = json.behind(br#"","payload":"#, id_end)?;
+        if event_type == type_end {
+            return None;
+        }
+        Some(Self { event_type: &json.text()[event_type..type_end], id: &json.text()[id..id_end], payload })
+    }
+}
+
+#[inline(always)]
+fn string_member<'t>(
+    json: &Json<'t>,
+    mut at: usize,
+    member: Member,
+    again: bool,
+) -> Result<(Cow<'t, str>, usize), Refusal> {
     if again {
-        return Err(Refusal::Repeated(member).into());
+        return Err(Refusal::Repeated(member));
     }
-    if scanner.peek() != Some(b'"') {
-        scanner.value(1)?;
-        return Err(Refusal::NotAString(member).into());
+    if json.peek(&mut at) != Some(b'"') {
+        json.value(at, 1)?;
+        return Err(Refusal::NotAString(member));
     }
-    let raw = scanner.string()?;
-    if !raw.escaped {
-        return Ok(Cow::Borrowed(raw.text));
-    }
-    Ok(unescape(raw.text).ok_or(Refusal::LoneSurrogate(member))?)
+    let string = json.string(at)?;
+    let text = if string.escaped {
+        unescape(string.inside()).ok_or(Refusal::LoneSurrogate(member))?
+    } else {
+        Cow::Borrowed(string.inside())
+    };
+    Ok((text, string.after))
 }
 
 /// Undoes the escapes of a member's name. One with a lone surrogate is none of the three, but may be reserved:

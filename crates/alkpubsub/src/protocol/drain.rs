@@ -32,14 +32,22 @@ pub struct Drain<L> {
     since: Duration,
     /// The time in which all from there on are closed.
     span: Duration,
+    pace: Duration,
 }
 
 impl<L> Drain<L> {
     /// Begins now, and ends within `window`.
     #[must_use]
     pub fn new(links: Vec<L>, now: Duration, window: Duration) -> Self {
-        let span = span(links.len(), window);
-        Self { links, closed: 0, from: 0, since: now, span }
+        Self::one_of(1, links, now, window)
+    }
+
+    /// One of so many that begin together, each with links of its own: so that all keep to [`PACE`], each is slower.
+    #[must_use]
+    pub fn one_of(drains: u8, links: Vec<L>, now: Duration, window: Duration) -> Self {
+        let pace = PACE * u32::from(drains);
+        let span = span(links.len(), window, pace);
+        Self { links, closed: 0, from: 0, since: now, span, pace }
     }
 
     /// Those to be closed by now that were not named before. Some may be gone by themselves meanwhile.
@@ -72,7 +80,7 @@ impl<L> Drain<L> {
 
     /// Ends within `window` from now where that is sooner.
     pub fn hurry(&mut self, now: Duration, window: Duration) {
-        let span = span(self.links.len() - self.closed, window);
+        let span = span(self.links.len() - self.closed, window, self.pace);
         let end = self.since.saturating_add(self.span);
         if now.saturating_add(span) < end {
             (self.from, self.since, self.span) = (self.closed, now, span);
@@ -80,8 +88,8 @@ impl<L> Drain<L> {
     }
 }
 
-fn span(links: usize, window: Duration) -> Duration {
-    window.min(PACE.saturating_mul(u32::try_from(links).unwrap_or(u32::MAX)))
+fn span(links: usize, window: Duration, pace: Duration) -> Duration {
+    window.min(pace.saturating_mul(u32::try_from(links).unwrap_or(u32::MAX)))
 }
 
 #[cfg(test)]

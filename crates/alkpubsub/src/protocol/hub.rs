@@ -8,6 +8,7 @@ use super::check::{MessageLimits, Parts, Refusal};
 use super::control::{self, Action, Control, DenyReason, GapReason};
 use super::outbound::{Message, Outbound};
 use super::refusal_counts::RefusalCounts;
+pub use super::table::TopicChange;
 use super::table::{Member, Table};
 use super::tolerance::Tolerance;
 use crate::stats::Stats;
@@ -48,7 +49,8 @@ pub struct HubLimits {
     pub max_topic: usize,
     /// Distinct topics a link may hold; beyond, subscriptions are denied.
     pub max_topics_per_link: usize,
-    /// Links at one time; beyond, a newcomer is refused (over WebSocket with 503).
+    /// Links at one time; beyond, a newcomer is refused (over WebSocket with 503). More than
+    /// [`MOST_LINKS`](Self::MOST_LINKS) count as that.
     pub max_links: usize,
     /// Bytes that may wait for one link after a write was tried; beyond, it is closed with 1013.
     pub max_outbound: usize,
@@ -68,6 +70,9 @@ pub struct HubLimits {
 }
 
 impl HubLimits {
+    /// The most links that a hub can tell apart.
+    pub const MOST_LINKS: usize = 1 << LinkId::SLOT_BITS;
+
     /// The hub program's defaults: 64 KiB a message, 64 deep, topics of 255 bytes, 128 of them a link, 65,536
     /// links, 1 MiB and 16,384 messages outbound a link and 256 MiB in all, 256 MiB of unfinished messages, a ping
     /// after 25 s with 8 s to answer.
@@ -121,10 +126,15 @@ pub struct Hub<M> {
     fan_out: FanOut,
     identities: bool,
     draining: bool,
+    shard: u8,
+    /// How many shards it is one of, and what the others hold of what is bounded for all together.
+    shards: u64,
+    others: Held,
     links: Slab<Link<M>>,
     /// Counts connections, so that an id is not used twice while a slot is.
     serial: u32,
     table: Table,
+    run: Option<Run<M>>,
     queued: Queued,
     /// What the unfinished messages of all links take.
     incoming: u64,
@@ -133,6 +143,35 @@ pub struct Hub<M> {
     /// Whether more waits for some link than its bound allows.
     overfull: bool,
     counters: Counters,
+}
+
+/// Events of one topic, one behind the other, that are not queued yet.
+///
+/// A topic with many links often gets several events at once. They are joined first, and queued as one piece: what a
+/// link costs, it costs once for all of them. Whatever else happens to a link or a topic ends the run before it does,
+/// so that nothing changes its place.
+#[derive(Debug)]
+struct Run<M> {
+    /// Where the topic stands in the table.
+    topic: usize,
+    joined: M,
+}
+
+/// From so many links on, a topic's events are joined.
+const RUN_FROM: usize = 4;
+/// Bytes of a run.
+const RUN_BYTES: usize = 16 << 10;
+/// The part of what may wait for a link that a run may be: a link is too slow by as much later at the most.
+const RUN_PART: usize = 64;
+
+/// What a hub holds of that which is bounded for all links together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Held {
+    /// Bytes that wait for links.
+    pub outbound: u64,
+    /// Bytes of memory that unfinished messages take.
+    pub incoming: u64,
 }
 
 #[derive(Debug, Default)]
@@ -154,7 +193,7 @@ struct Counters {
 
 #[derive(Debug)]
 struct Link<M> {
-    serial: u32,
+    id: LinkId,
     dirty: bool,
     /// Whether anything was queued for it since the last look for silence.
     used: bool,
@@ -170,6 +209,8 @@ struct Link<M> {
 }
 
 /// One connection of a hub, unique while the hub lives.
+///
+/// From the top: 32 bits of a serial number, 8 of the shard, 24 of the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId(u64);
 
@@ -180,18 +221,22 @@ impl fmt::Display for LinkId {
 }
 
 impl LinkId {
-    fn new(slot: usize, serial: u32) -> Self {
-        Self((u64::from(serial) << 32) | slot as u64)
+    const SLOT_BITS: u32 = 24;
+
+    fn new(slot: usize, shard: u8, serial: u32) -> Self {
+        Self((u64::from(serial) << 32) | (u64::from(shard) << Self::SLOT_BITS) | slot as u64)
     }
 
-    /// Where the link stands among a hub's links; used again after it is gone.
+    /// Where the link stands among the links of its shard; used again after it is gone.
     #[must_use]
     pub fn slot(self) -> usize {
-        (self.0 & u64::from(u32::MAX)) as usize
+        (self.0 & ((1 << Self::SLOT_BITS) - 1)) as usize
     }
 
-    const fn serial(self) -> u32 {
-        (self.0 >> 32) as u32
+    /// Which shard of its hub it belongs to; 0 in a hub that is one alone.
+    #[must_use]
+    pub fn shard(self) -> u8 {
+        (self.0 >> Self::SLOT_BITS) as u8
     }
 }
 
@@ -205,9 +250,13 @@ impl<M: Message> Hub<M> {
             fan_out,
             identities,
             draining: false,
+            shard: 0,
+            shards: 1,
+            others: Held::default(),
             links: Slab::new(),
             serial: 0,
             table: Table::default(),
+            run: None,
             queued: Queued::default(),
             incoming: 0,
             dirty: Vec::new(),
@@ -216,16 +265,58 @@ impl<M: Message> Hub<M> {
         }
     }
 
+    /// One of several hubs that are one to their spokes: number `shard` of `shards`, counted from 0.
+    ///
+    /// Its ids are told from those of the others. It keeps what [`topic_changes`](Self::topic_changes) gives. And a
+    /// bound for all links together holds for all shards: where they have more ([`others_hold`](Self::others_hold)),
+    /// a shard ends links of its own as long as its part is more than its share, which is that of one at least.
+    ///
+    /// # Panics
+    /// Where `shard` is not less than `shards`.
+    #[must_use]
+    pub fn shard(mut self, shard: u8, shards: u8) -> Self {
+        assert!(shard < shards, "shard {shard} of {shards}");
+        (self.shard, self.shards) = (shard, shards.into());
+        self.table.keep_changes();
+        self
+    }
+
+    /// The topics that have got their first link or lost their last since this was asked last, in order. Nothing but
+    /// of a hub that is a [`shard`](Self::shard).
+    ///
+    /// To be asked, and made known to the other shards, before anything is written: whoever has read that it is
+    /// subscribed misses nothing that is published from then on, wherever that is done.
+    pub fn topic_changes(&mut self) -> Option<&mut Vec<TopicChange>> {
+        self.table.changes()
+    }
+
+    /// What it holds of that which is bounded for all links together.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held { outbound: self.queued.bytes, incoming: self.incoming }
+    }
+
+    /// What all other shards hold of it.
+    pub fn others_hold(&mut self, held: Held) {
+        self.others = held;
+    }
+
+    /// From now on `direct:<identity>` may be subscribed to by its owner alone.
+    pub fn have_identities(&mut self) {
+        self.identities = true;
+    }
+
     /// A link came; `None` if there are as many as there may be.
     pub fn connect(&mut self, identity: Option<Arc<str>>, now: Duration) -> Option<LinkId> {
-        if self.links.len() >= self.limits.max_links {
+        if self.links.len() >= self.limits.max_links.min(HubLimits::MOST_LINKS) {
             return None;
         }
         self.serial = self.serial.wrapping_add(1);
         self.counters.connections += 1;
         self.identities |= identity.is_some();
-        let slot = self.links.insert(Link {
-            serial: self.serial,
+        let id = LinkId::new(self.links.vacant_key(), self.shard, self.serial);
+        self.links.insert(Link {
+            id,
             dirty: false,
             used: false,
             pinged: false,
@@ -236,7 +327,7 @@ impl<M: Message> Hub<M> {
             incoming: 0,
             outbound: Outbound::default(),
         });
-        Some(LinkId::new(slot, self.serial))
+        Some(id)
     }
 
     /// A link is gone; what waited for it is dropped. Gives how many events that were.
@@ -244,6 +335,7 @@ impl<M: Message> Hub<M> {
         if self.link(id).is_none() {
             return 0;
         }
+        self.end_run();
         self.table.leave_all(id.slot());
         let link = self.links.remove(id.slot());
         self.queued.bytes -= link.outbound.bytes() as u64;
@@ -257,6 +349,7 @@ impl<M: Message> Hub<M> {
     /// A link is about to end: it holds no topic any more, gets `last`, and nothing behind it. With `drop_rest`,
     /// nothing before it either.
     pub fn finish(&mut self, id: LinkId, last: Option<M>, drop_rest: bool) {
+        self.end_run();
         let Some(link) = self.link_mut(id).filter(|link| !link.finished) else {
             return;
         };
@@ -281,7 +374,7 @@ impl<M: Message> Hub<M> {
 
     /// The links there are.
     pub fn links(&self) -> impl Iterator<Item = LinkId> {
-        self.links.iter().map(|(slot, link)| LinkId::new(slot, link.serial))
+        self.links.iter().map(|(_, link)| link.id)
     }
 
     /// How many links there are.
@@ -360,6 +453,7 @@ impl<M: Message> Hub<M> {
         if self.link(id).is_none_or(|link| link.finished) {
             return;
         }
+        // This ends a run, which is not for the link that joins.
         self.send(id, M::from_text(control::subscribed(topic)));
         self.table.join(id.slot(), topic);
     }
@@ -374,6 +468,7 @@ impl<M: Message> Hub<M> {
     }
 
     fn unsubscribe(&mut self, id: LinkId, topic: &str) {
+        self.end_run();
         if self.contains(id) {
             self.table.leave(id.slot(), topic);
         }
@@ -382,36 +477,64 @@ impl<M: Message> Hub<M> {
     /// Queues an event for all who want its topic; `make` is called once, and only if somebody does. Gives how
     /// many they are.
     pub fn fan_out(&mut self, topic: &str, make: impl FnOnce() -> M) -> usize {
-        let Self { links, table, dirty, overfull, limits, .. } = self;
-        let (receivers, weight) = match self.fan_out {
-            FanOut::Subscribed => {
-                let members = table.members(topic);
-                if members.is_empty() {
-                    return 0;
-                }
-                let message = make();
-                for &Member { link, .. } in members {
-                    *overfull |= queue(&mut links[link], link, &message, dirty, limits);
-                }
-                (members.len(), message.weight())
-            }
-            FanOut::All => {
-                let mut receivers = links.iter_mut().filter(|(_, link)| !link.finished).peekable();
-                if receivers.peek().is_none() {
-                    return 0;
-                }
-                let (message, mut count) = (make(), 0);
-                for (slot, link) in receivers {
-                    *overfull |= queue(link, slot, &message, dirty, limits);
-                    count += 1;
-                }
-                (count, message.weight())
-            }
+        let receivers = match self.fan_out {
+            FanOut::Subscribed => self.fan_out_to_members(topic, make),
+            FanOut::All => self.fan_out_to_all(make),
         };
-        self.queued.bytes += receivers as u64 * weight as u64;
-        self.queued.messages += receivers as u64;
         self.counters.sent += receivers as u64;
         receivers
+    }
+
+    fn fan_out_to_members(&mut self, topic: &str, make: impl FnOnce() -> M) -> usize {
+        let Some(topic) = self.table.find(topic) else { return 0 };
+        let receivers = self.table.members_of(topic).len();
+        let message = make();
+        if !self.joins(topic, &message) {
+            self.end_run();
+            self.run = Some(Run { topic, joined: message });
+            if receivers < RUN_FROM {
+                self.end_run();
+            }
+        }
+        receivers
+    }
+
+    /// Joins an event to the run, if it is one of the same topic and there is room.
+    fn joins(&mut self, topic: usize, message: &M) -> bool {
+        let Self { run: Some(run), limits, .. } = self else { return false };
+        let (bytes, count) = (run.joined.weight() + message.weight(), run.joined.count() + message.count());
+        run.topic == topic
+            && bytes <= RUN_BYTES.min(limits.max_outbound / RUN_PART)
+            && count <= limits.max_outbound_messages / RUN_PART
+            && run.joined.join(message)
+    }
+
+    /// Queues what was joined.
+    fn end_run(&mut self) {
+        let Some(Run { topic, joined }) = self.run.take() else { return };
+        let Self { links, table, dirty, overfull, limits, .. } = self;
+        let members = table.members_of(topic);
+        for &Member { link, .. } in members {
+            *overfull |= queue(&mut links[link], link, &joined, dirty, limits);
+        }
+        self.queued.bytes += members.len() as u64 * joined.weight() as u64;
+        self.queued.messages += members.len() as u64 * joined.count() as u64;
+    }
+
+    fn fan_out_to_all(&mut self, make: impl FnOnce() -> M) -> usize {
+        let Self { links, dirty, overfull, limits, .. } = self;
+        let mut receivers = links.iter_mut().filter(|(_, link)| !link.finished).peekable();
+        if receivers.peek().is_none() {
+            return 0;
+        }
+        let (message, mut count) = (make(), 0);
+        for (slot, link) in receivers {
+            *overfull |= queue(link, slot, &message, dirty, limits);
+            count += 1;
+        }
+        self.queued.bytes += count as u64 * message.weight() as u64;
+        self.queued.messages += count as u64;
+        count
     }
 
     /// Whether [`fan_out`](Self::fan_out) would reach anyone.
@@ -430,7 +553,7 @@ impl<M: Message> Hub<M> {
             None => self.links().filter(|id| self.table.held_by(id.slot()) > 0).collect(),
             Some(topic) => {
                 let members = self.table.members(topic).iter();
-                members.map(|member| LinkId::new(member.link, self.links[member.link].serial)).collect()
+                members.map(|member| self.links[member.link].id).collect()
             }
         };
         for link in links {
@@ -440,8 +563,9 @@ impl<M: Message> Hub<M> {
 
     /// Queues a message for one link, subscribed or not.
     pub fn send(&mut self, id: LinkId, message: M) {
+        self.end_run();
         let slot = id.slot();
-        let open = |link: &&mut Link<M>| link.serial == id.serial() && !link.finished;
+        let open = |link: &&mut Link<M>| link.id == id && !link.finished;
         if let Some(link) = self.links.get_mut(slot).filter(open) {
             self.queued.bytes += message.weight() as u64;
             self.queued.messages += 1;
@@ -463,11 +587,12 @@ impl<M: Message> Hub<M> {
     /// The links that have something new to send, each once. What cannot be sent now is the adapter's to come
     /// back for.
     pub fn take_dirty(&mut self, into: &mut Vec<LinkId>) {
+        self.end_run();
         for slot in self.dirty.drain(..) {
             // The slot's link may be gone, or be another one that was named already.
             if let Some(link) = self.links.get_mut(slot).filter(|link| link.dirty) {
                 link.dirty = false;
-                into.push(LinkId::new(slot, link.serial));
+                into.push(link.id);
             }
         }
     }
@@ -475,25 +600,27 @@ impl<M: Message> Hub<M> {
     /// Whether, since this was asked last, more than the bound was queued for a link, or for all. It counts only
     /// after a write was tried: the adapter should write now, not at the end of its round.
     pub fn take_overfull(&mut self) -> bool {
-        std::mem::take(&mut self.overfull) || self.queued.bytes > self.limits.max_outbound_total as u64
+        self.end_run();
+        std::mem::take(&mut self.overfull) || self.is_over_total()
     }
 
     /// Whether a link has something new to send.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || self.run.is_some()
     }
 
-    /// What waits for a link.
+    /// What waits for a link, as of [`take_dirty`](Self::take_dirty).
     pub fn waiting(&self, id: LinkId) -> Option<&Outbound<M>> {
         self.link(id).map(|link| &link.outbound)
     }
 
     /// Takes the oldest message that waits for a link.
     pub fn pop(&mut self, id: LinkId) -> Option<M> {
+        self.end_run();
         let message = self.link_mut(id)?.outbound.pop()?;
         self.queued.bytes -= message.weight() as u64;
-        self.queued.messages -= 1;
+        self.queued.messages -= message.count() as u64;
         Some(message)
     }
 
@@ -512,24 +639,26 @@ impl<M: Message> Hub<M> {
     }
 
     /// After a write was tried: whether too much still waits for this link (close code 1013). The oldest message,
-    /// which is on its way, does not count: one that is longer than the bound may pass alone.
+    /// which is on its way, does not count, nor do those joined to it: one that is longer than the bound may pass
+    /// alone.
     #[must_use]
     pub fn is_too_slow(&self, id: LinkId) -> bool {
         self.link(id).is_some_and(|link| {
-            let oldest = link.outbound.iter().next().map_or(0, Message::weight);
-            link.outbound.bytes() - oldest > self.limits.max_outbound
-                || link.outbound.len().saturating_sub(1) > self.limits.max_outbound_messages
+            let oldest = link.outbound.iter().next();
+            let (bytes, count) = oldest.map_or((0, 0), |oldest| (oldest.weight(), oldest.count()));
+            link.outbound.bytes() - bytes > self.limits.max_outbound
+                || link.outbound.len() - count > self.limits.max_outbound_messages
         })
     }
 
     /// After writes were tried: the link with most waiting, if too much waits for all together.
     #[must_use]
     pub fn slowest_over_total(&self) -> Option<LinkId> {
-        if self.queued.bytes <= self.limits.max_outbound_total as u64 {
+        if !self.is_over_total() {
             return None;
         }
-        let (slot, link) = self.links.iter().max_by_key(|(_, link)| link.outbound.bytes())?;
-        Some(LinkId::new(slot, link.serial))
+        let (_, link) = self.links.iter().max_by_key(|(_, link)| link.outbound.bytes())?;
+        Some(link.id)
     }
 
     /// How much memory a link's unfinished message takes, after each read that changed it.
@@ -544,11 +673,11 @@ impl<M: Message> Hub<M> {
     /// closed with 1013, and what it holds to be let go: then [`holds`](Self::holds) `0`.
     #[must_use]
     pub fn fullest_over_total(&self) -> Option<LinkId> {
-        if self.incoming <= self.limits.max_incoming_total as u64 {
+        if !self.is_over(self.limits.max_incoming_total, self.incoming, self.others.incoming) {
             return None;
         }
-        let (slot, link) = self.links.iter().max_by_key(|(_, link)| link.incoming)?;
-        Some(LinkId::new(slot, link.serial))
+        let (_, link) = self.links.iter().max_by_key(|(_, link)| link.incoming)?;
+        Some(link.id)
     }
 
     /// Counts a message that was refused; `true` if the link sent one too many (close code 1007).
@@ -571,19 +700,18 @@ impl<M: Message> Hub<M> {
     /// cost a busy link more than all the rest of a delivery.
     pub fn silent(&mut self, now: Duration, mut each: impl FnMut(LinkId, Silence)) {
         let HubLimits { ping_interval, ping_timeout, .. } = self.limits;
-        for (slot, link) in &mut self.links {
+        for (_, link) in &mut self.links {
             if !std::mem::take(&mut link.used) {
                 link.outbound.shrink();
             }
-            let id = LinkId::new(slot, link.serial);
             let silent = now.saturating_sub(link.heard);
             if link.pinged && silent >= ping_interval.saturating_add(ping_timeout) {
-                each(id, Silence::Dead);
+                each(link.id, Silence::Dead);
             } else if !link.pinged && silent >= ping_interval {
                 link.pinged = true;
                 // The answer is due from now on, however late this look came.
                 link.heard = now.saturating_sub(ping_interval);
-                each(id, Silence::Ping);
+                each(link.id, Silence::Ping);
             }
         }
     }
@@ -605,22 +733,37 @@ impl<M: Message> Hub<M> {
         stats.topics += self.table.len() as u64;
         stats.connections += self.counters.connections;
         stats.links += self.links.len() as u64;
-        stats.queued_messages += self.queued.messages;
-        stats.queued_bytes += self.queued.bytes;
+        let (mut bytes, mut messages) = (self.queued.bytes, self.queued.messages);
+        if let Some(Run { topic, joined }) = &self.run {
+            let receivers = self.table.members_of(*topic).len() as u64;
+            bytes += receivers * joined.weight() as u64;
+            messages += receivers * joined.count() as u64;
+        }
+        stats.queued_messages += messages;
+        stats.queued_bytes += bytes;
         stats.incoming_bytes += self.incoming;
     }
 
+    fn is_over_total(&self) -> bool {
+        self.is_over(self.limits.max_outbound_total, self.queued.bytes, self.others.outbound)
+    }
+
+    /// Whether all shards have more than `total`, and this one more than its share.
+    fn is_over(&self, total: usize, own: u64, others: u64) -> bool {
+        own > total as u64 / self.shards && own.saturating_add(others) > total as u64
+    }
+
     fn link(&self, id: LinkId) -> Option<&Link<M>> {
-        self.links.get(id.slot()).filter(|link| link.serial == id.serial())
+        self.links.get(id.slot()).filter(|link| link.id == id)
     }
 
     fn link_mut(&mut self, id: LinkId) -> Option<&mut Link<M>> {
-        self.links.get_mut(id.slot()).filter(|link| link.serial == id.serial())
+        self.links.get_mut(id.slot()).filter(|link| link.id == id)
     }
 }
 
 fn events_in<M: Message>(outbound: &Outbound<M>) -> u64 {
-    outbound.iter().filter(|message| !message.is_control()).count() as u64
+    outbound.iter().filter(|message| !message.is_control()).map(|events| events.count() as u64).sum()
 }
 
 /// Gives whether more waits for the link now than may.

@@ -6,218 +6,293 @@
 //! costs as much as this one, but has no bound on the depth and takes memory for it. `docs/adr/0003` has the
 //! figures, and the tests hold this one against it.
 
-/// Why a text is not JSON, and at which byte.
+mod plain;
+
+use plain::end_of_plain;
+
+/// Why a text is not JSON that may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JsonError {
-    Syntax(usize),
-    TooDeep,
+    /// It is none from this byte on.
+    Syntax { at: usize },
+    /// It nests deeper than this.
+    TooDeep { limit: usize },
 }
 
-/// Walks over one text. `at` is the next byte to read.
-pub(crate) struct Scanner<'t> {
-    pub(crate) text: &'t str,
-    pub(crate) at: usize,
-    pub(crate) max_depth: usize,
+type Scanned<T = usize> = Result<T, JsonError>;
+
+/// A text to be read. Nothing moves in it: each function is told where to begin and says where it came to.
+pub(crate) struct Json<'t> {
+    text: &'t str,
+    max_depth: usize,
 }
 
-type Scanned<T = ()> = Result<T, JsonError>;
-
-impl<'t> Scanner<'t> {
+impl<'t> Json<'t> {
     pub(crate) fn new(text: &'t str, max_depth: usize) -> Self {
-        Self { text, at: 0, max_depth }
+        Self { text, max_depth }
     }
 
-    /// The next byte that is not white space, not consumed.
-    pub(crate) fn peek(&mut self) -> Option<u8> {
-        let bytes = self.text.as_bytes();
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(self.at) {
-            self.at += 1;
+    pub(crate) fn text(&self) -> &'t str {
+        self.text
+    }
+
+    fn bytes(&self) -> &'t [u8] {
+        self.text.as_bytes()
+    }
+
+    /// The next byte that is not white space. `at` moves there, or to the end.
+    #[inline(always)]
+    pub(crate) fn peek(&self, at: &mut usize) -> Option<u8> {
+        let byte = *self.bytes().get(*at)?;
+        if byte > b' ' {
+            return Some(byte);
         }
-        bytes.get(self.at).copied()
+        *at = past_space(self.bytes(), *at);
+        self.bytes().get(*at).copied()
     }
 
-    pub(crate) fn expect(&mut self, byte: u8) -> Scanned {
-        if self.peek() != Some(byte) {
-            return self.syntax();
-        }
-        self.at += 1;
-        Ok(())
+    /// The place behind the next byte, which has to be this one.
+    #[inline(always)]
+    pub(crate) fn expect(&self, byte: u8, mut at: usize) -> Scanned {
+        if self.peek(&mut at) == Some(byte) { Ok(at + 1) } else { syntax(at) }
     }
 
-    /// Consumes the byte if it is next.
-    pub(crate) fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
+    /// An object or array inside so many others.
+    pub(crate) fn check_depth(&self, outside: usize) -> Scanned<()> {
+        if outside < self.max_depth { Ok(()) } else { Err(JsonError::TooDeep { limit: self.max_depth }) }
     }
 
-    pub(crate) fn syntax<T>(&self) -> Scanned<T> {
-        Err(JsonError::Syntax(self.at))
-    }
-
-    /// Reads past one value; `depth` is that of what holds it. Gives the value's text.
-    pub(crate) fn value(&mut self, depth: usize) -> Scanned<&'t str> {
-        let first = self.peek();
-        let start = self.at;
-        match first {
-            Some(b'"') => drop(self.string()?),
-            Some(b'{') => self.object(depth + 1)?,
-            Some(b'[') => self.array(depth + 1)?,
-            Some(b't') => self.word("true")?,
-            Some(b'f') => self.word("false")?,
-            Some(b'n') => self.word("null")?,
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            _ => return self.syntax(),
-        }
-        Ok(&self.text[start..self.at])
-    }
-
-    fn object(&mut self, depth: usize) -> Scanned {
-        self.enter(depth)?;
-        if self.take(b'}') {
-            return Ok(());
-        }
+    /// The place behind a value that stands in so many objects and arrays.
+    pub(crate) fn value(&self, mut at: usize, outside: usize) -> Scanned {
+        let mut open = Open::NOTHING;
+        let full = Open::full(self.max_depth - outside);
         loop {
-            if self.peek() != Some(b'"') {
-                return self.syntax();
+            if open.in_object() {
+                at = self.name(at)?;
             }
-            self.string()?;
-            self.expect(b':')?;
-            self.value(depth)?;
-            if !self.take(b',') {
-                return self.expect(b'}');
-            }
-        }
-    }
-
-    fn array(&mut self, depth: usize) -> Scanned {
-        self.enter(depth)?;
-        if self.take(b']') {
-            return Ok(());
-        }
-        loop {
-            self.value(depth)?;
-            if !self.take(b',') {
-                return self.expect(b']');
-            }
-        }
-    }
-
-    /// Past an opening bracket, if the depth allows.
-    fn enter(&mut self, depth: usize) -> Scanned {
-        if depth > self.max_depth {
-            return Err(JsonError::TooDeep);
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    /// Reads past a string that begins at `at`; gives what stands between its quotes, escapes as they are.
-    pub(crate) fn string(&mut self) -> Scanned<RawString<'t>> {
-        let bytes = self.text.as_bytes();
-        self.at += 1;
-        let start = self.at;
-        let mut escaped = false;
-        loop {
-            self.at += plain_prefix(&bytes[self.at..]);
-            match bytes.get(self.at) {
-                Some(b'"') => {
-                    let text = &self.text[start..self.at];
-                    self.at += 1;
-                    return Ok(RawString { text, escaped });
+            match self.peek(&mut at) {
+                Some(b'"') => at = self.string(at)?.after,
+                Some(bracket @ (b'{' | b'[')) => {
+                    if open >= full {
+                        at = self.deeper(at, outside + open.count())?;
+                    } else {
+                        open.push(bracket == b'{');
+                        at += 1;
+                        // `}` and `]` are two behind `{` and `[`.
+                        if self.peek(&mut at) != Some(bracket + 2) {
+                            continue;
+                        }
+                        open.pop();
+                        at += 1;
+                    }
                 }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
+                Some(b'-' | b'0'..=b'9') => at = number(self.bytes(), at)?,
+                Some(b't') => at = word("true", self.bytes(), at)?,
+                Some(b'f') => at = word("false", self.bytes(), at)?,
+                Some(b'n') => at = word("null", self.bytes(), at)?,
+                _ => return syntax(at),
+            }
+            // Behind a value stands the next one, or the end of what holds it, which is then a value itself.
+            loop {
+                if open == Open::NOTHING {
+                    return Ok(at);
                 }
-                // A control character, or the end of the text.
-                _ => return self.syntax(),
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Scanned {
-        let bytes = self.text.as_bytes();
-        match bytes.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
-            Some(b'u') => {
-                let digits = bytes.get(self.at + 2..self.at + 6);
-                if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
-                    return self.syntax();
+                match self.peek(&mut at) {
+                    Some(b',') => {
+                        at += 1;
+                        break;
+                    }
+                    Some(bracket @ (b'}' | b']')) if (bracket == b'}') == open.in_object() => {
+                        open.pop();
+                        at += 1;
+                    }
+                    _ => return syntax(at),
                 }
-                self.at += 6;
-            }
-            _ => return self.syntax(),
-        }
-        Ok(())
-    }
-
-    fn number(&mut self) -> Scanned {
-        let bytes = self.text.as_bytes();
-        self.at += usize::from(bytes[self.at] == b'-');
-        match bytes.get(self.at) {
-            Some(b'0') => self.at += 1,
-            _ => self.digits()?,
-        }
-        if bytes.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = bytes.get(self.at) {
-            self.at += 1;
-            self.at += usize::from(matches!(bytes.get(self.at), Some(b'+' | b'-')));
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) -> Scanned {
-        let rest = &self.text.as_bytes()[self.at..];
-        match rest.iter().take_while(|byte| byte.is_ascii_digit()).count() {
-            0 => self.syntax(),
-            some => {
-                self.at += some;
-                Ok(())
             }
         }
     }
 
-    fn word(&mut self, word: &str) -> Scanned {
-        if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
-            return self.syntax();
+    /// Where no more brackets can be counted, a call counts on.
+    #[cold]
+    fn deeper(&self, at: usize, outside: usize) -> Scanned {
+        self.check_depth(outside)?;
+        self.value(at, outside)
+    }
+
+    /// The place behind a member's name and its colon.
+    #[inline(always)]
+    fn name(&self, mut at: usize) -> Scanned {
+        if self.peek(&mut at) != Some(b'"') {
+            return syntax(at);
         }
-        self.at += word.len();
-        Ok(())
+        let end = end_of_plain(self.bytes(), at + 1);
+        // Mostly nothing stands between the two.
+        match self.behind(br#"":"#, end) {
+            Some(behind) => Ok(behind),
+            None => self.expect(b':', self.string_from(end)?),
+        }
+    }
+
+    /// The place behind these very bytes, if they stand there.
+    #[inline(always)]
+    pub(crate) fn behind<const N: usize>(&self, wanted: &[u8; N], at: usize) -> Option<usize> {
+        (self.bytes()[at..].first_chunk() == Some(wanted)).then_some(at + N)
+    }
+
+    /// The string that begins with the quote at `at`.
+    #[inline(always)]
+    pub(crate) fn string(&self, at: usize) -> Scanned<RawString<'t>> {
+        let end = self.plain_end(at + 1);
+        let escaped = self.bytes().get(end) == Some(&b'\\');
+        Ok(RawString { text: self.text, start: at + 1, after: self.string_from(end)?, escaped })
+    }
+
+    #[inline(always)]
+    pub(crate) fn plain_end(&self, at: usize) -> usize {
+        end_of_plain(self.bytes(), at)
+    }
+
+    /// The place behind a string whose plain beginning ends here.
+    #[inline(always)]
+    fn string_from(&self, end: usize) -> Scanned {
+        match self.bytes().get(end) {
+            Some(b'"') => Ok(end + 1),
+            Some(b'\\') => past_escapes(self.bytes(), end),
+            // A control character, or the end of the text.
+            _ => syntax(end),
+        }
     }
 }
 
-/// How many bytes at the front are neither `"`, `\` nor a control character. Eight at a time: most of an
-/// envelope is the inside of strings.
-fn plain_prefix(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES * 0x80;
-    // Sets the high bit of every zero byte (and, after a zero byte, perhaps of others: the first one is exact).
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let mut at = 0;
-    while let Some(eight) = bytes.get(at..at + 8) {
-        let word = u64::from_le_bytes(eight.try_into().expect("eight bytes"));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let special =
-            control | zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
+/// A string as it lies in its text.
+#[derive(Clone, Copy)]
+pub(crate) struct RawString<'t> {
+    text: &'t str,
+    start: usize,
+    /// The place behind its closing quote.
+    pub(crate) after: usize,
+    pub(crate) escaped: bool,
+}
+
+impl<'t> RawString<'t> {
+    /// What stands between its quotes, escapes as they are.
+    #[inline(always)]
+    pub(crate) fn inside(self) -> &'t str {
+        &self.text[self.start..self.after - 1]
+    }
+}
+
+/// Which brackets are open: a bit for each, the innermost lowest, set where it is an object's. Above them stands one
+/// that is always set.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Open(u64);
+
+impl Open {
+    /// The lowest bit says that there is no object.
+    const NOTHING: Self = Self(0b10);
+
+    fn in_object(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    fn count(self) -> usize {
+        62 - self.0.leading_zeros() as usize
+    }
+
+    /// No more than so many, and no more than there is room for. One that is no less is full.
+    fn full(most: usize) -> Self {
+        Self(Self::NOTHING.0 << most.min(62))
+    }
+
+    fn push(&mut self, is_object: bool) {
+        self.0 = self.0 << 1 | u64::from(is_object);
+    }
+
+    fn pop(&mut self) {
+        self.0 >>= 1;
+    }
+}
+
+#[inline(always)]
+fn syntax<T>(at: usize) -> Scanned<T> {
+    Err(JsonError::Syntax { at })
+}
+
+#[inline(never)]
+fn past_space(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// The place behind a string, from an escape in it on.
+#[inline(never)]
+fn past_escapes(bytes: &[u8], mut at: usize) -> Scanned {
+    loop {
+        match bytes.get(at) {
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\\') => at = end_of_plain(bytes, past_escape(bytes, at)?),
+            _ => return syntax(at),
+        }
+    }
+}
+
+fn past_escape(bytes: &[u8], at: usize) -> Scanned {
+    match bytes.get(at + 1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
+        Some(b'u') => {
+            let digits = bytes.get(at + 2..at + 6);
+            let all = digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+            if all { Ok(at + 6) } else { syntax(at) }
+        }
+        _ => syntax(at),
+    }
+}
+
+fn number(bytes: &[u8], mut at: usize) -> Scanned {
+    at += usize::from(bytes.get(at) == Some(&b'-'));
+    at = match bytes.get(at) {
+        Some(b'0') => at + 1,
+        _ => digits(bytes, at)?,
+    };
+    if bytes.get(at) == Some(&b'.') {
+        at = digits(bytes, at + 1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        at += 1;
+        at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
+        at = digits(bytes, at)?;
+    }
+    Ok(at)
+}
+
+/// At least one digit.
+#[inline(always)]
+fn digits(bytes: &[u8], start: usize) -> Scanned {
+    let mut at = start;
+    while let Some(word) = bytes[at..].first_chunk() {
+        let others = no_digits(u64::from_le_bytes(*word));
+        if others != 0 {
+            at += (others.trailing_zeros() / 8) as usize;
+            return if at > start { Ok(at) } else { syntax(at) };
         }
         at += 8;
     }
-    let rest = &bytes[at..];
-    at + rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\').unwrap_or(rest.len())
+    while let Some(b'0'..=b'9') = bytes.get(at) {
+        at += 1;
+    }
+    if at > start { Ok(at) } else { syntax(at) }
 }
 
-/// What stands between a string's quotes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RawString<'t> {
-    pub(crate) text: &'t str,
-    pub(crate) escaped: bool,
+fn no_digits(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let value = word ^ (ONES * 0x30);
+    (value.wrapping_add(ONES * 0x76) | value) & (ONES * 0x80)
+}
+
+fn word(word: &str, bytes: &[u8], at: usize) -> Scanned {
+    if bytes[at..].starts_with(word.as_bytes()) { Ok(at + word.len()) } else { syntax(at) }
 }
 
 #[cfg(test)]
@@ -225,8 +300,8 @@ mod tests {
     use super::*;
 
     fn is_json(text: &str) -> bool {
-        let mut scanner = Scanner::new(text, 64);
-        scanner.value(0).is_ok() && scanner.peek().is_none()
+        let json = Json::new(text, 64);
+        json.value(0, 0).is_ok_and(|mut at| json.peek(&mut at).is_none())
     }
 
     #[test]
@@ -305,21 +380,7 @@ mod tests {
     fn the_depth_is_bounded() {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(is_json(&nested(64)));
-        assert_eq!(Scanner::new(&nested(65), 64).value(0), Err(JsonError::TooDeep));
-        assert_eq!(Scanner::new(&"[".repeat(1 << 20), 64).value(0), Err(JsonError::TooDeep));
-    }
-
-    #[test]
-    fn the_first_special_byte_is_found_wherever_it_stands() {
-        for special in [b'"', b'\\', 0, 0x1f] {
-            for before in 0..40 {
-                for filler in [b'a', b'!', 0x20, 0x7f, 0x80, 0xff, b'#', b'[', b']'] {
-                    let mut bytes = vec![filler; 48];
-                    assert_eq!(plain_prefix(&bytes), 48);
-                    bytes[before] = special;
-                    assert_eq!(plain_prefix(&bytes), before, "{special} after {before} of {filler}");
-                }
-            }
-        }
+        assert_eq!(Json::new(&nested(65), 64).value(0, 0), Err(JsonError::TooDeep { limit: 64 }));
+        assert_eq!(Json::new(&"[".repeat(1 << 20), 64).value(0, 0), Err(JsonError::TooDeep { limit: 64 }));
     }
 }

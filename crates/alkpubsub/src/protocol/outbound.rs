@@ -13,6 +13,18 @@ pub trait Message: Clone {
 
     /// Whether it is the adapter's own, such as what [`from_text`](Self::from_text) makes, and no event.
     fn is_control(&self) -> bool;
+
+    /// How many messages it is: more than one where others were [joined](Self::join) to it.
+    fn count(&self) -> usize {
+        1
+    }
+
+    /// Puts another event behind this one, so that both go out as one piece to all who get it; `false` where that
+    /// cannot be done, as on a transport that hands over messages and no bytes.
+    fn join(&mut self, next: &Self) -> bool {
+        let _ = next;
+        false
+    }
 }
 
 /// Messages in order, and their weight.
@@ -20,19 +32,22 @@ pub trait Message: Clone {
 pub struct Outbound<M> {
     messages: VecDeque<M>,
     bytes: usize,
+    count: usize,
 }
 
 impl<M: Message> Outbound<M> {
     /// Appends a message.
     pub(crate) fn push(&mut self, message: M) {
         self.bytes += message.weight();
+        self.count += message.count();
         self.messages.push_back(message);
     }
 
-    /// The oldest message.
+    /// The oldest message, with what was joined to it.
     pub fn pop(&mut self) -> Option<M> {
         let message = self.messages.pop_front()?;
         self.bytes -= message.weight();
+        self.count -= message.count();
         Some(message)
     }
 
@@ -41,8 +56,7 @@ impl<M: Message> Outbound<M> {
     pub(crate) fn advance(&mut self, mut bytes: usize) -> usize {
         while let Some(first) = self.messages.front().map(Message::weight).filter(|&first| first <= bytes) {
             bytes -= first;
-            self.bytes -= first;
-            self.messages.pop_front();
+            self.pop();
         }
         bytes
     }
@@ -51,9 +65,10 @@ impl<M: Message> Outbound<M> {
     pub(crate) fn retain(&mut self, keep: impl FnMut(&M) -> bool) {
         self.messages.retain(keep);
         self.bytes = self.messages.iter().map(Message::weight).sum();
+        self.count = self.messages.iter().map(Message::count).sum();
     }
 
-    /// The messages, oldest first.
+    /// The messages, oldest first; those that were joined as one.
     pub fn iter(&self) -> impl Iterator<Item = &M> {
         self.messages.iter()
     }
@@ -61,7 +76,13 @@ impl<M: Message> Outbound<M> {
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.messages.len()
+        self.count
+    }
+
+    /// All that waits, where that is in one piece.
+    #[must_use]
+    pub fn one_piece(&self) -> Option<&M> {
+        self.messages.front().filter(|_| self.messages.len() == 1)
     }
 
     /// Whether none waits.
@@ -86,7 +107,7 @@ impl<M: Message> Outbound<M> {
 
 impl<M> Default for Outbound<M> {
     fn default() -> Self {
-        Self { messages: VecDeque::new(), bytes: 0 }
+        Self { messages: VecDeque::new(), bytes: 0, count: 0 }
     }
 }
 

@@ -40,6 +40,12 @@ impl RefusalCounts {
         self.0.iter().sum()
     }
 
+    /// Adds what was counted elsewhere.
+    #[cfg(feature = "websocket-server")]
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(count, more)| *count += more);
+    }
+
     /// What was counted since `before`, an earlier copy of the same counts.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {

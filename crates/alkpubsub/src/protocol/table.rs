@@ -13,6 +13,18 @@ pub(super) struct Table {
     by_name: HashMap<Arc<str>, usize>,
     topics: Slab<Topic>,
     links: Vec<Vec<Holding>>,
+    /// What came to be held, and what is held no more, where somebody wants to know.
+    changes: Option<Vec<TopicChange>>,
+}
+
+/// A topic has got its first link, or has lost its last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicChange {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Whether a link holds it now.
+    pub held: bool,
 }
 
 #[derive(Debug)]
@@ -40,7 +52,17 @@ struct Holding {
 impl Table {
     /// The links that hold a topic.
     pub(super) fn members(&self, topic: &str) -> &[Member] {
-        self.by_name.get(topic).map_or(&[], |&topic| &self.topics[topic].members)
+        self.find(topic).map_or(&[], |topic| self.members_of(topic))
+    }
+
+    /// Where a topic stands that somebody holds; until the next change of the table.
+    pub(super) fn find(&self, topic: &str) -> Option<usize> {
+        self.by_name.get(topic).copied()
+    }
+
+    /// The links that hold the topic that stands there.
+    pub(super) fn members_of(&self, topic: usize) -> &[Member] {
+        &self.topics[topic].members
     }
 
     /// How many topics a link holds.
@@ -57,6 +79,16 @@ impl Table {
         self.topics.len()
     }
 
+    /// From now on changes are kept until they are taken.
+    pub(super) fn keep_changes(&mut self) {
+        self.changes.get_or_insert_default();
+    }
+
+    /// What has changed since this was asked last, in order.
+    pub(super) fn changes(&mut self) -> Option<&mut Vec<TopicChange>> {
+        self.changes.as_mut().filter(|changes| !changes.is_empty())
+    }
+
     /// A link takes a topic; holding it already, nothing changes.
     pub(super) fn join(&mut self, link: usize, topic: &str) {
         if self.holds(link, topic) {
@@ -67,6 +99,9 @@ impl Table {
             None => {
                 let name: Arc<str> = topic.into();
                 let topic = self.topics.insert(Topic { name: name.clone(), members: Vec::new() });
+                if let Some(changes) = &mut self.changes {
+                    changes.push(TopicChange { topic: name.clone(), held: true });
+                }
                 self.by_name.insert(name, topic);
                 topic
             }
@@ -118,6 +153,9 @@ impl Table {
         if members.is_empty() {
             let Topic { name, .. } = self.topics.remove(topic);
             self.by_name.remove(&name);
+            if let Some(changes) = &mut self.changes {
+                changes.push(TopicChange { topic: name, held: false });
+            }
         }
         let holdings = &mut self.links[link];
         holdings.swap_remove(removed.holding);
@@ -136,6 +174,9 @@ mod tests {
     fn any_sequence_of_joins_and_leaves_keeps_it_as_a_naive_one() {
         let mut seed = 0x2545_f491_4f6c_dd1d_u64;
         let (mut table, mut naive) = (Table::default(), BTreeSet::new());
+        table.keep_changes();
+        // What somebody knows who is told of changes alone.
+        let mut told = BTreeSet::new();
         for step in 0..50_000 {
             seed ^= seed << 13;
             seed ^= seed >> 7;
@@ -162,6 +203,13 @@ mod tests {
             assert_eq!(members, expected, "step {step}");
             assert_eq!(table.held_by(link), naive.iter().filter(|(held_by, _)| *held_by == link).count());
             assert_eq!(table.holds(link, &topic), naive.contains(&(link, topic)));
+            let Some(changes) = table.changes() else { continue };
+            for TopicChange { topic, held } in std::mem::take(changes) {
+                // Each is something new: the first, or the last.
+                assert!(if held { told.insert(topic) } else { told.remove(&topic) }, "step {step}");
+            }
+            let held: BTreeSet<_> = naive.iter().map(|(_, topic)| topic.as_str()).collect();
+            assert!(told.iter().map(|topic| &**topic).eq(held), "step {step}");
         }
         (0..9).for_each(|link| table.leave_all(link));
         assert!(table.topics.is_empty() && table.by_name.is_empty());

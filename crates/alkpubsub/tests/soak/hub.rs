@@ -5,6 +5,7 @@ use alkpubsub::websocket_server::{HubHooks, HubLimits, ServerOptions, Spoke as C
 use alkpubsub::{Action, CloseReason, DenyReason, EventTarget, LinkId, Stats, WebSocketServerEventTarget};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -84,15 +85,17 @@ pub(crate) enum Inner {
 
 pub(crate) struct Hub {
     pub(crate) address: SocketAddr,
+    shards: NonZeroU8,
     inner: Inner,
 }
 
 impl Library {
-    async fn start(address: SocketAddr, door: Arc<Door>) -> (Self, SocketAddr) {
+    async fn start(address: SocketAddr, shards: NonZeroU8, door: Arc<Door>) -> (Self, SocketAddr) {
         let mut limits = HubLimits::DEFAULT;
         // So that spokes that are held up become too slow now and then.
         limits.max_outbound = 128 << 10;
-        let mut options = ServerOptions::new().relay().limits(limits).hooks(Shared(door.clone()));
+        let mut options =
+            ServerOptions::new().relay().limits(limits).shards(shards).hooks(Shared(door.clone()));
         options.drain_window = Duration::from_millis(100);
         let target = Arc::new(WebSocketServerEventTarget::new(options));
         let listener = TcpListener::bind(address).await.expect("the port");
@@ -115,10 +118,11 @@ impl Library {
 }
 
 impl Program {
-    fn start(path: &str, address: SocketAddr) -> (Self, SocketAddr) {
-        let listen = address.to_string();
+    fn start(path: &str, address: SocketAddr, shards: NonZeroU8) -> (Self, SocketAddr) {
+        let (listen, shards) = (address.to_string(), shards.to_string());
         let child = Command::new(path)
             .args(["hub", "--listen", &listen, "--drain-window", "100ms", "--drain-limit", "300ms"])
+            .args(["--shards", &shards])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -161,19 +165,19 @@ impl Drop for Program {
 
 impl Hub {
     /// The program at `path`, or the library.
-    pub(crate) async fn start(path: Option<String>) -> Self {
+    pub(crate) async fn start(path: Option<String>, shards: NonZeroU8) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (inner, address) = match path {
             Some(path) => {
-                let (program, address) = Program::start(&path, any);
+                let (program, address) = Program::start(&path, any, shards);
                 (Inner::Program(program), address)
             }
             None => {
-                let (library, address) = Library::start(any, Arc::default()).await;
+                let (library, address) = Library::start(any, shards, Arc::default()).await;
                 (Inner::Library(library), address)
             }
         };
-        Self { address, inner }
+        Self { address, shards, inner }
     }
 
     pub(crate) async fn end(&mut self, kill: bool) -> Result<(), String> {
@@ -189,11 +193,11 @@ impl Hub {
         match &mut self.inner {
             Inner::Library(library) => {
                 let door = library.door.clone();
-                *library = Library::start(self.address, door).await.0;
+                *library = Library::start(self.address, self.shards, door).await.0;
             }
             Inner::Program(program) => {
                 let path = program.path.clone();
-                *program = Program::start(&path, self.address).0;
+                *program = Program::start(&path, self.address, self.shards).0;
             }
         }
         Ok(())

@@ -63,6 +63,7 @@ mod run;
 mod spoke;
 mod world;
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 fn variable(name: &str) -> Option<u64> {
@@ -72,13 +73,25 @@ fn variable(name: &str) -> Option<u64> {
 
 #[test]
 fn everyone_hears_what_the_model_says() {
+    soak(NonZeroU8::MIN);
+}
+
+#[test]
+fn everyone_hears_it_in_a_hub_of_two_shards() {
+    soak(NonZeroU8::MIN.saturating_add(1));
+}
+
+fn soak(shards: NonZeroU8) {
     let seed = variable("SOAK_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000_000));
     let time = Duration::from_secs(variable("SOAK_SECONDS").unwrap_or(3));
     let hub = std::env::var("SOAK_HUB").ok();
-    eprintln!("SOAK_SEED={seed}, {time:?}, hub: {}", hub.as_deref().unwrap_or("the library's"));
+    eprintln!(
+        "SOAK_SEED={seed}, {time:?}, shards: {shards}, hub: {}",
+        hub.as_deref().unwrap_or("the library's")
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let done = runtime.block_on(run::soak(seed, time, hub));
+    let done = runtime.block_on(run::soak(seed, time, hub, shards));
     match done {
         Ok(figures) => eprintln!("{figures}"),
         Err(why) => panic!("SOAK_SEED={seed}: {why}"),

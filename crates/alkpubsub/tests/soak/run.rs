@@ -16,6 +16,7 @@ use alkpubsub::{
 use futures_util::future::join_all;
 use std::collections::HashSet;
 use std::fmt;
+use std::num::NonZeroU8;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -103,7 +104,7 @@ struct Soak {
 
 type Done<T = ()> = Result<T, String>;
 
-pub(crate) async fn soak(seed: u64, time: Duration, hub: Option<String>) -> Done<Figures> {
+pub(crate) async fn soak(seed: u64, time: Duration, hub: Option<String>, shards: NonZeroU8) -> Done<Figures> {
     let mut topics = Vec::new();
     for (event_type, kind, count) in [
         ("t", Kind::Plain, PLAIN_TOPICS),
@@ -124,7 +125,7 @@ pub(crate) async fn soak(seed: u64, time: Duration, hub: Option<String>) -> Done
     };
     let ledger = Arc::new(Ledger::new(topics.len(), shaken));
     let world = World::new(topics, ledger);
-    let hub = Hub::start(hub).await;
+    let hub = Hub::start(hub, shards).await;
     let proxy = Proxy::start(hub.address).await;
     let mut soak = Soak {
         random: Random::new(seed),

@@ -15,5 +15,6 @@ mod limits;
 mod mounted;
 mod programs;
 mod races;
+mod shards;
 mod spokes;
 mod support;

@@ -1,52 +1,52 @@
 //! One socket of a hub: bytes in and out, and how it ends.
 
 use super::frame::Frame;
+use super::io::Io;
 use super::spoke::Spoke;
-use super::wake::SocketWaker;
 use crate::adapter::websocket::frame::Decoder;
 use crate::event_target::{CloseReason, LinkId};
 use crate::protocol::Outbound;
 use crate::protocol::hub::Hub;
-use bytes::{Buf, Bytes};
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// What a hub needs of a socket.
-pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Socket for T {}
 
 /// A connection in a shard. Idle, it keeps no buffer.
 pub(super) struct Connection {
     pub(super) id: LinkId,
-    pub(super) socket: Box<dyn Socket>,
+    pub(super) io: Io,
     pub(super) decoder: Decoder,
     /// The beginning of a frame whose rest has not come.
     pub(super) partial: Vec<u8>,
     /// The memory that these two take, as the hub knows it.
     held: usize,
-    /// What goes out before anything of the hub's queue: the answer to the handshake, or the rest of a frame whose
-    /// place in the queue was taken from it.
-    unsent: Bytes,
+    /// What goes out before anything of the hub's queue.
+    unsent: Option<Box<Unsent>>,
     /// Bytes of the queue's first frame that were written. It stays in the queue, and counts there, until it is
     /// written whole.
     begun: usize,
-    /// Whether the last write found no room.
-    blocked: bool,
-    wake: Arc<SocketWaker>,
-    waker: Waker,
     pub(super) state: State,
     /// There only where the program has hooks: it is what they are given.
     pub(super) spoke: Option<Arc<Spoke>>,
 }
 
+/// The answer to the handshake, or a frame whose place in the queue was taken from it; and how much of it was written.
+struct Unsent {
+    frame: Frame,
+    written: usize,
+}
+
+impl Unsent {
+    fn rest(&self) -> &[u8] {
+        &self.frame[self.written..]
+    }
+}
+
 pub(super) enum State {
     Open,
-    Closing(Closing),
+    // Apart, as few connections are closing and all would have the room for it.
+    Closing(Box<Closing>),
 }
 
 /// A connection whose close frame is queued or sent.
@@ -72,18 +72,15 @@ pub(super) enum Heed {
 
 impl Connection {
     /// `greeting` is sent first, whatever becomes of the connection.
-    pub(super) fn new(id: LinkId, socket: Box<dyn Socket>, greeting: Bytes, wake: Arc<SocketWaker>) -> Self {
+    pub(super) fn new(id: LinkId, io: Io, greeting: Option<Frame>) -> Self {
         Self {
             id,
-            socket,
+            io,
             decoder: Decoder::default(),
             partial: Vec::new(),
             held: 0,
-            unsent: greeting,
+            unsent: greeting.map(|frame| Box::new(Unsent { frame, written: 0 })),
             begun: 0,
-            blocked: false,
-            waker: Waker::from(wake.clone()),
-            wake,
             state: State::Open,
             spoke: None,
         }
@@ -104,46 +101,28 @@ impl Connection {
         self.tell_held(hub);
     }
 
-    /// Reads into the scratch buffer. `Ok(0)` is the end of the stream.
-    pub(super) fn poll_read(&mut self, scratch: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(scratch);
-        let mut context = Context::from_waker(&self.waker);
-        Pin::new(&mut *self.socket).poll_read(&mut context, &mut buffer).map_ok(|()| buffer.filled().len())
-    }
-
-    /// To be called when its slot was taken from the list, before it is looked at.
-    pub(super) fn woken(&mut self) {
-        self.wake.taken();
-        self.blocked = false;
-    }
-
     /// Writes what waits, everything in as few writes as the scratch buffer allows. Ready when nothing waits any
-    /// more. A socket that had no room is not asked again until it wakes: what waits for it would be gathered anew
-    /// for each event, and peers that are slow would cost more than those that are not.
+    /// more.
     pub(super) fn poll_write(&mut self, hub: &mut Hub<Frame>, scratch: &mut [u8]) -> Poll<io::Result<()>> {
-        if self.blocked && !self.wake.is_listed() {
+        if self.io.is_blocked() {
             return Poll::Pending;
         }
-        self.blocked = false;
         loop {
             let waiting = hub.waiting(self.id).filter(|waiting| !waiting.is_empty());
-            let batch = match waiting {
-                None if self.unsent.is_empty() => return Poll::Ready(Ok(())),
-                None => &self.unsent,
-                Some(waiting) if self.unsent.is_empty() && waiting.len() == 1 => {
-                    &waiting.iter().next().expect("it has one")[self.begun..]
-                }
-                Some(waiting) => gather(&self.unsent, waiting, self.begun, scratch),
+            let batch = match (&self.unsent, waiting) {
+                (None, None) => return Poll::Ready(Ok(())),
+                (Some(unsent), None) => unsent.rest(),
+                (unsent, Some(waiting)) => match (unsent, waiting.one_piece()) {
+                    (None, Some(piece)) => &piece[self.begun..],
+                    (unsent, _) => {
+                        let first = unsent.as_ref().map_or(&[][..], |unsent| unsent.rest());
+                        gather(first, waiting, self.begun, scratch)
+                    }
+                },
             };
-            let mut context = Context::from_waker(&self.waker);
-            let written = match Pin::new(&mut *self.socket).poll_write(&mut context, batch) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(written)) => written,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.blocked = true;
-                    return Poll::Pending;
-                }
+            let written = match ready!(self.io.poll_write(batch))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => written,
             };
             self.sent(written, hub);
         }
@@ -151,9 +130,16 @@ impl Connection {
 
     /// Forgets the bytes that were written.
     fn sent(&mut self, written: usize, hub: &mut Hub<Frame>) {
-        let rest = written.min(self.unsent.len());
-        self.unsent.advance(rest);
-        self.begun = hub.written(self.id, self.begun + written - rest);
+        let mut of_queue = written;
+        if let Some(unsent) = &mut self.unsent {
+            let taken = written.min(unsent.rest().len());
+            unsent.written += taken;
+            of_queue -= taken;
+            if unsent.rest().is_empty() {
+                self.unsent = None;
+            }
+        }
+        self.begun = hub.written(self.id, self.begun + of_queue);
     }
 
     /// Takes a frame that was begun out of the queue, before the rest of the queue is dropped: half a frame would
@@ -162,31 +148,17 @@ impl Connection {
         if self.begun > 0
             && let Some(frame) = hub.pop(self.id)
         {
-            self.unsent = frame.into();
-            self.unsent.advance(std::mem::take(&mut self.begun));
+            let written = std::mem::take(&mut self.begun);
+            self.unsent = Some(Box::new(Unsent { frame, written }));
         }
-    }
-
-    /// Sends what a TLS or another layer below may have kept back, or the end of the stream.
-    pub(super) fn poll_flush(&mut self) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.socket).poll_flush(&mut Context::from_waker(&self.waker))
-    }
-
-    pub(super) fn poll_shutdown(&mut self) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.socket).poll_shutdown(&mut Context::from_waker(&self.waker))
     }
 
     /// Whether nothing was read or written in part, so that somebody else can go on with the socket.
     pub(super) fn is_between_messages(&self) -> bool {
-        self.unsent.is_empty()
+        self.unsent.is_none()
             && self.begun == 0
             && self.partial.is_empty()
             && self.decoder.is_between_messages()
-    }
-
-    /// Asks for another turn in the next round.
-    pub(super) fn requeue(&self) {
-        self.waker.wake_by_ref();
     }
 }
 

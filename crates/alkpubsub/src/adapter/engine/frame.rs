@@ -2,29 +2,31 @@
 
 use crate::adapter::websocket::frame;
 use crate::protocol::{Message, control};
-use bytes::Bytes;
 use std::ops::Deref;
+use std::sync::Arc;
 
-/// The bytes that go out, header and all. A clone shares them.
+/// The bytes that go out, header and all. A clone shares them, and takes no more than a pointer: a queue may hold
+/// thousands.
 #[derive(Clone, Debug)]
-pub(crate) struct Frame(Bytes);
+pub(crate) struct Frame(Arc<Framed>);
+
+#[derive(Debug)]
+struct Framed {
+    bytes: Vec<u8>,
+    /// How many messages that is.
+    count: usize,
+}
 
 impl Frame {
     /// An envelope's text as one WebSocket text message.
     pub(crate) fn text(text: &str) -> Self {
-        Self(frame::text(text))
+        frame::text(text).into()
     }
 }
 
-impl From<Bytes> for Frame {
-    fn from(framed: Bytes) -> Self {
-        Self(framed)
-    }
-}
-
-impl From<Frame> for Bytes {
-    fn from(frame: Frame) -> Self {
-        frame.0
+impl From<Vec<u8>> for Frame {
+    fn from(framed: Vec<u8>) -> Self {
+        Self(Arc::new(Framed { bytes: framed, count: 1 }))
     }
 }
 
@@ -32,7 +34,7 @@ impl Deref for Frame {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.0.bytes
     }
 }
 
@@ -42,10 +44,29 @@ impl Message for Frame {
     }
 
     fn weight(&self) -> usize {
-        self.0.len()
+        self.len()
     }
 
     fn is_control(&self) -> bool {
-        frame::text_of(&self.0).is_none_or(|text| text.starts_with(control::BEGINNING.as_bytes()))
+        frame::text_of(self).is_none_or(|text| text.starts_with(control::BEGINNING.as_bytes()))
+    }
+
+    fn count(&self) -> usize {
+        self.0.count
+    }
+
+    fn join(&mut self, next: &Self) -> bool {
+        match Arc::get_mut(&mut self.0) {
+            Some(joined) => {
+                joined.bytes.extend_from_slice(next);
+                joined.count += next.count();
+            }
+            // Another shard has it, too.
+            None => {
+                let joined = Framed { bytes: [&self[..], next].concat(), count: self.count() + next.count() };
+                self.0 = Arc::new(joined);
+            }
+        }
+        true
     }
 }

@@ -1,10 +1,13 @@
 //! The handle of a running hub: what a hub target is made of, whatever its transport.
 
-use super::connection::Socket;
+use super::crossing::ShardSet;
 use super::hooks::HubHooks;
+use super::io::Socket;
+use super::orders::{Arrival, Command, NewConnection};
 use super::shard::{Relaying, Shard};
-use super::shared::{Command, NewConnection, Shared};
+use super::shared::Shared;
 use super::spoke::Spoke;
+use crate::adapter::websocket::opening::Opening;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{
     BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, LinkId, ListenError,
@@ -12,10 +15,11 @@ use crate::event_target::{
 };
 use crate::protocol::hub::HubLimits;
 use crate::stats::Stats;
-use bytes::Bytes;
 use std::fmt;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, unconstrained};
@@ -35,7 +39,7 @@ pub enum AddConnectionError {
     Closed,
 }
 
-/// Owns the task: it ends with this handle.
+/// Owns the shards: they end with this handle.
 pub(crate) struct Handle {
     shared: Arc<Shared>,
     relaying: Relaying,
@@ -43,10 +47,19 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// Starts the task on the current runtime.
-    pub(crate) fn start(limits: HubLimits, relaying: Relaying, hooks: Option<Arc<dyn HubHooks>>) -> Self {
-        let shared = Arc::new(Shared::new(limits));
-        let shard = Shard::new(shared.clone(), relaying, hooks);
+    /// Starts the first shard on the current runtime, and each other one on a thread of its own.
+    pub(crate) fn start(
+        limits: HubLimits,
+        relaying: Relaying,
+        shards: NonZeroU8,
+        hooks: Option<Arc<dyn HubHooks>>,
+    ) -> Self {
+        assert!(shards.get() <= ShardSet::MOST, "{shards} shards; {} are the most", ShardSet::MOST);
+        let shared = Arc::new(Shared::new(limits, relaying.fan_out, shards));
+        for shard in 1..shards.get() {
+            start_thread(shared.clone(), shard, relaying, hooks.clone());
+        }
+        let shard = Shard::new(shared.clone(), 0, None, relaying, hooks);
         // A round writes to thousands of sockets: tokio's budget would cut it into pieces of 128. It yields by
         // itself, once a round.
         let task = tokio::spawn(unconstrained(shard)).abort_handle();
@@ -58,17 +71,21 @@ impl Handle {
         if self.is_draining() {
             return Err(AddConnectionError::Closed);
         }
-        let limit = self.shared.limits.max_links;
-        let taken =
-            self.shared.links.fetch_update(Relaxed, Relaxed, |links| (links < limit).then_some(links + 1));
-        taken
-            .map(|_| Reserved { shared: self.shared.clone(), used: false, head: 0 })
-            .map_err(|_| AddConnectionError::Full { limit })
+        let shard = self.shared.reserve();
+        shard
+            .map(|shard| Reserved { shared: self.shared.clone(), shard, used: false, head: 0 })
+            .ok_or(AddConnectionError::Full { limit: self.shared.limits.max_links })
+    }
+
+    /// Hands a listener's new socket to its shard, which shakes hands with it.
+    pub(crate) fn arrive(&self, arrival: Arrival, opening: Opening) {
+        // Dropped where the hub has ended.
+        self.shared.orders(opening.shard()).order(Command::Arrive(arrival, opening));
     }
 
     pub(crate) async fn remove_connection(&self, link: LinkId) -> Option<Box<dyn Socket>> {
         let (reply, taken) = oneshot::channel();
-        if !self.shared.order(Command::Remove { link, reply }) {
+        if !self.shared.order(link, Command::Remove { link, reply }) {
             return None;
         }
         taken.await.ok().flatten()
@@ -86,9 +103,33 @@ impl Handle {
     }
 }
 
+impl fmt::Debug for Reserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reserved").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
+/// Starts a shard on a thread with a runtime of its own, which ends with it.
+///
+/// A panic of ours ends that shard, and with it the hub: see [`Shared::end`].
+fn start_thread(shared: Arc<Shared>, shard: u8, relaying: Relaying, hooks: Option<Arc<dyn HubHooks>>) {
+    let home = tokio::runtime::Handle::current();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.unwrap_or_else(|error| panic!("no runtime for shard {shard}: {error}"));
+    let serve = move || {
+        runtime
+            .block_on(async { unconstrained(Shard::new(shared, shard, Some(home), relaying, hooks)).await });
+    };
+    let thread = thread::Builder::new().name(format!("hub-shard-{shard}")).spawn(serve);
+    if let Err(error) = thread {
+        panic!("no thread for shard {shard}: {error}");
+    }
+}
+
 /// A place among the connections; given back when it is dropped unused.
 pub(crate) struct Reserved {
     shared: Arc<Shared>,
+    shard: u8,
     used: bool,
     /// What the request takes of memory so far.
     head: u64,
@@ -108,16 +149,14 @@ impl Reserved {
         total <= self.shared.limits.max_incoming_total as u64
     }
 
-    /// Hands the connection to the task, which answers the handshake with `greeting`. `received` is what came
-    /// behind the request. Gives the socket back where the hub shuts down by now.
-    pub(crate) fn connect(
-        self,
-        socket: Box<dyn Socket>,
-        greeting: String,
-        received: Vec<u8>,
-    ) -> Result<(), Box<dyn Socket>> {
-        let greeting = greeting.into();
-        self.hand_over(NewConnection { socket, greeting, received, identity: None, reply: None })
+    /// The shard that it is in.
+    pub(crate) fn shard(&self) -> u8 {
+        self.shard
+    }
+
+    /// It is the connection's from here on, which gives it back.
+    pub(super) fn keep(mut self) {
+        self.used = true;
     }
 
     /// Hands over a connection whose handshake was answered elsewhere. Gives the socket back where the hub shuts
@@ -128,12 +167,14 @@ impl Reserved {
         socket: Box<dyn Socket>,
         identity: Option<Arc<str>>,
     ) -> Result<(), Box<dyn Socket>> {
-        let (greeting, received) = (Bytes::new(), Vec::new());
-        self.hand_over(NewConnection { socket, greeting, received, identity, reply: None })
+        self.hand_over(NewConnection { socket, identity, reply: None })
     }
 
     fn hand_over(mut self, connection: NewConnection) -> Result<(), Box<dyn Socket>> {
-        let handed = self.shared.connect(connection);
+        if connection.identity.is_some() {
+            self.shared.have_identities();
+        }
+        let handed = self.shared.orders(self.shard).connect(connection);
         self.used = handed.is_ok();
         handed.map_err(|connection| connection.socket)
     }
@@ -151,8 +192,7 @@ impl Reserved {
         identity: Option<Arc<str>>,
     ) -> Result<Arc<Spoke>, AddConnectionError> {
         let (reply, spoke) = oneshot::channel();
-        let (greeting, received) = (Bytes::new(), Vec::new());
-        let connection = NewConnection { socket, greeting, received, identity, reply: Some(reply) };
+        let connection = NewConnection { socket, identity, reply: Some(reply) };
         self.hand_over(connection).map_err(|_| AddConnectionError::Closed)?;
         spoke.await.map_err(|_| AddConnectionError::Closed)
     }
@@ -162,7 +202,7 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         self.shared.heads.fetch_sub(self.head, Relaxed);
         if !self.used {
-            self.shared.links.fetch_sub(1, Relaxed);
+            self.shared.left(self.shard);
         }
     }
 }
@@ -225,6 +265,7 @@ impl EventTarget for Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.task.abort();
+        self.shared.stop();
     }
 }
 

@@ -1,6 +1,7 @@
 //! What becomes of the bytes that a connection sent: frames, messages, the hub's verdict, listeners and hooks.
 
 use super::connection::{Connection, Heed, State};
+use super::crossing::{Crossed, Crossing};
 use super::frame::Frame;
 use super::hooks::HubHooks;
 use super::shared::Shared;
@@ -14,19 +15,25 @@ use crate::protocol::check::{self, Parts, Refusal};
 use crate::protocol::control::{Action, DenyReason};
 use crate::protocol::hub::{Asked, Hub};
 use crate::stats::Stats;
-use crate::topic::with_topic;
 use bytestring::ByteString;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tungstenite::protocol::Role;
 
 /// What a received message is held against, apart from the sockets.
 pub(super) struct Intake {
     pub(super) hub: Hub<Frame>,
     pub(super) shared: Arc<Shared>,
+    /// Which of the shards it is.
+    pub(super) shard: u8,
+    /// The way to the others, where there are any.
+    crossing: Option<Crossing<Frame>>,
+    /// What they sent, while it is passed on; kept for its memory.
+    crossed: Vec<Crossed<Frame>>,
+    /// The runtime that listeners and hooks find themselves on, where it is not the thread's own.
+    home: Option<tokio::runtime::Handle>,
     pub(super) hooks: Option<Arc<dyn HubHooks>>,
     pub(super) relay: bool,
     pub(super) rules: Rules,
@@ -34,6 +41,8 @@ pub(super) struct Intake {
     pub(super) too_slow: u64,
     pub(super) unfinished: u64,
     pub(super) violations: u64,
+    /// That of the event at hand; kept for its memory.
+    topic: String,
     /// The bad input that was logged, and when.
     logged: (RefusalCounts, Option<Duration>),
 }
@@ -53,18 +62,41 @@ impl Intake {
     pub(super) fn new(
         hub: Hub<Frame>,
         shared: Arc<Shared>,
+        shard: u8,
+        home: Option<tokio::runtime::Handle>,
         hooks: Option<Arc<dyn HubHooks>>,
         relay: bool,
     ) -> Self {
-        let rules = Rules { role: Role::Server, max_message: shared.limits.message.max_message };
+        let crossing = shared.crossings.as_ref().map(|crossings| crossings.crossing(shard));
+        let hub = if crossing.is_some() { hub.shard(shard, shared.shards()) } else { hub };
+        let rules = Rules { max_message: shared.limits.message.max_message };
         let (too_slow, unfinished, violations) = (0, 0, 0);
-        let (now, logged) = (Duration::ZERO, Default::default());
-        Self { hub, shared, hooks, relay, rules, now, too_slow, unfinished, violations, logged }
+        let (now, topic, logged) = (Duration::ZERO, String::new(), Default::default());
+        Self {
+            hub,
+            shared,
+            shard,
+            crossing,
+            crossed: Vec::new(),
+            home,
+            hooks,
+            relay,
+            rules,
+            now,
+            too_slow,
+            unfinished,
+            violations,
+            topic,
+            logged,
+        }
     }
 
     /// Takes what was read behind what was left from the last read, message by message.
     pub(super) fn take(&mut self, connection: &mut Connection, read: &mut [u8]) -> Result<(), Ending> {
         self.hub.heard(connection.id, self.now);
+        if self.crossing.is_some() && self.shared.has_identities() {
+            self.hub.have_identities();
+        }
         let taken = self.take_frames(connection, read);
         connection.tell_held(&mut self.hub);
         taken
@@ -176,28 +208,41 @@ impl Intake {
     }
 
     fn publish(&mut self, connection: &Connection, parts: &Parts<'_>) {
-        with_topic(&parts.event_type, &parts.id, |topic| {
-            if let Err(reason) = self.authorise(connection, Action::Publish, topic) {
-                return self.hub.deny(connection.id, topic, Action::Publish, reason);
-            }
-            let spoke = connection.spoke.as_ref();
+        // Made in the same place each time, and of two texts: nothing is allocated, and nothing checked again.
+        let mut topic = std::mem::take(&mut self.topic);
+        topic.clear();
+        topic.extend([&*parts.event_type, ":", &*parts.id]);
+        self.publish_on(&topic, connection, parts);
+        self.topic = topic;
+    }
+
+    fn publish_on(&mut self, topic: &str, connection: &Connection, parts: &Parts<'_>) {
+        if let Err(reason) = self.authorise(connection, Action::Publish, topic) {
+            return self.hub.deny(connection.id, topic, Action::Publish, reason);
+        }
+        let spoke = connection.spoke.as_ref();
+        if let Some(spoke) = spoke {
+            spoke.received.fetch_add(1, Relaxed);
+        }
+        let spoke = spoke.filter(|spoke| spoke.listeners.is_heard(topic));
+        if spoke.is_some() || self.shared.listeners.is_heard(topic) {
+            // The scratch buffer is used again for the next read: what listeners keep must be theirs.
+            let text = ByteString::from(parts.text);
+            let envelope = EventEnvelope::checked(&text, parts, Some(connection.id));
+            let _home = self.enter_home();
             if let Some(spoke) = spoke {
-                spoke.received.fetch_add(1, Relaxed);
+                spoke.listeners.dispatch(&envelope);
             }
-            let spoke = spoke.filter(|spoke| spoke.listeners.is_heard(topic));
-            if spoke.is_some() || self.shared.listeners.is_heard(topic) {
-                // The scratch buffer is used again for the next read: what listeners keep must be theirs.
-                let text = ByteString::from(parts.text);
-                let envelope = EventEnvelope::checked(&text, parts, Some(connection.id));
-                if let Some(spoke) = spoke {
-                    spoke.listeners.dispatch(&envelope);
-                }
-                self.shared.listeners.dispatch(&envelope);
-            }
-            if self.relay {
-                self.hub.fan_out(topic, || Frame::text(parts.text));
-            }
-        });
+            self.shared.listeners.dispatch(&envelope);
+        }
+        if self.relay {
+            // One frame for all shards.
+            let crossing = self.crossing.as_mut();
+            match crossing.and_then(|crossing| crossing.publish(topic, || Frame::text(parts.text))) {
+                Some(frame) => self.hub.fan_out(topic, || frame),
+                None => self.hub.fan_out(topic, || Frame::text(parts.text)),
+            };
+        }
     }
 
     /// Passes an event of the program's own on.
@@ -212,6 +257,65 @@ impl Intake {
         }
     }
 
+    /// Passes an event that was framed elsewhere on to those who want it here.
+    pub(super) fn deliver(&mut self, Crossed { topic, message }: Crossed<Frame>) {
+        self.hub.fan_out(&topic, || message);
+    }
+
+    /// To be called after each read, and once a round: passes on what the other shards have for this one. So an event
+    /// that was heard there is ahead of what somebody here says because of it.
+    pub(super) fn hear_others(&mut self) {
+        let Some(crossing) = &mut self.crossing else { return };
+        crossing.take(&mut self.crossed);
+        for Crossed { topic, message } in self.crossed.drain(..) {
+            self.hub.fan_out(&topic, || message);
+        }
+    }
+
+    /// Once a round: whether the other shards have room again.
+    pub(super) fn look_for_room(&mut self) {
+        if let Some(crossing) = &mut self.crossing {
+            crossing.look_for_room();
+        }
+    }
+
+    /// Gives the memory back that many at once have called for.
+    pub(super) fn give_back(&mut self, keep: usize) {
+        self.crossed.shrink_to(keep);
+    }
+
+    /// Whether no socket is to be read, as another shard has enough to do with what it was sent.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.crossing.as_ref().is_some_and(Crossing::is_held_up)
+    }
+
+    /// To be called before anything is written, and when a round is over: tells the other shards what is wanted here
+    /// and what was published.
+    pub(super) fn tell_others(&mut self) {
+        if let Some(crossing) = &mut self.crossing {
+            crossing.tell_topics(&mut self.hub);
+            crossing.flush();
+        }
+    }
+
+    /// To be called before the bounds for all connections together are asked for.
+    pub(super) fn share_totals(&mut self) {
+        if let Some(crossing) = &mut self.crossing {
+            crossing.share_totals(&mut self.hub);
+        }
+    }
+
+    /// Does what is bound to the program's runtime.
+    pub(super) fn at_home<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _home = self.enter_home();
+        work()
+    }
+
+    /// What the program's own starts, it starts on the runtime that it knows, whichever shard calls it.
+    fn enter_home(&self) -> Option<tokio::runtime::EnterGuard<'_>> {
+        self.home.as_ref().map(tokio::runtime::Handle::enter)
+    }
+
     /// Rights go by the topic, split at its first `:`, whatever an envelope says of type and id: `a:b` + `c` reaches
     /// those who hear `a` + `b:c`.
     fn authorise(&self, connection: &Connection, action: Action, topic: &str) -> Result<(), DenyReason> {
@@ -219,6 +323,7 @@ impl Intake {
             return Ok(());
         };
         let (event_type, id) = topic.split_once(':').unwrap_or((topic, ""));
+        let _home = self.enter_home();
         let asked = catch_unwind(AssertUnwindSafe(|| hooks.authorise(spoke, action, event_type, id)));
         asked.unwrap_or_else(|panic| {
             self.hook_panicked(&*panic);
@@ -229,6 +334,7 @@ impl Intake {
     /// Calls a hook; `false` if it panicked.
     pub(super) fn hook(&self, call: impl FnOnce(&dyn HubHooks)) -> bool {
         let Some(hooks) = &self.hooks else { return true };
+        let _home = self.enter_home();
         let called = catch_unwind(AssertUnwindSafe(|| call(&**hooks)));
         called.map_err(|panic| self.hook_panicked(&*panic)).is_ok()
     }
@@ -266,7 +372,7 @@ impl Intake {
         let Self { too_slow, unfinished, violations, .. } = *self;
         let mut stats = Stats { too_slow, unfinished, violations, ..Stats::default() };
         self.hub.count(&mut stats);
-        self.shared.publish_stats(stats);
+        self.shared.orders(self.shard).publish_stats(stats);
     }
 }
 

@@ -5,29 +5,42 @@
 //! connection has a task, a lock or a buffer of its own.
 
 mod endings;
+mod newcomers;
 
-use super::connection::{Closing, Connection, Heed, State};
+use super::connection::{Connection, Heed, State};
+use super::frame::Frame;
 use super::hooks::HubHooks;
 use super::intake::Intake;
-use super::shared::{Command, NewConnection, Shared};
+use super::io::{Io, Lent, Socket};
+#[cfg(unix)]
+use super::io::{Poller, Ready};
+use super::orders::{Command, NewConnection};
+use super::shared::Shared;
 use super::spoke::Spoke;
-use super::wake::SocketWaker;
 use crate::adapter::websocket::frame;
 use crate::event_target::{CloseReason, LinkId};
 use crate::protocol::drain::Drain;
 use crate::protocol::hub::{FanOut, Hub, Silence};
+use newcomers::{Newcomers, newcomer};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 /// The buffer that all sockets of a shard are read into, one after the other, and written from.
 const SCRATCH: usize = 64 * 1024;
 /// Reads of one socket in a round; one that has more comes again in the next.
 const READS_PER_ROUND: usize = 4;
+/// Sockets whose peer has left that are looked at in a round: when thousands leave at once, nobody else waits for all
+/// of them to be closed.
+const ENDS_PER_ROUND: usize = 32;
+/// Places that the lists of a round keep when they are empty.
+const LISTS: usize = 64;
+/// How long the task goes on with round after round before the runtime's other tasks have their turn.
+const SLICE: Duration = Duration::from_millis(1);
 /// How often the hub looks for silent peers and for what has lasted too long.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -41,10 +54,20 @@ pub(crate) struct Relaying {
     pub(crate) identities: bool,
 }
 
+/// What a new connection's bytes go by.
+enum Opened {
+    Lent(Box<dyn Socket>),
+    Newcomer(Io),
+}
+
 /// The task, as a future that ends when the hub was shut down.
 pub(super) struct Shard {
     connections: Vec<Option<Connection>>,
+    newcomers: Newcomers,
     intake: Intake,
+    /// There is one from the first plain socket on.
+    #[cfg(unix)]
+    poller: Option<Poller>,
     scratch: Box<[u8]>,
     started: Instant,
     tick: Interval,
@@ -53,74 +76,162 @@ pub(super) struct Shard {
     written: u64,
     /// When the hub ends whatever is left, once it was told to shut down.
     ending: Option<Duration>,
+    /// Whether no connection was left then.
+    emptied: bool,
     /// Who is still to be told to close then, and the timer for the next.
     drain: Option<(Drain<LinkId>, Pin<Box<Sleep>>)>,
     // Lists that are filled and emptied each round; kept for their memory.
     commands: VecDeque<Command>,
+    /// Plain sockets of which there is something to tell.
+    #[cfg(unix)]
+    told: Vec<Ready>,
+    /// Tokens of sockets that woke the task, or that have another turn.
     ready: Vec<usize>,
+    /// Those that have another turn in the next round.
+    again: Vec<usize>,
+    /// Those that are not read until the other shards have room for what they say.
+    stalled: Vec<usize>,
+    /// Those whose peers have left.
+    parting: VecDeque<usize>,
     dirty: Vec<LinkId>,
+    /// Whether the next round has something to do already.
+    busy: bool,
 }
 
 impl Shard {
-    pub(super) fn new(shared: Arc<Shared>, relaying: Relaying, hooks: Option<Arc<dyn HubHooks>>) -> Self {
-        let mut tick = tokio::time::interval(TICK);
+    /// Number `shard` of the hub's shards, on the current runtime. `home` is the program's, where that is another one.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        shard: u8,
+        home: Option<tokio::runtime::Handle>,
+        relaying: Relaying,
+        hooks: Option<Arc<dyn HubHooks>>,
+    ) -> Self {
+        let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let Relaying { fan_out, relay, identities } = relaying;
         let hub = Hub::new(shared.limits, fan_out, identities);
         Self {
             connections: Vec::new(),
-            intake: Intake::new(hub, shared, hooks, relay),
+            newcomers: Newcomers::default(),
+            intake: Intake::new(hub, shared, shard, home, hooks, relay),
+            #[cfg(unix)]
+            poller: None,
             scratch: vec![0; SCRATCH].into(),
             started: Instant::now(),
             tick,
             obeyed: 0,
             written: 0,
             ending: None,
+            emptied: false,
             drain: None,
-            commands: VecDeque::new(),
-            ready: Vec::new(),
-            dirty: Vec::new(),
+            commands: VecDeque::with_capacity(LISTS),
+            #[cfg(unix)]
+            told: Vec::with_capacity(LISTS),
+            ready: Vec::with_capacity(LISTS),
+            again: Vec::with_capacity(LISTS),
+            stalled: Vec::new(),
+            parting: VecDeque::with_capacity(LISTS),
+            dirty: Vec::with_capacity(LISTS),
+            busy: false,
         }
     }
 
-    fn round(&mut self, context: &mut Context<'_>) -> Poll<CloseReason> {
-        self.intake.shared.ready.register(context.waker());
+    /// `Ready` when the hub has ended; else whether there is more to do at once.
+    fn round(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.intake.shared.orders(self.intake.shard).ready.register(context.waker());
         self.intake.now = self.started.elapsed();
         self.obey();
-        let mut ready = std::mem::take(&mut self.ready);
-        self.intake.shared.ready.take(&mut ready);
-        for slot in ready.drain(..) {
-            self.guarded(Some(slot), |shard| shard.serve(slot));
-        }
-        self.ready = ready;
+        self.hear_others();
+        self.serve_ready(context);
         // Listeners and hooks may have given orders since: they belong to this round.
         self.obey();
         // After the reading: a peer whose answer came while the task was held up is not dead.
         while self.tick.poll_tick(context).is_ready() {
             self.look_around();
         }
+        self.end_late_newcomers(context);
         self.close_due(context);
         self.write_dirty();
         self.intake.count();
         if std::mem::replace(&mut self.written, self.obeyed) != self.obeyed {
-            self.intake.shared.wrote(self.obeyed);
+            self.intake.shared.wrote(self.intake.shard, self.obeyed);
+        }
+        if self.ending.is_some() && !self.emptied && self.intake.hub.is_empty() {
+            self.emptied = true;
+            self.intake.shared.emptied();
         }
         if let Some(until) = self.ending
-            && (self.intake.hub.is_empty() || self.intake.now >= until)
+            && (self.intake.shared.is_empty() || self.intake.now >= until)
         {
             if !self.intake.hub.is_empty() {
                 tracing::warn!(links = self.intake.hub.len(), "dropped: the time to shut down is over");
             }
             self.drop_all();
-            return Poll::Ready(CloseReason::Closed);
+            return Poll::Ready(());
         }
         Poll::Pending
+    }
+
+    /// Serves the sockets of which there is something to tell: each once, those that end after the others.
+    fn serve_ready(&mut self, #[cfg_attr(not(unix), expect(unused))] context: &mut Context<'_>) {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.intake.shared.orders(self.intake.shard).ready.take(&mut ready);
+        ready.append(&mut self.again);
+        for token in ready.drain(..) {
+            match newcomer(token) {
+                Ok(key) => self.serve_newcomer(key),
+                Err(slot) => self.guarded(Some(slot), |shard| shard.serve(slot)),
+            }
+        }
+        self.ready = ready;
+        #[cfg(unix)]
+        if let Some(poller) = &mut self.poller {
+            let mut told = std::mem::take(&mut self.told);
+            poller.take(context, &mut told);
+            self.busy = !told.is_empty();
+            for ready in told.drain(..) {
+                self.tell(ready);
+            }
+            self.told = told;
+        }
+        for _ in 0..ENDS_PER_ROUND {
+            let Some(token) = self.parting.pop_front() else { break };
+            match newcomer(token) {
+                Ok(key) => self.serve_newcomer(key),
+                Err(slot) => self.guarded(Some(slot), |shard| shard.serve(slot)),
+            }
+        }
+        self.busy |= !self.again.is_empty() || !self.parting.is_empty();
+    }
+
+    /// Serves a plain socket, or puts that off.
+    #[cfg(unix)]
+    fn tell(&mut self, ready: Ready) {
+        let token = ready.token;
+        let place = newcomer(token);
+        let io = match place {
+            Ok(key) => self.newcomers.io(key),
+            Err(slot) => self.connections.get_mut(slot).and_then(Option::as_mut).map(|found| &mut found.io),
+        };
+        // It may have been closed in this round, after it was told of.
+        let Some(Io::Plain(plain)) = io else { return };
+        plain.told(ready);
+        match place {
+            _ if ready.ends => self.parting.push_back(token),
+            Ok(key) => self.serve_newcomer(key),
+            Err(slot) => self.guarded(Some(slot), |shard| shard.serve(slot)),
+        }
     }
 
     /// Carries out the orders that the program has given; those that come meanwhile wake the task again.
     fn obey(&mut self) {
         let mut commands = std::mem::take(&mut self.commands);
-        self.obeyed = self.intake.shared.take_commands(&mut commands);
+        let was_full;
+        (self.obeyed, was_full) = self.intake.shared.orders(self.intake.shard).take(&mut commands);
+        if was_full {
+            self.intake.shared.waiters.wake_all();
+        }
         for command in commands.drain(..) {
             let slot = match &command {
                 Command::Close { link, .. } | Command::Remove { link, .. } => Some(link.slot()),
@@ -134,8 +245,10 @@ impl Shard {
 
     fn carry_out(&mut self, command: Command) {
         match command {
+            Command::Arrive(arrival, opening) => self.arrive(arrival, opening),
             Command::Connect(connection) => self.connect(connection),
             Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
+            Command::Deliver(crossed) => self.intake.deliver(crossed),
             Command::Close { link, code, reason } => {
                 // Who leaves in peace may finish what it says; who lost its rights may not.
                 let heed = if matches!(code, 1000 | 1001) { Heed::Events } else { Heed::Close };
@@ -145,7 +258,32 @@ impl Shard {
             Command::Remove { reply, .. } if reply.is_closed() => {}
             Command::Remove { link, reply } => drop(reply.send(self.release(link))),
             Command::Shutdown { within, window } => self.shut_down(within, window),
+            Command::Stop => {
+                self.drop_all();
+                self.shut_down(Duration::ZERO, Duration::ZERO);
+            }
         }
+    }
+
+    /// What there is to do because of other shards, beside the sockets.
+    fn hear_others(&mut self) {
+        self.intake.share_totals();
+        self.intake.hear_others();
+        self.relieve();
+        self.intake.look_for_room();
+        if !self.intake.is_held_up() {
+            self.again.append(&mut self.stalled);
+        }
+    }
+
+    /// Puts a socket off until the other shards have room.
+    fn stall(&mut self, token: usize) {
+        // It may have been told of several times by then.
+        if self.stalled.len() == self.stalled.capacity() {
+            self.stalled.sort_unstable();
+            self.stalled.dedup();
+        }
+        self.stalled.push(token);
     }
 
     /// In the middle of a round, a link that has too much waiting gets its write: a fast reader is never closed for
@@ -160,15 +298,31 @@ impl Shard {
     }
 
     fn connect(&mut self, new: NewConnection) {
-        let NewConnection { socket, greeting, mut received, identity, reply } = new;
+        let NewConnection { socket, identity, reply } = new;
+        self.open(Opened::Lent(socket), identity, None, &mut [], reply);
+    }
+
+    /// Takes a connection into the hub. `greeting` is sent first; `received` came behind its handshake.
+    fn open(
+        &mut self,
+        opened: Opened,
+        identity: Option<Arc<str>>,
+        greeting: Option<Frame>,
+        received: &mut [u8],
+        reply: Option<oneshot::Sender<Arc<Spoke>>>,
+    ) {
         let Some(id) = self.intake.hub.connect(identity.clone(), self.intake.now) else {
             // It had a place among the connections, so that there is room for it.
             debug_assert!(false, "who has a place reserved finds one");
-            self.intake.shared.links.fetch_sub(1, Relaxed);
+            self.intake.shared.left(self.intake.shard);
             return;
         };
-        let wake = SocketWaker::new(id.slot(), self.intake.shared.ready.clone());
-        let mut connection = Connection::new(id, socket, greeting, wake);
+        let slot = id.slot();
+        let (io, named) = match opened {
+            Opened::Lent(socket) => (self.lent(socket, slot), Ok(())),
+            Opened::Newcomer(io) => self.rename(io, slot),
+        };
+        let mut connection = Connection::new(id, io, greeting);
         let mut welcome = true;
         if self.intake.hooks.is_some() || reply.is_some() {
             let spoke = Arc::new(Spoke::new(id, identity, self.intake.shared.clone()));
@@ -179,11 +333,23 @@ impl Shard {
                 let _ = reply.send(spoke);
             }
         }
-        if self.connections.len() <= id.slot() {
-            self.connections.resize_with(id.slot() + 1, || None);
+        if self.connections.len() <= slot {
+            self.connections.resize_with(slot + 1, || None);
         }
-        self.connections[id.slot()] = Some(connection);
-        self.guarded(Some(id.slot()), |shard| shard.welcome(id, welcome, &mut received));
+        self.connections[slot] = Some(connection);
+        match named {
+            Ok(()) => self.guarded(Some(slot), |shard| shard.welcome(id, welcome, received)),
+            // Nobody would tell what becomes of it.
+            Err(error) => self.lost(slot, error.to_string()),
+        }
+    }
+
+    fn lent(&self, socket: Box<dyn Socket>, token: usize) -> Io {
+        Io::Lent(Box::new(Lent::new(
+            socket,
+            token,
+            self.intake.shared.orders(self.intake.shard).ready.clone(),
+        )))
     }
 
     /// A new connection's first turn; `received` came behind its handshake.
@@ -193,13 +359,12 @@ impl Shard {
             self.fail(id);
         }
         let Some(connection) = self.connections[id.slot()].as_mut() else { return };
+        self.intake.hear_others();
         if let Err(ending) = self.intake.take(connection, received) {
             self.end(id.slot(), ending);
         }
-        // It is read in this round, where orders may be obeyed between two reads: not here, within one.
-        if let Some(connection) = self.connections[id.slot()].as_ref() {
-            connection.requeue();
-        }
+        // It is read in its turn, where orders may be obeyed between two reads: not here, within one.
+        self.again.push(id.slot());
         self.write(id.slot());
     }
 
@@ -207,7 +372,11 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
             return;
         };
-        connection.woken();
+        match &mut connection.io {
+            #[cfg(unix)]
+            Io::Plain(_) => {}
+            Io::Lent(lent) => lent.woken(),
+        }
         self.read(slot);
         self.write(slot);
     }
@@ -215,15 +384,19 @@ impl Shard {
     /// Reads a socket until it has no more, or its turn is over.
     fn read(&mut self, slot: usize) {
         for _ in 0..READS_PER_ROUND {
+            if self.intake.is_held_up() {
+                return self.stall(slot);
+            }
             let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
                 return;
             };
-            let read = match connection.poll_read(&mut self.scratch) {
+            let read = match connection.io.poll_read(&mut self.scratch) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(0)) => return self.lost(slot, "the connection was cut".into()),
                 Poll::Ready(Ok(read)) => read,
                 Poll::Ready(Err(error)) => return self.lost(slot, error.to_string()),
             };
+            self.intake.hear_others();
             if let Err(ending) = self.intake.take(connection, &mut self.scratch[..read]) {
                 // Read on, for the peer's close or the end: a socket that was not read empty wakes nobody again.
                 self.end(slot, ending);
@@ -232,9 +405,7 @@ impl Shard {
             self.obey();
             self.relieve();
         }
-        if let Some(connection) = self.connections.get(slot).and_then(Option::as_ref) {
-            connection.requeue();
-        }
+        self.again.push(slot);
     }
 
     /// Writes what waits for a socket. At the end of a closing connection, ends it.
@@ -243,22 +414,26 @@ impl Shard {
             return;
         };
         let id = connection.id;
+        // Whoever reads that it is subscribed, or an event, may publish because of it.
+        if self.intake.hub.waiting(id).is_some_and(|waiting| !waiting.is_empty()) {
+            self.intake.tell_others();
+        }
         let written = match connection.poll_write(&mut self.intake.hub, &mut self.scratch) {
-            Poll::Ready(Ok(())) => connection.poll_flush(),
+            Poll::Ready(Ok(())) => connection.io.poll_flush(),
             other => other,
         };
         match (written, &connection.state) {
             (Poll::Ready(Err(error)), _) => self.lost(slot, error.to_string()),
-            (Poll::Ready(Ok(())), State::Closing(Closing { answered: true, .. })) => {
+            (Poll::Ready(Ok(())), State::Closing(closing)) if closing.answered => {
                 // The server ends the stream first (RFC 6455, section 7.1.1); the rest is the peer's.
-                let _ = connection.poll_shutdown();
+                let _ = connection.io.poll_shutdown();
                 self.gone(slot);
             }
-            (Poll::Ready(Ok(())), State::Closing(Closing { heed: Heed::Nothing, .. })) => {
+            (Poll::Ready(Ok(())), State::Closing(closing)) if closing.heed == Heed::Nothing => {
                 // The peer's answer cannot be read any more, and the peer waits for the server to end the stream. Its
                 // own end is waited for: with something unread, the socket's end would be a reset, which may take the
                 // close frame from the peer.
-                let _ = connection.poll_shutdown();
+                let _ = connection.io.poll_shutdown();
             }
             (Poll::Pending, State::Open) if self.intake.hub.is_too_slow(id) => self.too_slow(id),
             _ => {}
@@ -266,6 +441,7 @@ impl Shard {
     }
 
     fn write_dirty(&mut self) {
+        self.intake.tell_others();
         while self.intake.hub.is_dirty() {
             let mut dirty = std::mem::take(&mut self.dirty);
             self.intake.hub.take_dirty(&mut dirty);
@@ -274,7 +450,9 @@ impl Shard {
             }
             self.dirty = dirty;
         }
-        while let Some(id) = self.intake.hub.slowest_over_total() {
+        loop {
+            self.intake.share_totals();
+            let Some(id) = self.intake.hub.slowest_over_total() else { break };
             self.guarded(Some(id.slot()), |shard| shard.too_slow(id));
         }
     }
@@ -302,6 +480,21 @@ impl Shard {
             }
         }
         self.intake.log_refusals();
+        self.give_back();
+    }
+
+    /// Gives the memory back that many at once have called for.
+    fn give_back(&mut self) {
+        self.newcomers.give_back();
+        self.parting.shrink_to(LISTS);
+        self.again.shrink_to(LISTS);
+        self.ready.shrink_to(LISTS);
+        self.dirty.shrink_to(LISTS);
+        self.intake.give_back(LISTS);
+        self.stalled.shrink_to(LISTS);
+        self.commands.shrink_to(LISTS);
+        #[cfg(unix)]
+        self.told.shrink_to(LISTS);
     }
 
     fn shut_down(&mut self, within: Duration, window: Duration) {
@@ -315,7 +508,8 @@ impl Shard {
             return drain.hurry(self.intake.now, window);
         }
         self.intake.hub.drain();
-        let drain = Drain::new(self.intake.hub.links().collect(), self.intake.now, window);
+        let links = self.intake.hub.links().collect();
+        let drain = Drain::one_of(self.intake.shared.shards(), links, self.intake.now, window);
         self.drain = Some((drain, Box::pin(tokio::time::sleep_until(self.started))));
     }
 
@@ -338,7 +532,7 @@ impl Shard {
             self.intake.now = self.started.elapsed();
         };
         if told {
-            self.intake.shared.all_told();
+            self.intake.shared.all_told(self.intake.shard);
         }
         self.drain = Some((drain, timer));
     }
@@ -349,8 +543,20 @@ impl Future for Shard {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let shard = self.get_mut();
-        let reason = ready!(shard.round(context));
-        shard.intake.shared.end(reason);
+        let began = shard.started.elapsed();
+        loop {
+            shard.busy = false;
+            match shard.round(context) {
+                Poll::Ready(()) => break,
+                Poll::Pending if !shard.busy => return Poll::Pending,
+                Poll::Pending => {}
+            }
+            if shard.started.elapsed().saturating_sub(began) >= SLICE {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        shard.intake.shared.end(shard.intake.shard);
         Poll::Ready(())
     }
 }
@@ -359,6 +565,6 @@ impl Drop for Shard {
     /// Also when the task is aborted, nobody is left waiting.
     fn drop(&mut self) {
         self.drop_all();
-        self.intake.shared.end(CloseReason::Closed);
+        self.intake.shared.end(self.intake.shard);
     }
 }

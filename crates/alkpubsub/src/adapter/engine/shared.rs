@@ -1,128 +1,103 @@
-//! What a hub target's handles share with the task that serves its connections.
+//! What a hub target's handles share with the shards that serve its connections.
 
-use super::connection::Socket;
-use super::spoke::Spoke;
-use super::wake::ReadyList;
+use super::crossing::{Crossed, Crossings};
+use super::frame::Frame;
+use super::orders::{Command, Orders};
 use crate::adapter::admit;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{BoxFuture, CloseReason, DispatchError, LinkId};
 use crate::listeners::Listeners;
-use crate::protocol::hub::HubLimits;
+use crate::protocol::hub::{FanOut, HubLimits};
 use crate::stats::Stats;
 use crate::waiters::Waiters;
-use bytes::Bytes;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::num::NonZeroU8;
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
+    Ordering::Release,
+};
 use std::time::Duration;
-use tokio::sync::oneshot;
-
-/// Events of the program's own that may wait until the task takes them. It does so once a round.
-const MAX_WAITING: usize = 4096;
-/// Bytes of them.
-const MAX_WAITING_BYTES: usize = 4 << 20;
-
-/// What the task is asked to do, in order.
-pub(super) enum Command {
-    Connect(NewConnection),
-    /// An event for all who subscribed, or for one connection.
-    Dispatch {
-        event: EventEnvelope,
-        to: Option<LinkId>,
-    },
-    Close {
-        link: LinkId,
-        code: u16,
-        reason: Arc<str>,
-    },
-    Remove {
-        link: LinkId,
-        reply: oneshot::Sender<Option<Box<dyn Socket>>>,
-    },
-    Shutdown {
-        within: Duration,
-        /// Over which the closes are spread.
-        window: Duration,
-    },
-}
-
-/// A connection whose handshake is done, but for the answer to it.
-pub(super) struct NewConnection {
-    pub(super) socket: Box<dyn Socket>,
-    /// What is sent first: the answer to the handshake, so that whoever has read it is in the hub.
-    pub(super) greeting: Bytes,
-    /// What came behind the handshake.
-    pub(super) received: Vec<u8>,
-    pub(super) identity: Option<Arc<str>>,
-    /// `None` where nobody waits for the spoke.
-    pub(super) reply: Option<oneshot::Sender<Arc<Spoke>>>,
-}
 
 pub(super) struct Shared {
     pub(super) limits: HubLimits,
     pub(super) listeners: Listeners,
-    pub(super) ready: Arc<ReadyList>,
     /// Waits for room, or for the end.
     pub(super) waiters: Waiters,
+    /// Those of each shard.
+    orders: Box<[Orders]>,
+    /// Where there is more than one.
+    pub(super) crossings: Option<Arc<Crossings<Frame>>>,
+    /// How many shards shut down and have no connection left.
+    emptied: AtomicUsize,
     /// Connections there are, and those that shake hands.
-    pub(super) links: AtomicUsize,
+    links: AtomicUsize,
     /// Bytes of memory that half-sent requests take.
     pub(super) heads: AtomicU64,
-    commands: Mutex<Commands>,
-    /// The task's counters as of its last round.
-    counted: Mutex<Stats>,
+    /// Whether a connection has come that has an identity.
+    identities: AtomicBool,
     dispatched: AtomicU64,
     rejected: AtomicU64,
 }
 
-#[derive(Default)]
-struct Commands {
-    queue: VecDeque<Command>,
-    /// Events among them, and their bytes.
-    events: usize,
-    bytes: usize,
-    /// Events ever queued here, and those of them whose round is over.
-    queued: u64,
-    written: u64,
-    /// The hub was told to shut down: it takes no connection any more.
-    draining: bool,
-    /// Every connection was told to close: what comes behind that would reach nobody.
-    all_told: bool,
-    /// Set when the task has ended: nobody takes commands any more.
-    ended: Option<CloseReason>,
-}
-
 impl Shared {
-    pub(super) fn new(limits: HubLimits) -> Self {
+    pub(super) fn new(limits: HubLimits, fan_out: FanOut, shards: NonZeroU8) -> Self {
+        let orders: Box<[Orders]> = (0..shards.get()).map(|_| Orders::default()).collect();
+        let crossings = (orders.len() > 1).then(|| {
+            let ready = orders.iter().map(|orders| orders.ready.clone()).collect();
+            Arc::new(Crossings::new(ready, fan_out, &limits))
+        });
         Self {
             limits,
             listeners: Listeners::default(),
-            ready: Arc::default(),
             waiters: Waiters::default(),
+            orders,
+            crossings,
+            emptied: AtomicUsize::new(0),
             links: AtomicUsize::new(0),
             heads: AtomicU64::new(0),
-            commands: Mutex::default(),
-            counted: Mutex::default(),
+            identities: AtomicBool::new(false),
             dispatched: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
         }
     }
 
-    fn commands(&self) -> MutexGuard<'_, Commands> {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn orders(&self, shard: u8) -> &Orders {
+        &self.orders[usize::from(shard)]
     }
 
-    /// Gives the task an order; `false` where it has ended.
-    pub(super) fn order(&self, command: Command) -> bool {
-        {
-            let mut commands = self.commands();
-            if commands.ended.is_some() {
-                return false;
-            }
-            commands.queue.push_back(command);
+    /// How many shards there are.
+    pub(super) fn shards(&self) -> u8 {
+        self.orders.len() as u8
+    }
+
+    /// Gives a connection's shard an order; `false` where it has ended.
+    pub(super) fn order(&self, link: LinkId, command: Command) -> bool {
+        // An id may be that of another hub.
+        self.orders.get(usize::from(link.shard())).is_some_and(|orders| orders.order(command))
+    }
+
+    /// Takes a place among the connections, and in the shard that has the fewest; `None` where there is none.
+    pub(super) fn reserve(&self) -> Option<u8> {
+        let limit = self.limits.max_links.min(HubLimits::MOST_LINKS);
+        let taken = self.links.fetch_update(Relaxed, Relaxed, |links| (links < limit).then_some(links + 1));
+        taken.ok().map(|_| self.crossings.as_ref().map_or(0, |crossings| crossings.place()))
+    }
+
+    /// Gives a place back.
+    pub(super) fn left(&self, shard: u8) {
+        self.links.fetch_sub(1, Relaxed);
+        if let Some(crossings) = &self.crossings {
+            crossings.left(shard);
         }
-        self.ready.wake();
-        true
+    }
+
+    /// A connection with an identity is about to come.
+    pub(super) fn have_identities(&self) {
+        self.identities.store(true, Release);
+    }
+
+    pub(super) fn has_identities(&self) -> bool {
+        self.identities.load(Acquire)
     }
 
     /// Queues an event of the program's own for all who subscribed, or for one connection.
@@ -134,138 +109,140 @@ impl Shared {
     }
 
     fn try_dispatch(&self, event: EventEnvelope, to: Option<LinkId>) -> Result<(), DispatchError> {
-        let bytes = admit(&event, &self.limits.message)?.len();
+        let text = admit(&event, &self.limits.message)?;
+        let bytes = text.len();
         if let Some(reason) = self.listeners.closed() {
             return Err(DispatchError::Closed(reason));
         }
-        {
-            let mut commands = self.commands();
-            if let Some(reason) = &commands.ended {
-                return Err(DispatchError::Closed(reason.clone()));
-            }
-            if commands.all_told {
-                return Err(DispatchError::Closed(CloseReason::Closed));
-            }
-            if !commands.has_room() {
-                return Err(DispatchError::Full);
-            }
-            commands.events += 1;
-            commands.queued += 1;
-            commands.bytes += bytes;
-            commands.queue.push_back(Command::Dispatch { event, to });
+        let Some(crossings) = self.crossings.as_ref().filter(|_| to.is_none()) else {
+            let orders = to.map_or(Some(&self.orders[0]), |link| self.orders.get(usize::from(link.shard())));
+            return orders.unwrap_or(&self.orders[0]).queue(
+                Command::Dispatch { event, to },
+                bytes,
+                || Ok(()),
+            );
+        };
+        // The first does, as a rule.
+        if !self.orders.iter().any(|orders| orders.commands().takes_events()) {
+            return Err(DispatchError::Closed(CloseReason::Closed));
         }
-        self.ready.wake();
-        Ok(())
+        let Some((topic, shards)) = crossings.wanted(event.topic().as_str(), None) else { return Ok(()) };
+        let crossed = Crossed { topic, message: Frame::text(text) };
+        self.queue(&crossed, &mut shards.iter(), bytes)
     }
 
-    /// Hands a connection to the task, or gives it back where the hub takes none any more.
-    pub(super) fn connect(&self, connection: NewConnection) -> Result<(), NewConnection> {
-        {
-            let mut commands = self.commands();
-            // Looked at under the lock: so no connection comes behind the order to shut down.
-            if commands.draining || commands.ended.is_some() {
-                return Err(connection);
-            }
-            commands.queue.push_back(Command::Connect(connection));
+    /// Queues an event in these shards: in all or, if one has no room, in none. A shard that has told all its
+    /// connections to close has nobody left to tell.
+    fn queue(
+        &self,
+        event: &Crossed<Frame>,
+        shards: &mut dyn Iterator<Item = usize>,
+        bytes: usize,
+    ) -> Result<(), DispatchError> {
+        let Some(shard) = shards.next() else { return Ok(()) };
+        // All who hold several of these locks have taken them in the order of the shards.
+        let own = Command::Deliver(event.clone());
+        match self.orders[shard].queue(own, bytes, || self.queue(event, shards, bytes)) {
+            Err(DispatchError::Closed(_)) => self.queue(event, shards, bytes),
+            queued => queued,
         }
-        self.ready.wake();
-        Ok(())
     }
 
     /// From here on no connection is taken, and no event once all were told to close.
     pub(super) fn shut_down(&self, within: Duration, window: Duration) {
-        self.commands().draining = true;
-        self.order(Command::Shutdown { within, window });
+        self.orders.iter().for_each(|orders| orders.shut_down(within, window));
     }
 
-    /// From here on no event is taken.
-    pub(super) fn all_told(&self) {
-        self.commands().all_told = true;
+    /// Ends the other shards, whatever they are doing, where the first one ends so.
+    pub(super) fn stop(&self) {
+        for orders in &self.orders[1..] {
+            orders.order(Command::Stop);
+        }
+    }
+
+    /// A shard that shuts down has no connection left. Until none has, each goes on and tells newcomers that the hub
+    /// is closing.
+    pub(super) fn emptied(&self) {
+        // The last one wakes all.
+        if self.emptied.fetch_add(1, AcqRel) + 1 == self.orders.len() {
+            self.orders.iter().for_each(|orders| orders.ready.wake());
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.emptied.load(Acquire) == self.orders.len()
+    }
+
+    /// In this shard no event is taken from here on.
+    pub(super) fn all_told(&self, shard: u8) {
+        self.orders(shard).all_told();
         self.waiters.wake_all();
     }
 
     /// Whether the hub shuts down, or has.
     pub(super) fn is_draining(&self) -> bool {
-        let commands = self.commands();
-        commands.draining || commands.ended.is_some()
+        self.orders[0].commands().is_draining()
     }
 
-    /// A round is over: all events queued up to this number were written, as far as the sockets took them.
-    pub(super) fn wrote(&self, queued: u64) {
-        self.commands().written = queued;
+    /// A round of a shard is over: see [`Orders::wrote`].
+    pub(super) fn wrote(&self, shard: u8, queued: u64) {
+        self.orders(shard).wrote(queued);
         self.waiters.wake_all();
     }
 
-    /// Resolves when the round of all events queued so far is over, or the task has ended.
+    /// Resolves when the round of all events queued so far is over, or the shards have ended.
     pub(super) fn flush(&self) -> BoxFuture<'_, ()> {
-        let queued = self.commands().queued;
+        let queued: Vec<u64> = self.orders.iter().map(|orders| orders.commands().queued).collect();
         Box::pin(self.waiters.until(move || {
-            let commands = self.commands();
-            (commands.written >= queued || commands.ended.is_some()).then_some(())
+            let mut orders = self.orders.iter().zip(&queued);
+            orders.all(|(orders, &queued)| orders.commands().has_written(queued)).then_some(())
         }))
-    }
-
-    /// Takes all commands; `into` is empty and gives its memory for the next ones. Gives the number of events that
-    /// were ever queued.
-    pub(super) fn take_commands(&self, into: &mut VecDeque<Command>) -> u64 {
-        let (was_full, queued) = {
-            let mut commands = self.commands();
-            std::mem::swap(&mut commands.queue, into);
-            let was_full = !commands.has_room();
-            (commands.events, commands.bytes) = (0, 0);
-            (was_full, commands.queued)
-        };
-        if was_full {
-            self.waiters.wake_all();
-        }
-        queued
     }
 
     /// Resolves when there is room, or the target is closed.
     pub(super) fn room(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.waiters.until(|| {
             let closed = self.listeners.closed().is_some();
-            let commands = self.commands();
-            (closed || commands.all_told || commands.ended.is_some() || commands.has_room()).then_some(())
+            let has_room = |orders: &Orders| {
+                let commands = orders.commands();
+                !commands.takes_events() || commands.has_room()
+            };
+            (closed || self.orders.iter().all(has_room)).then_some(())
         }))
     }
 
-    /// The task has ended.
-    pub(super) fn end(&self, reason: CloseReason) {
-        let left = {
-            let mut commands = self.commands();
-            commands.ended.get_or_insert(reason.clone());
-            std::mem::take(&mut commands.queue)
-        };
-        drop(left);
-        self.listeners.close(reason);
+    /// A shard has ended. With the last one, the hub has; and without one, it cannot go on.
+    pub(super) fn end(&self, shard: u8) {
+        self.orders(shard).end();
+        if self.orders.iter().all(|orders| orders.commands().has_ended()) {
+            self.listeners.close(CloseReason::Closed);
+        } else if !self.orders.iter().all(|orders| orders.commands().is_draining()) {
+            for orders in &self.orders {
+                orders.order(Command::Stop);
+            }
+        }
         self.waiters.wake_all();
     }
 
-    /// Resolves when the task has ended, every close notice was given and no listener is left.
+    /// Resolves when all shards have ended, every close notice was given and no listener is left.
     pub(super) fn ended(&self) -> BoxFuture<'_, CloseReason> {
         Box::pin(self.waiters.until(|| {
-            let ended = self.commands().ended.clone();
-            ended.filter(|_| self.listeners.ended().is_some())
+            let ended = self.orders.iter().all(|orders| orders.commands().has_ended());
+            (ended && self.listeners.ended().is_some()).then_some(CloseReason::Closed)
         }))
     }
 
-    pub(super) fn publish_stats(&self, stats: Stats) {
-        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = stats;
-    }
-
     pub(super) fn stats(&self) -> Stats {
-        let mut stats = *self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stats = Stats::default();
+        self.orders.iter().for_each(|orders| stats.add(&orders.stats()));
+        if let Some(crossings) = &self.crossings {
+            // A topic may be held in several shards.
+            stats.topics = crossings.topics() as u64;
+        }
         stats.dispatched = self.dispatched.load(Relaxed);
         stats.rejected = self.rejected.load(Relaxed);
         stats.incoming_bytes += self.heads.load(Relaxed);
         self.listeners.count(&mut stats);
         stats
-    }
-}
-
-impl Commands {
-    fn has_room(&self) -> bool {
-        self.events < MAX_WAITING && self.bytes < MAX_WAITING_BYTES
     }
 }

@@ -1,6 +1,7 @@
 //! One connection of a hub as an event target of its own.
 
-use super::shared::{Command, Shared};
+use super::orders::Command;
+use super::shared::Shared;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{
     BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, LinkId, ListenError,
@@ -63,7 +64,7 @@ impl Spoke {
         if self.leaving.swap(true, Relaxed) {
             return;
         }
-        self.shared.order(Command::Close { link: self.id, code, reason: reason.into() });
+        self.shared.order(self.id, Command::Close { link: self.id, code, reason: reason.into() });
     }
 }
 

@@ -3,21 +3,15 @@
 //! Made for a hub with many sockets that are silent most of the time. Whoever reads the sockets owns the buffer,
 //! one for many of them; frames are unmasked where they lie in it, and messages borrow from it. All that a
 //! connection keeps is a [`Decoder`], the size of a pointer, and the bytes of an incomplete frame. What is sent
-//! is framed once, as [`Bytes`] that every receiver shares.
+//! is framed once, and every receiver shares it.
 //!
-//! The header is read by tungstenite's parser, which takes any header that can be read at all; what RFC 6455
-//! forbids of it is refused here. `docs/adr/0002-websocket-codec.md` says why it is split there.
+//! `docs/adr/0002-websocket-codec.md` says why it is our own.
 
 #[cfg(test)]
 mod tests;
 
-use bytes::Bytes;
 use std::borrow::Cow;
-use std::io::Cursor;
 use std::ops::{Deref, Range};
-use tungstenite::protocol::Role;
-use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 /// The most bytes that a control frame carries.
 const MAX_CONTROL: usize = 125;
@@ -29,8 +23,6 @@ const MAX_EMPTY_FRAGMENTS: u8 = 64;
 /// What a decoder holds its peer to; the same for every connection of a hub.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// Which end we are: a server takes masked frames only, a client unmasked ones only.
-    pub(crate) role: Role,
     /// Bytes of one message, all fragments together; equal is allowed.
     pub(crate) max_message: usize,
 }
@@ -62,9 +54,6 @@ pub(crate) enum Violation {
     /// A client's frame came unmasked.
     #[error("a client's frame is not masked")]
     Unmasked,
-    /// A server's frame came masked.
-    #[error("a server's frame is masked")]
-    Masked,
     /// A reserved bit is set, and no extension was agreed on that gives it a meaning.
     #[error("a reserved bit is set")]
     ReservedBits,
@@ -159,14 +148,13 @@ impl Decoder {
         let whole = loop {
             let Some(frame) = self.frame(rules, buffer, *at)? else { return Ok(None) };
             let payload = &mut buffer[frame.payload.clone()];
-            if let Some(key) = frame.key {
-                unmask(payload, key);
-            }
+            unmask(payload, frame.key);
             *at = frame.payload.end;
 
             let kind = match frame.opcode {
                 // The header was checked: a continuation finds the message that it continues.
-                OpCode::Data(kind) if kind == Data::Continue || !frame.is_final => kind,
+                CONTINUATION => CONTINUATION,
+                TEXT_MESSAGE | BINARY_MESSAGE if !frame.is_final => frame.opcode,
                 _ => break frame,
             };
             let assembly = self.assembly.get_or_insert_with(|| Box::new(Assembly::new(kind)));
@@ -178,69 +166,72 @@ impl Decoder {
 
         let payload = &buffer[whole.payload];
         Ok(Some(match whole.opcode {
-            OpCode::Data(kind) => data(kind, Cow::Borrowed(payload)),
-            OpCode::Control(Control::Ping) => Message::Ping(payload),
-            OpCode::Control(Control::Pong) => Message::Pong(payload),
-            OpCode::Control(_) => close_message(payload)?,
+            PING_FRAME => Message::Ping(payload),
+            PONG_FRAME => Message::Pong(payload),
+            CLOSE_FRAME => close_message(payload)?,
+            kind => data(kind, Cow::Borrowed(payload)),
         }))
     }
 
     /// The frame at `buffer[at..]`, checked as far as its header goes; `None` until the whole of it is there.
     fn frame(&self, rules: Rules, buffer: &[u8], at: usize) -> Result<Option<Frame>, Violation> {
-        // The usual end of a read.
-        if at == buffer.len() {
-            return Ok(None);
-        }
-        let mut cursor = Cursor::new(&buffer[at..]);
-        // A slice does not fail to be read: the only thing that the parser refuses is the opcode.
-        let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Violation::ReservedOpcode)?;
-        let Some((header, length)) = parsed else { return Ok(None) };
-        let read = cursor.position() as usize;
-        let shortest = header.len(length) == read;
-        self.check(rules, &header, length, shortest)?;
-
-        let start = at + read;
-        // It passed a limit that is a usize itself, so nothing is cut off.
-        let length = length as usize;
-        if buffer.len() - start < length {
-            return Ok(None);
-        }
-        let FrameHeader { is_final, opcode, mask, .. } = header;
-        Ok(Some(Frame { opcode, is_final, key: mask, payload: start..start + length }))
-    }
-
-    /// All that can be refused before the payload is there.
-    fn check(
-        &self,
-        rules: Rules,
-        header: &FrameHeader,
-        length: u64,
-        shortest: bool,
-    ) -> Result<(), Violation> {
-        if header.rsv1 || header.rsv2 || header.rsv3 {
+        let [first, second, rest @ ..] = &buffer[at..] else { return Ok(None) };
+        let (is_final, opcode) = (first & FINAL != 0, first & OPCODE);
+        // What two bytes show comes first: so what is wrong is the same however the header is cut.
+        if first & RESERVED_BITS != 0 {
             return Err(Violation::ReservedBits);
         }
-        match (rules.role, header.mask) {
-            (Role::Server, None) => return Err(Violation::Unmasked),
-            (Role::Client, Some(_)) => return Err(Violation::Masked),
-            _ => {}
+        if second & MASKED == 0 {
+            return Err(Violation::Unmasked);
         }
+        if is_reserved(opcode) {
+            return Err(Violation::ReservedOpcode);
+        }
+        let (length, rest) = match second & LENGTH {
+            126 => match rest.split_first_chunk() {
+                Some((length, rest)) => (u64::from(u16::from_be_bytes(*length)), rest),
+                None => return Ok(None),
+            },
+            127 => match rest.split_first_chunk() {
+                Some((length, rest)) => (u64::from_be_bytes(*length), rest),
+                None => return Ok(None),
+            },
+            short => (u64::from(short), rest),
+        };
+        let Some((&key, rest)) = rest.split_first_chunk() else { return Ok(None) };
         if length >> 63 != 0 {
             return Err(Violation::TopBit);
         }
-        if !shortest {
+        let least = match second & LENGTH {
+            126 => 126,
+            127 => 1 << 16,
+            _ => 0,
+        };
+        if length < least {
             return Err(Violation::LongForm);
         }
-        match (header.opcode, &self.assembly) {
-            (OpCode::Control(Control::Reserved(_)) | OpCode::Data(Data::Reserved(_)), _) => {
-                Err(Violation::ReservedOpcode)
+        self.check(rules, opcode, is_final, length)?;
+
+        // It passed a limit that is a usize itself, so nothing is cut off.
+        let length = length as usize;
+        if rest.len() < length {
+            return Ok(None);
+        }
+        let start = buffer.len() - rest.len();
+        Ok(Some(Frame { opcode, is_final, key, payload: start..start + length }))
+    }
+
+    /// What can be refused of a frame by its kind and length, before its payload is there.
+    fn check(&self, rules: Rules, opcode: u8, is_final: bool, length: u64) -> Result<(), Violation> {
+        match (opcode, &self.assembly) {
+            (CLOSE_FRAME | PING_FRAME | PONG_FRAME, _) if !is_final => Err(Violation::FragmentedControl),
+            (CLOSE_FRAME | PING_FRAME | PONG_FRAME, _) if length > MAX_CONTROL as u64 => {
+                Err(Violation::LongControl)
             }
-            (OpCode::Control(_), _) if !header.is_final => Err(Violation::FragmentedControl),
-            (OpCode::Control(_), _) if length > MAX_CONTROL as u64 => Err(Violation::LongControl),
-            (OpCode::Control(_), _) => Ok(()),
-            (OpCode::Data(Data::Continue), None) => Err(Violation::StrayContinuation),
-            (OpCode::Data(Data::Text | Data::Binary), Some(_)) => Err(Violation::Interrupted),
-            (OpCode::Data(_), assembly) => {
+            (CLOSE_FRAME | PING_FRAME | PONG_FRAME, _) => Ok(()),
+            (CONTINUATION, None) => Err(Violation::StrayContinuation),
+            (TEXT_MESSAGE | BINARY_MESSAGE, Some(_)) => Err(Violation::Interrupted),
+            (_, assembly) => {
                 let taken = assembly.as_ref().map_or(0, |assembly| assembly.bytes.len());
                 let room = rules.max_message.saturating_sub(taken);
                 // Compared before it is narrowed: on 32 bits a usize does not hold every length.
@@ -253,12 +244,30 @@ impl Decoder {
     }
 }
 
+// The first two bytes of a frame (RFC 6455, section 5.2).
+const FINAL: u8 = 0x80;
+const RESERVED_BITS: u8 = 0x70;
+const OPCODE: u8 = 0x0f;
+const MASKED: u8 = 0x80;
+const LENGTH: u8 = 0x7f;
+// Opcodes; the others are reserved.
+const CONTINUATION: u8 = 0x0;
+const TEXT_MESSAGE: u8 = 0x1;
+const BINARY_MESSAGE: u8 = 0x2;
+const CLOSE_FRAME: u8 = 0x8;
+const PING_FRAME: u8 = 0x9;
+const PONG_FRAME: u8 = 0xa;
+
+const fn is_reserved(opcode: u8) -> bool {
+    !matches!(opcode, CONTINUATION | TEXT_MESSAGE | BINARY_MESSAGE | CLOSE_FRAME | PING_FRAME | PONG_FRAME)
+}
+
 /// A frame whose header was checked and whose payload is there.
 struct Frame {
-    opcode: OpCode,
+    opcode: u8,
     is_final: bool,
     /// What the payload is masked with.
-    key: Option<[u8; 4]>,
+    key: [u8; 4],
     /// Where in the buffer the payload lies.
     payload: Range<usize>,
 }
@@ -266,13 +275,14 @@ struct Frame {
 /// A message in fragments, as far as it has come.
 #[derive(Debug)]
 struct Assembly {
-    kind: Data,
+    /// The opcode of its first frame.
+    kind: u8,
     bytes: Vec<u8>,
     empty_fragments: u8,
 }
 
 impl Assembly {
-    const fn new(kind: Data) -> Self {
+    const fn new(kind: u8) -> Self {
         Self { kind, bytes: Vec::new(), empty_fragments: 0 }
     }
 
@@ -293,9 +303,9 @@ impl Assembly {
 }
 
 /// A message of the kind that its first frame named.
-fn data(kind: Data, payload: Cow<'_, [u8]>) -> Message<'_> {
+fn data(kind: u8, payload: Cow<'_, [u8]>) -> Message<'_> {
     match kind {
-        Data::Text => Message::Text(payload),
+        TEXT_MESSAGE => Message::Text(payload),
         _ => Message::Binary(payload),
     }
 }
@@ -335,11 +345,11 @@ fn unmask(payload: &mut [u8], key: [u8; 4]) {
     }
 }
 
-/// First bytes of the frames that a server sends: final, no reserved bit, and the opcode.
-const TEXT: u8 = 0x81;
-const CLOSE: u8 = 0x88;
-const PING: u8 = 0x89;
-const PONG: u8 = 0x8a;
+// First bytes of the frames that a server sends: final, no reserved bit.
+const TEXT: u8 = FINAL | TEXT_MESSAGE;
+const CLOSE: u8 = FINAL | CLOSE_FRAME;
+const PING: u8 = FINAL | PING_FRAME;
+const PONG: u8 = FINAL | PONG_FRAME;
 
 /// A server's frame header: 2, 4 or 10 bytes, read as a slice.
 #[derive(Clone, Copy, Debug)]
@@ -383,8 +393,8 @@ pub(crate) fn text_header(length: usize) -> Header {
 }
 
 /// A server's text message in one frame, to be shared by all who receive it.
-pub(crate) fn text(text: &str) -> Bytes {
-    [&text_header(text.len()), text.as_bytes()].concat().into()
+pub(crate) fn text(text: &str) -> Vec<u8> {
+    [&text_header(text.len()), text.as_bytes()].concat()
 }
 
 /// What a frame made by [`text`] holds; `None` for one of another kind.
@@ -399,26 +409,26 @@ pub(crate) fn text_of(framed: &[u8]) -> Option<&[u8]> {
 }
 
 /// A server's ping; of `payload` the first 125 bytes, as a control frame holds no more.
-pub(crate) fn ping(payload: &[u8]) -> Bytes {
+pub(crate) fn ping(payload: &[u8]) -> Vec<u8> {
     control(PING, &[], payload)
 }
 
 /// A server's answer to a [`Message::Ping`] with this payload.
-pub(crate) fn pong(payload: &[u8]) -> Bytes {
+pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
     control(PONG, &[], payload)
 }
 
 /// A server's close frame; of `reason` as many whole characters as a control frame holds.
 ///
 /// Without a code it is empty, as is fit for an answer to a close without one.
-pub(crate) fn close(code: Option<u16>, reason: &str) -> Bytes {
+pub(crate) fn close(code: Option<u16>, reason: &str) -> Vec<u8> {
     let Some(code) = code else { return control(CLOSE, &[], &[]) };
     let reason = &reason[..reason.floor_char_boundary(MAX_CONTROL - 2)];
     control(CLOSE, &code.to_be_bytes(), reason.as_bytes())
 }
 
 /// A control frame of a payload in two parts, the second cut to what fits.
-fn control(first: u8, start: &[u8], rest: &[u8]) -> Bytes {
+fn control(first: u8, start: &[u8], rest: &[u8]) -> Vec<u8> {
     let rest = &rest[..rest.len().min(MAX_CONTROL - start.len())];
-    [&Header::new(first, start.len() + rest.len()), start, rest].concat().into()
+    [&Header::new(first, start.len() + rest.len()), start, rest].concat()
 }

@@ -1,7 +1,9 @@
 //! The opening handshake, server side (RFC 6455, section 4.2), without I/O.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha1_smol::Sha1;
 use std::fmt::Write as _;
-use tungstenite::handshake::derive_accept_key;
 
 /// Bytes of a request's head; a browser's, cookies included, has some 500 to 4,000.
 pub(crate) const MAX_HEAD: usize = 16 * 1024;
@@ -112,11 +114,9 @@ pub(crate) fn read(bytes: &[u8], origins: &Origins) -> Result<Option<(Upgrade, u
     let mut headers = [httparse::EMPTY_HEADER; 96];
     let mut request = httparse::Request::new(&mut headers);
     let head = match request.parse(bytes) {
-        Ok(httparse::Status::Complete(head)) => head,
-        Ok(httparse::Status::Partial) if bytes.len() >= MAX_HEAD => {
-            return refused(431, "the request's head is too long");
-        }
-        Ok(httparse::Status::Partial) => return Ok(None),
+        Ok(httparse::Status::Complete(head)) if head <= MAX_HEAD => head,
+        Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
+        Ok(_) => return refused(431, "the request's head is too long"),
         Err(httparse::Error::TooManyHeaders) => return refused(431, "the request has too many headers"),
         Err(_) => return refused(400, "this is not HTTP/1.1"),
     };
@@ -170,7 +170,14 @@ pub(crate) fn check<'h>(
     if !origin_passes {
         return refused(403, "pages of this origin may not connect to this hub");
     }
-    Ok(Upgrade { accept: derive_accept_key(key), subprotocol })
+    Ok(Upgrade { accept: accept(key), subprotocol })
+}
+
+/// `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455, section 4.2.2).
+fn accept(key: &[u8]) -> String {
+    let mut hash = Sha1::from(key);
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    BASE64.encode(hash.digest().bytes())
 }
 
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {

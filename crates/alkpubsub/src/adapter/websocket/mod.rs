@@ -3,11 +3,15 @@
 #[cfg(feature = "websocket-client")]
 pub(crate) mod client;
 #[cfg(feature = "websocket-server")]
+mod doorway;
+#[cfg(feature = "websocket-server")]
 pub(crate) mod frame;
 #[cfg(feature = "websocket-server")]
 mod handshake;
 #[cfg(feature = "hyper")]
 mod mounted;
+#[cfg(feature = "websocket-server")]
+pub(crate) mod opening;
 #[cfg(feature = "websocket-server")]
 mod server;
 

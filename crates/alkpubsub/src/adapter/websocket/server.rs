@@ -1,7 +1,9 @@
 //! The WebSocket server target: a hub for the spokes that connect to it.
 
-use super::handshake::{self, Health, MAX_HEAD, Origins, Refused};
-use crate::adapter::engine::{AddConnectionError, Handle, HubHooks, Relaying, Reserved, Socket, Spoke};
+use super::doorway::Doorway;
+use super::handshake::{self, Origins, Refused};
+use super::opening::{Door, Entry, Opening};
+use crate::adapter::engine::{AddConnectionError, Handle, HubHooks, Relaying, Socket, Spoke};
 use crate::envelope::EventEnvelope;
 use crate::event_target::{
     BoxFuture, Capabilities, CloseReason, DispatchError, EventTarget, LinkId, ListenError, Listener,
@@ -11,13 +13,12 @@ use crate::protocol::hub::{FanOut, HubLimits};
 use crate::stats::Stats;
 use std::fmt;
 use std::io;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// Connections that are being refused at one time. They hold no place, and each may take the time of a handshake;
 /// whoever comes beyond is dropped without an answer.
@@ -53,6 +54,10 @@ pub struct ServerOptions {
     /// Whether [`serve`](WebSocketServerEventTarget::serve) answers `GET` and `HEAD /healthz`: 200 while it serves, 503
     /// while it shuts down. `false` by default; then it is a path like any other, and a WebSocket may be opened there.
     pub health: bool,
+    /// How many shards serve the connections, each on one core at the most; 1 by default,
+    /// [64](Self::MOST_SHARDS) are the most. The first is a task on the runtime on which the hub is made; every other
+    /// one has a thread of its own. See [`shards`](Self::shards).
+    pub shards: NonZeroU8,
     /// The program's say.
     pub hooks: Option<Arc<dyn HubHooks>>,
 }
@@ -68,12 +73,16 @@ impl Default for ServerOptions {
             handshake_timeout: Duration::from_secs(10),
             drain_window: Duration::from_secs(5),
             health: false,
+            shards: NonZeroU8::MIN,
             hooks: None,
         }
     }
 }
 
 impl ServerOptions {
+    /// The most [`shards`](Self::shards) that a hub may have.
+    pub const MOST_SHARDS: u8 = crate::adapter::engine::MOST_SHARDS;
+
     /// The defaults: every limit of the hub program's, to the subscribed, nothing relayed, loopback origins.
     #[must_use]
     pub fn new() -> Self {
@@ -116,6 +125,37 @@ impl ServerOptions {
         Self { health: true, ..self }
     }
 
+    /// With several shards, for more connections and events than one core can serve.
+    ///
+    /// A connection belongs to one shard, that with the fewest when it came. An event goes once to each shard that
+    /// wants it, and costs little more than in a hub of one. Whatever the number, what one connection publishes
+    /// arrives in its order, once; the limits are those of all shards together. But:
+    ///
+    /// - Two connections may hear the events of two publishers in a different order, one each way.
+    /// - Listeners and hooks are called by several threads at a time; what they start by `tokio::spawn` runs on the
+    ///   runtime on which the hub was made.
+    /// - Of the program's own events, the queue of each shard holds 4,096 (4 MiB). An event is refused as a whole if
+    ///   one of the shards that want it has no room.
+    ///
+    /// A shard that another one cannot keep up with reads no socket until it has (4,096 events, 1 MiB): nothing is
+    /// lost between them.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use alkpubsub::WebSocketServerEventTarget;
+    /// use alkpubsub::websocket_server::ServerOptions;
+    /// use std::num::NonZeroU8;
+    ///
+    /// let hub = WebSocketServerEventTarget::new(ServerOptions::new().shards(NonZeroU8::new(2).unwrap()));
+    /// hub.shutdown(std::time::Duration::from_secs(1)).await;
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn shards(self, shards: NonZeroU8) -> Self {
+        Self { shards, ..self }
+    }
+
     /// With the program's hooks.
     #[must_use]
     pub fn hooks(self, hooks: impl HubHooks) -> Self {
@@ -140,7 +180,7 @@ impl fmt::Debug for ServerOptions {
 /// from spoke to spoke behind the program's back. [`HubHooks`] sees connections come and go, each with a target of
 /// its own, and decides what they may do.
 ///
-/// One task serves all connections; it is started on the tokio runtime on which [`new`](Self::new) is called, and
+/// One task serves all connections (or one for each of the [`shards`](ServerOptions::shards)); it is started on the tokio runtime on which [`new`](Self::new) is called, and
 /// ends with this target. Listeners and hooks run on it and must not block.
 ///
 /// # Overload and close
@@ -176,14 +216,15 @@ pub struct WebSocketServerEventTarget {
     health: bool,
     /// Connections that another server hands over. They end with this target.
     #[cfg(feature = "hyper")]
-    pub(super) upgrades: std::sync::Mutex<JoinSet<()>>,
+    pub(super) upgrades: std::sync::Mutex<tokio::task::JoinSet<()>>,
 }
 
 impl WebSocketServerEventTarget {
     /// A hub without connections.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime; with more than [`ServerOptions::MOST_SHARDS`]; or where the system has no thread or
+    /// no descriptors for a shard.
     #[must_use]
     pub fn new(options: ServerOptions) -> Self {
         let ServerOptions {
@@ -195,9 +236,10 @@ impl WebSocketServerEventTarget {
             handshake_timeout,
             drain_window,
             health,
+            shards,
             hooks,
         } = options;
-        let hub = Handle::start(limits, Relaying { fan_out, relay, identities }, hooks);
+        let hub = Handle::start(limits, Relaying { fan_out, relay, identities }, shards, hooks);
         Self {
             hub,
             origins: Arc::new(origins),
@@ -209,8 +251,8 @@ impl WebSocketServerEventTarget {
         }
     }
 
-    /// Accepts connections until the hub has ended: shakes hands with each, within the time and the limits given. While
-    /// the hub shuts down, what comes is answered with 503.
+    /// Accepts connections until the hub has ended; the hub's task shakes hands with each, within the time and the
+    /// limits given. While the hub shuts down, what comes is answered with 503.
     ///
     /// Out of file descriptors, new connections wait and the others live. They wait in the listener's own queue, which
     /// holds 128 where it was made by `TcpListener::bind`; `TcpSocket::listen` takes the number. Several calls serve
@@ -219,20 +261,22 @@ impl WebSocketServerEventTarget {
     /// # Errors
     /// Those of the listener that are not one connection's.
     pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
-        // Owned here: handshakes end with this call.
-        let mut handshakes = JoinSet::new();
-        let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
-        let door = Arc::new(Door { origins: self.origins.clone(), health: self.health, refusals });
+        let door = Arc::new(Door {
+            origins: self.origins.clone(),
+            health: self.health,
+            refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
+            patience: self.handshake_timeout,
+        });
+        let mut doorway = Doorway::new(listener)?;
         let mut closed = std::pin::pin!(self.closed());
         let mut warned: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                Some(_) = handshakes.join_next() => continue,
+                accepted = doorway.accept() => accepted,
                 _ = &mut closed => return Ok(()),
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok(arrival) => {
                     let entry = match self.hub.reserve() {
                         Ok(place) => Entry::Place(place),
                         Err(error) => match door.refusals.clone().try_acquire_owned() {
@@ -240,9 +284,7 @@ impl WebSocketServerEventTarget {
                             Err(_) => continue,
                         },
                     };
-                    let shaking = shake_hands(stream, entry, door.clone());
-                    let within = self.handshake_timeout;
-                    handshakes.spawn(async move { drop(timeout(within, shaking).await) });
+                    self.hub.arrive(arrival, Opening::new(door.clone(), entry));
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) if is_of_the_listener(&error) => return Err(error),
@@ -314,114 +356,6 @@ impl WebSocketServerEventTarget {
         self.hub.begin_shutdown(within, self.drain_window);
         self.hub.closed().await;
     }
-}
-
-/// With what a connection begins its handshake.
-enum Entry {
-    Place(Reserved),
-    /// There was none; but a turn among those that are told so.
-    Refused(Refused, OwnedSemaphorePermit),
-}
-
-impl Entry {
-    fn is_draining(&self) -> bool {
-        match self {
-            Self::Place(place) => place.is_draining(),
-            Self::Refused(refused, _) => *refused == handshake::CLOSING,
-        }
-    }
-
-    /// Counts the memory that the request takes so far; `false` where those of all newcomers take too much.
-    fn takes(&mut self, bytes: usize) -> bool {
-        match self {
-            Self::Place(place) => place.takes(bytes),
-            Self::Refused(..) => true,
-        }
-    }
-
-    /// The turn it has already; a place is given back.
-    fn turn(self) -> Option<OwnedSemaphorePermit> {
-        match self {
-            Self::Place(_) => None,
-            Self::Refused(_, turn) => Some(turn),
-        }
-    }
-}
-
-/// What all handshakes of a listener have in common.
-struct Door {
-    origins: Arc<Origins>,
-    health: bool,
-    /// Turns among those that are answered and do not come in.
-    refusals: Arc<Semaphore>,
-}
-
-/// One connection's way in: the request, the answer, then the hub.
-async fn shake_hands(mut stream: TcpStream, mut entry: Entry, door: Arc<Door>) -> io::Result<()> {
-    // A hub's messages are small and wanted now; everything that waits leaves in one write anyway.
-    stream.set_nodelay(true)?;
-    let mut head = Vec::with_capacity(1024);
-    loop {
-        if let Some(health) = door.health.then(|| Health::read(&head)).flatten() {
-            return answer(stream, &health.response(entry.is_draining()), entry.turn(), &door).await;
-        }
-        let (refused, entry_left) = match (handshake::read(&head, &door.origins), entry) {
-            (Ok(None), mut waiting) => {
-                if waiting.takes(head.capacity()) {
-                    entry = waiting;
-                    read_line(&mut stream, &mut head).await?;
-                    continue;
-                }
-                (handshake::BUSY, waiting)
-            }
-            (Ok(Some((upgrade, length))), Entry::Place(place)) => {
-                let received = head.split_off(length);
-                return match place.connect(Box::new(stream), upgrade.response(), received) {
-                    Ok(()) => Ok(()),
-                    // The hub began to shut down while it shook hands.
-                    Err(socket) => answer(socket, &handshake::CLOSING.response(), None, &door).await,
-                };
-            }
-            (Ok(Some(_)), Entry::Refused(refused, turn)) => (refused, Entry::Refused(refused, turn)),
-            (Err(refused), entry) => (refused, entry),
-        };
-        tracing::debug!(status = refused.status, why = refused.why, "refused");
-        return answer(stream, &refused.response_to(&head), entry_left.turn(), &door).await;
-    }
-}
-
-/// Reads on to the end of a line, or of what a head may hold. Only that can bring the reader of heads further, which
-/// begins anew each time: of a head that comes byte by byte it would read most bytes thousands of times.
-async fn read_line(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<()> {
-    loop {
-        let before = head.len();
-        if stream.read_buf(head).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        // With the first bytes it may show that this is no HTTP.
-        if before == 0 || head.len() >= MAX_HEAD || head[before..].contains(&b'\n') {
-            return Ok(());
-        }
-    }
-}
-
-/// Answers with why it does not come in, and ends the connection. The answer's way may take as long as the peer
-/// likes: nobody else has to wait for its place, which is free by now, and few are answered at a time.
-async fn answer(
-    mut socket: impl Socket,
-    response: &str,
-    turn: Option<OwnedSemaphorePermit>,
-    door: &Door,
-) -> io::Result<()> {
-    let Some(_turn) = turn.or_else(|| door.refusals.clone().try_acquire_owned().ok()) else {
-        return Ok(());
-    };
-    socket.write_all(response.as_bytes()).await?;
-    socket.shutdown().await?;
-    // Until the peer has read it: closing with something unread would take the answer from it.
-    let mut rest = [0; 1024];
-    while socket.read(&mut rest).await? > 0 {}
-    Ok(())
 }
 
 pub(super) fn refusal(error: AddConnectionError) -> Refused {

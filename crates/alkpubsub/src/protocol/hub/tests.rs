@@ -356,3 +356,175 @@ fn what_waits_for_all_is_counted_beyond_32_bits() {
     }
     assert_eq!(stats.queued_bytes, 0);
 }
+
+/// Texts that can be joined, as bytes can.
+#[derive(Clone, Debug, PartialEq)]
+struct Joined(Vec<String>);
+
+impl Message for Joined {
+    fn from_text(text: String) -> Self {
+        Self(vec![text])
+    }
+
+    fn weight(&self) -> usize {
+        self.0.iter().map(String::len).sum()
+    }
+
+    fn is_control(&self) -> bool {
+        self.0[0].starts_with(control::BEGINNING)
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn join(&mut self, next: &Self) -> bool {
+        self.0.extend_from_slice(&next.0);
+        true
+    }
+}
+
+/// A hub of which so many links hold `a:1` and `b:1`; what they were answered is gone.
+fn crowd(links: usize, limits: HubLimits) -> (Hub<Joined>, Vec<LinkId>) {
+    let mut hub = Hub::new(limits, FanOut::Subscribed, false);
+    let links: Vec<_> = (0..links).map(|_| hub.connect(None, NOW).unwrap()).collect();
+    for &link in &links {
+        for topic in ["a:1", "b:1"] {
+            hub.subscribe(link, topic);
+            hub.pop(link);
+        }
+    }
+    (hub, links)
+}
+
+fn publish(hub: &mut Hub<Joined>, topic: &str, text: &str) {
+    hub.fan_out(topic, || Joined::from_text(text.to_owned()));
+}
+
+fn pieces(hub: &mut Hub<Joined>, link: LinkId) -> Vec<Vec<String>> {
+    std::iter::from_fn(|| hub.pop(link)).map(|piece| piece.0).collect()
+}
+
+#[test]
+fn events_of_one_topic_go_out_as_one_piece_and_nothing_changes_its_place() {
+    let (mut hub, links) = crowd(RUN_FROM, HubLimits::DEFAULT);
+    for (topic, text) in [("a:1", "1"), ("a:1", "2"), ("b:1", "3"), ("a:1", "4")] {
+        publish(&mut hub, topic, text);
+    }
+    hub.send(links[0], Joined::from_text("5".into()));
+    publish(&mut hub, "a:1", "6");
+    let mut stats = Stats::default();
+    hub.count(&mut stats);
+    let crowd = RUN_FROM as u64;
+    assert_eq!(
+        (stats.sent, stats.queued_messages, stats.queued_bytes),
+        (5 * crowd, 5 * crowd + 1, 5 * crowd + 1)
+    );
+    assert!(hub.is_dirty());
+    assert_eq!(pieces(&mut hub, links[0]), [vec!["1", "2"], vec!["3"], vec!["4"], vec!["5"], vec!["6"]]);
+    assert_eq!(pieces(&mut hub, links[1]), [vec!["1", "2"], vec!["3"], vec!["4"], vec!["6"]]);
+}
+
+#[test]
+fn who_comes_or_goes_during_a_run_has_the_part_of_it_that_was_published_while_it_was_there() {
+    let (mut hub, links) = crowd(RUN_FROM + 1, HubLimits::DEFAULT);
+    let late = hub.connect(None, NOW).unwrap();
+    publish(&mut hub, "a:1", "1");
+    hub.subscribe(late, "a:1");
+    publish(&mut hub, "a:1", "2");
+    hub.deny(links[0], "a:1", Action::Subscribe, DenyReason::NotAllowed);
+    publish(&mut hub, "a:1", "3");
+    assert_eq!(hub.disconnect(links[1]), 3, "what waited for it");
+    publish(&mut hub, "a:1", "4");
+    assert_eq!(pieces(&mut hub, late)[1..], [vec!["2"], vec!["3"], vec!["4"]]);
+    let denied = control::denied("a:1", Action::Subscribe, DenyReason::NotAllowed);
+    assert_eq!(pieces(&mut hub, links[0]), [vec!["1".to_owned()], vec!["2".into()], vec![denied]]);
+    assert_eq!(pieces(&mut hub, links[2]).concat(), ["1", "2", "3", "4"]);
+}
+
+#[test]
+fn few_links_and_small_bounds_have_no_runs() {
+    let mut limits = HubLimits::DEFAULT;
+    (limits.max_outbound, limits.max_outbound_messages) = (4 * RUN_PART, 3 * RUN_PART);
+    let (mut hub, links) = crowd(RUN_FROM, limits);
+    for text in ["aa", "bb", "c", "d", "e", "f"] {
+        publish(&mut hub, "a:1", text);
+    }
+    assert_eq!(pieces(&mut hub, links[0]), [vec!["aa", "bb"], vec!["c", "d", "e"], vec!["f"]]);
+    let (mut hub, links) = crowd(RUN_FROM - 1, HubLimits::DEFAULT);
+    publish(&mut hub, "a:1", "1");
+    publish(&mut hub, "a:1", "2");
+    assert_eq!(pieces(&mut hub, links[0]), [["1"], ["2"]]);
+}
+
+#[test]
+fn the_ids_of_two_shards_are_not_confused() {
+    let mut shards = [0, 1].map(|shard| hub().shard(shard, 2));
+    let ids = shards.each_mut().map(connect);
+    assert_eq!(ids.map(|id| (id.slot(), id.shard())), [(0, 0), (0, 1)]);
+    let [one, _] = &mut shards;
+    assert!(one.contains(ids[0]) && !one.contains(ids[1]));
+    one.send(ids[1], "x".into());
+    one.disconnect(ids[1]);
+    assert!(one.contains(ids[0]) && one.waiting(ids[0]).unwrap().is_empty());
+    // The bounds of the three parts.
+    let most = LinkId::new(HubLimits::MOST_LINKS - 1, u8::MAX, u32::MAX);
+    assert_eq!((most.slot(), most.shard(), most.0), (HubLimits::MOST_LINKS - 1, u8::MAX, u64::MAX));
+}
+
+#[test]
+fn a_shard_tells_of_topics_that_it_comes_to_want_and_to_want_no_more() {
+    let mut hub = hub().shard(1, 2);
+    let (one, two) = (connect(&mut hub), connect(&mut hub));
+    fn told(hub: &mut Hub<String>) -> Vec<(String, bool)> {
+        let changes = hub.topic_changes().map(std::mem::take).unwrap_or_default();
+        changes.into_iter().map(|change| (change.topic.to_string(), change.held)).collect()
+    }
+    let change = |topic: &str, held| (topic.to_owned(), held);
+    hear(&mut hub, one, &control::subscribe("a:1"));
+    hear(&mut hub, one, &control::subscribe("a:1"));
+    hear(&mut hub, two, &control::subscribe("a:1"));
+    assert_eq!(told(&mut hub), [change("a:1", true)]);
+    hear(&mut hub, one, &control::unsubscribe("a:1"));
+    hear(&mut hub, one, &control::subscribe("a:2"));
+    hear(&mut hub, one, &control::subscribe("a:3"));
+    assert_eq!(told(&mut hub), [change("a:2", true), change("a:3", true)]);
+    // Whatever ends a subscription.
+    hub.deny(one, "a:2", Action::Subscribe, DenyReason::NotAllowed);
+    hub.finish(one, None, true);
+    hub.disconnect(two);
+    assert_eq!(told(&mut hub), [change("a:2", false), change("a:3", false), change("a:1", false)]);
+    assert!(hub.topic_changes().is_none());
+}
+
+#[test]
+fn a_hub_of_one_keeps_no_changes_that_nobody_takes() {
+    let mut hub = hub();
+    let link = connect(&mut hub);
+    hear(&mut hub, link, &control::subscribe("a:1"));
+    assert!(hub.topic_changes().is_none());
+}
+
+#[test]
+fn over_the_total_of_all_shards_those_act_that_have_more_than_their_share() {
+    let limits = HubLimits { max_outbound_total: 100, max_incoming_total: 100, ..HubLimits::DEFAULT };
+    let mut hub = Hub::new(limits, FanOut::Subscribed, false).shard(0, 4);
+    let link = connect(&mut hub);
+    let mut acts = |own: usize, others: u64| {
+        while hub.pop(link).is_some() {}
+        hub.send(link, "x".repeat(own));
+        hub.holds(link, own);
+        hub.others_hold(Held { outbound: others, incoming: others });
+        assert_eq!(hub.held(), Held { outbound: own as u64, incoming: own as u64 });
+        let (outbound, incoming) = (hub.slowest_over_total(), hub.fullest_over_total());
+        assert_eq!(outbound, incoming);
+        assert_eq!(hub.take_overfull(), outbound.is_some());
+        outbound
+    };
+    assert_eq!(acts(25, 75), None, "as much is allowed");
+    assert_eq!(acts(25, 1000), None, "it is another's turn: this one has no more than its share");
+    assert_eq!(acts(26, 74), None);
+    assert_eq!(acts(26, 75), Some(link));
+    assert_eq!(acts(101, 0), Some(link));
+    assert_eq!(acts(100, 0), None, "where others have nothing, all is one's own");
+}

@@ -33,7 +33,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of memory that a case may take while it lasts, its peers' own buffers included.
 const PEAK: u64 = 4 << 20;
-/// Rounds before memory is measured, as lists and tables come to their size; one where one is measured.
+/// Rounds before memory is measured, as lists and tables come to their size.
 const WARM_UP: usize = 2;
 
 /// One thing that a peer can do.
@@ -133,7 +133,7 @@ fn run(case: &Case) {
         let alive = runtime.metrics().num_alive_tasks();
         assert_eq!(*tasks.get_or_insert(alive), alive, "tasks");
     };
-    (0..WARM_UP.min(case.rounds)).for_each(|_| round(&mut stage));
+    (0..WARM_UP).for_each(|_| round(&mut stage));
     stage.is_warming_up = false;
     let counted = allocation_counter::measure(|| (0..case.rounds).for_each(|_| round(&mut stage)));
     assert_eq!((counted.count_current, counted.bytes_current), (0, 0), "memory is back: {counted:?}");

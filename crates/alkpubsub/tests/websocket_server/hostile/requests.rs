@@ -108,7 +108,7 @@ cases! {
                 peer.send(&half).await;
                 others.push(peer);
             }
-            stage.hub.until("both half read", |stats| stats.incoming_bytes >= 32_000).await;
+            stage.hub.until("both half read", |stats| stats.incoming_bytes >= 18_000).await;
             stage.ask(&half).await;
             for peer in others {
                 let mut peer = peer;
@@ -116,7 +116,7 @@ cases! {
                 assert!(peer.head().await.starts_with("HTTP/1.1 101 "), "those before it are served");
                 peer.leave().await;
             }
-        })).with(|options| options.limits(limits(|limits| limits.max_incoming_total = 35_000)));
+        })).with(|options| options.limits(limits(|limits| limits.max_incoming_total = 25_000)));
 }
 
 /// A connection that comes later was accepted: so was the one before it.

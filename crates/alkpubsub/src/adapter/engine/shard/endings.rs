@@ -1,14 +1,14 @@
 //! How connections end: what was read ends them, a bound, a panic, silence, the program, the hub's own end.
 
-use super::super::connection::{Closing, Connection, Heed, Socket, State};
+use super::super::connection::{Closing, Connection, Heed, State};
 use super::super::intake::Ending;
+use super::super::io::{Io, Socket};
 use super::Shard;
 use crate::adapter::websocket::frame;
 use crate::event_target::{CloseReason, LinkId};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// How long a peer may take to answer a close.
@@ -59,12 +59,12 @@ impl Shard {
                 // The answer goes behind everything that was queued before it.
                 self.intake.hub.finish(id, Some(frame::close(code, "").into()), false);
                 connection.drop_unfinished(&mut self.intake.hub);
-                connection.state = State::Closing(Closing {
+                connection.state = State::Closing(Box::new(Closing {
                     until: self.intake.now + CLOSE_TIMEOUT,
                     answered: true,
                     heed: Heed::Nothing,
                     reason: CloseReason::by_peer(code.unwrap_or(1005), reason),
-                });
+                }));
                 self.write(slot);
             }
             (Ending::Closed { .. }, State::Closing(closing)) => {
@@ -111,7 +111,7 @@ impl Shard {
         let code = Some(reason.code()).filter(|code| frame::may_be_sent(*code));
         self.intake.hub.finish(id, Some(frame::close(code, &words).into()), drop_rest);
         let until = self.intake.now + CLOSE_TIMEOUT;
-        connection.state = State::Closing(Closing { until, answered: false, heed, reason });
+        connection.state = State::Closing(Box::new(Closing { until, answered: false, heed, reason }));
         self.write(id.slot());
     }
 
@@ -154,7 +154,7 @@ impl Shard {
                 let reason = CloseReason::Lost { error: error.into() };
                 let until = self.intake.now;
                 connection.state =
-                    State::Closing(Closing { until, answered: true, heed: Heed::Nothing, reason });
+                    State::Closing(Box::new(Closing { until, answered: true, heed: Heed::Nothing, reason }));
             }
             self.gone(slot);
         }
@@ -166,7 +166,7 @@ impl Shard {
             return;
         };
         self.intake.hub.disconnect(connection.id);
-        self.intake.shared.links.fetch_sub(1, Relaxed);
+        self.intake.shared.left(self.intake.shard);
         let Connection { spoke, state, .. } = connection;
         let reason = match state {
             State::Closing(closing) => closing.reason,
@@ -187,17 +187,28 @@ impl Shard {
             connection.id == id && matches!(connection.state, State::Open) && connection.is_between_messages()
         })?;
         self.intake.hub.disconnect(id);
-        self.intake.shared.links.fetch_sub(1, Relaxed);
+        self.intake.shared.left(self.intake.shard);
         if let Some(spoke) = connection.spoke {
             self.intake.disconnected(&spoke, CloseReason::Closed);
         }
-        Some(connection.socket)
+        match connection.io {
+            Io::Lent(lent) => Some(lent.into_socket()),
+            #[cfg(unix)]
+            Io::Plain(plain) => match self.intake.at_home(|| plain.into_tokio(self.poller.as_ref())) {
+                Ok(socket) => Some(Box::new(socket)),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection that was to be given back was dropped");
+                    None
+                }
+            },
+        }
     }
 
     pub(super) fn drop_all(&mut self) {
         for slot in 0..self.connections.len() {
             self.guarded(Some(slot), |shard| shard.gone(slot));
         }
+        self.intake.tell_others();
         self.intake.count();
     }
 }
