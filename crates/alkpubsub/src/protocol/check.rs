@@ -307,7 +307,10 @@ impl<'t> Found<'t> {
         let [b'"', inside @ ..] = left else { return Ok(json.syntax(left)?) };
         let (name, left) = string(json, inside)?;
         let left = json.colon(left)?;
-        let name = name.unwrap_or_else(unescape_name);
+        let name = match name {
+            Inside::Plain(plain) => Cow::Borrowed(plain),
+            Inside::Escaped(raw) => unescape_name(raw),
+        };
         match &*name {
             "type" => {
                 if self.event_type.is_some() {
@@ -358,24 +361,27 @@ fn string_member<'t>(
     };
     let (text, left) = string(json, inside)?;
     let text = match text {
-        Ok(plain) => plain,
-        Err(escaped) => unescape(escaped).ok_or(Refusal::LoneSurrogate(member))?,
+        Inside::Plain(plain) => Cow::Borrowed(plain),
+        Inside::Escaped(raw) => unescape(raw).ok_or(Refusal::LoneSurrogate(member))?,
     };
     Ok((text, left))
 }
 
-/// What stands between a string's quotes: as it is, or as an error where it holds escapes.
-fn string<'t>(
-    json: &Json<'t>,
-    inside: &'t [u8],
-) -> Result<(Result<Cow<'t, str>, &'t str>, &'t [u8]), JsonError> {
+/// What stands between a string's quotes.
+enum Inside<'t> {
+    Plain(&'t str),
+    /// With escapes, as they are.
+    Escaped(&'t str),
+}
+
+fn string<'t>(json: &Json<'t>, inside: &'t [u8]) -> Result<(Inside<'t>, &'t [u8]), JsonError> {
     let end = past_plain(inside);
     let left = json.string_end(end)?;
     if let [b'"', ..] = end {
-        return Ok((Ok(Cow::Borrowed(json.between(inside, end))), left));
+        return Ok((Inside::Plain(json.between(inside, end)), left));
     }
     let text = json.between(inside, left);
-    Ok((Err(&text[..text.len() - 1]), left))
+    Ok((Inside::Escaped(&text[..text.len() - 1]), left))
 }
 
 /// How nearly everybody writes the members up to the payload: in this order, no white space, no escapes.

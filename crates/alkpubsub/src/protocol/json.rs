@@ -8,8 +8,8 @@
 
 mod plain;
 
-pub(crate) use plain::past_plain;
 use plain::past_digits;
+pub(crate) use plain::past_plain;
 
 /// Why a text is not JSON that may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
