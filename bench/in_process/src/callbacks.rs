@@ -89,8 +89,9 @@ fn target(subscribers: usize) -> (InProcess, Calls) {
     (target, calls)
 }
 
-/// Events that the program has already, as the bare map is given them.
+/// Events that the program has already. As the bare map is given them, by reference, or given away.
 pub(crate) struct Target {
+    given_away: bool,
     target: InProcess,
     events: Vec<EventEnvelope>,
     calls: Calls,
@@ -98,19 +99,27 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) fn new(subscribers: usize) -> Self {
+    pub(crate) fn new(subscribers: usize, given_away: bool) -> Self {
         let text = format!(r#"{{"type":"{TYPE}","id":"{}","payload":{PAYLOAD}}}"#, id(MEASURED));
         let event = || EventEnvelope::parse(text.as_str()).expect("an envelope");
         let (target, calls) = target(subscribers);
-        Self { target, events: (0..EVENTS).map(|_| event()).collect(), calls, subscribers }
+        Self { given_away, target, events: (0..EVENTS).map(|_| event()).collect(), calls, subscribers }
     }
 }
 
 impl Way for Target {
     fn turn(&mut self) -> f64 {
-        checked(&self.calls, self.subscribers, |number| {
-            self.target.dispatch_event(black_box(&self.events[number]).clone()).expect("it is open");
-        })
+        let Self { target, events, .. } = self;
+        let event = |number: usize| black_box(&events[number]);
+        if self.given_away {
+            checked(&self.calls, self.subscribers, |number| {
+                target.dispatch_event(event(number).clone()).expect("it is open");
+            })
+        } else {
+            checked(&self.calls, self.subscribers, |number| {
+                target.dispatch_event_ref(event(number)).expect("it is open");
+            })
+        }
     }
 }
 

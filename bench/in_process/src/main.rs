@@ -102,8 +102,9 @@ fn main() {
     for subscribers in [1, 10, 100] {
         let mut group = Group::new(subscribers)
             .row("callbacks in a map under a lock", callbacks::BareMap::new(subscribers))
-            .row("alkpubsub, `add_event_listener`", callbacks::Target::new(subscribers))
-            .row("the same, published as a typed value", callbacks::Typed::new(subscribers));
+            .row("alkpubsub, `add_event_listener`", callbacks::Target::new(subscribers, false))
+            .row("the same, the event given away", callbacks::Target::new(subscribers, true))
+            .row("the same, a typed value published", callbacks::Typed::new(subscribers));
         if let Some(node) = &mut node {
             group = group.row("Node's `EventTarget`", node.with(subscribers));
         }

@@ -128,7 +128,7 @@ fn listeners(events: u64, listeners: u64) -> anyhow::Result<()> {
     }
     let event = EventEnvelope::parse(text(SMALL))?;
     for _ in 0..events {
-        target.dispatch_event(event.clone())?;
+        target.dispatch_event_ref(&event)?;
     }
     ensure!(calls.load(Relaxed) == events * listeners, "a listener was not called");
     Ok(())

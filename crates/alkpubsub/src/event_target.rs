@@ -198,6 +198,15 @@ pub trait EventTarget: Send + Sync + 'static {
     /// [`Closed`](DispatchError::Closed) after the end, or what is wrong with the event.
     fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError>;
 
+    /// [`dispatch_event`](Self::dispatch_event) of an event that the caller keeps, to publish it elsewhere or again.
+    /// In-process this does not even count a reference.
+    ///
+    /// # Errors
+    /// [`DispatchError`], as there.
+    fn dispatch_event_ref(&self, event: &EventEnvelope) -> Result<(), DispatchError> {
+        self.dispatch_event(event.clone())
+    }
+
     /// Ends the target: listeners get the `close` notice, nothing is dispatched afterwards, and what the caller owns
     /// is left as it was given. What still waits to be sent, a WebSocket client drops and counts; a hub sends it
     /// first. Closing twice does nothing.
@@ -258,6 +267,13 @@ macro_rules! delegate_event_target {
                 event: $crate::envelope::EventEnvelope,
             ) -> Result<(), $crate::event_target::DispatchError> {
                 $inner.dispatch_event(event)
+            }
+
+            fn dispatch_event_ref(
+                &$this,
+                event: &$crate::envelope::EventEnvelope,
+            ) -> Result<(), $crate::event_target::DispatchError> {
+                $inner.dispatch_event_ref(event)
             }
 
             fn close(&$this) {

@@ -85,7 +85,11 @@ impl EventTarget for InProcess {
     }
 
     fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError> {
-        let taken = self.take(&event);
+        self.dispatch_event_ref(&event)
+    }
+
+    fn dispatch_event_ref(&self, event: &EventEnvelope) -> Result<(), DispatchError> {
+        let taken = self.take(event);
         if taken.is_err() {
             self.rejected.fetch_add(1, Relaxed);
         }

@@ -322,4 +322,50 @@ mod tests {
         listeners.tell(&audience, &Notice::Close(CloseReason::Closed));
         assert_eq!(*told.lock().unwrap(), ["stays"]);
     }
+
+    #[test]
+    fn what_a_listener_changes_counts_within_its_call_and_is_settled_behind_it() {
+        let listeners = Arc::new(Listeners::default());
+        let (owned, heard) = (Arc::new(()), Arc::new(Mutex::new(Vec::new())));
+        let owns = owned.clone();
+        let victim = listeners.add("a:b", Arc::new(move |_: &EventEnvelope| _ = &owns)).unwrap();
+        let (target, log) = (Arc::downgrade(&listeners), heard.clone());
+        let event = |id| EventEnvelope::without_payload("a", id).unwrap();
+        let changing = move |_: &EventEnvelope| {
+            let target = target.upgrade().unwrap();
+            target.remove(victim);
+            let new = target.add("a:new", Arc::new(|_: &EventEnvelope| ())).unwrap();
+            let mut heard = log.lock().unwrap();
+            heard.push(target.dispatch(&event("new")));
+            target.remove(new);
+            heard.push(target.dispatch(&event("new")));
+        };
+        listeners.add("a:b", Arc::new(changing)).unwrap();
+        assert_eq!(listeners.dispatch(&event("b")), 2, "those there were when it began");
+        assert_eq!(*heard.lock().unwrap(), [1, 0]);
+        assert_eq!(Arc::strong_count(&owned), 1, "what was removed is dropped behind the calls");
+        let mut stats = crate::Stats::default();
+        listeners.count(&mut stats);
+        assert_eq!((stats.listeners, stats.topics, stats.delivered), (1, 1, 3));
+    }
+
+    #[test]
+    fn behind_one_that_panics_the_others_are_called_once() {
+        let (listeners, heard) = (Listeners::default(), Arc::new(Mutex::new(Vec::new())));
+        let mut ids = Vec::new();
+        for number in 0..6 {
+            let heard = heard.clone();
+            let listener = move |_: &EventEnvelope| {
+                heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(number);
+                assert!(number % 2 == 0, "an odd one");
+            };
+            ids.push(listeners.add("a:b", Arc::new(listener)).unwrap());
+        }
+        listeners.remove(ids[2]);
+        listeners.dispatch(&EventEnvelope::without_payload("a", "b").unwrap());
+        assert_eq!(*heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner), [0, 1, 3, 4, 5]);
+        let mut stats = crate::Stats::default();
+        listeners.count(&mut stats);
+        assert_eq!((stats.delivered, stats.panicked), (5, 3));
+    }
 }

@@ -151,7 +151,7 @@ impl PubSub {
     /// [`DispatchError`] says why it was not taken; never [`DispatchError::Full`].
     pub async fn publish_envelope(&self, envelope: EventEnvelope) -> Result<(), DispatchError> {
         loop {
-            match self.target.dispatch_event(envelope.clone()) {
+            match self.target.dispatch_event_ref(&envelope) {
                 Err(DispatchError::Full) => self.target.room().await,
                 done => return done,
             }

@@ -125,3 +125,54 @@ fn once_the_close_notice_was_seen_no_call_with_an_event_begins() {
         failures.check();
     });
 }
+
+#[test]
+fn who_was_added_while_another_event_is_dispatched_hears_the_next() {
+    loom::model(|| {
+        let listeners = Arc::new(Listeners::default());
+        let known = Arc::new(AtomicBool::new(false));
+        let looks = known.clone();
+        listeners.add(TOPIC, Arc::new(move |_: &EventEnvelope| _ = looks.load(Acquire))).unwrap();
+        let dispatching = listeners.clone();
+        let dispatcher = thread::spawn(move || dispatching.dispatch(&event()));
+        let added = listeners.add(TOPIC, Arc::new(|_: &EventEnvelope| ())).unwrap();
+        known.store(true, Release);
+        assert_eq!(listeners.dispatch(&event()), 2);
+        listeners.remove(added);
+        assert_eq!(listeners.dispatch(&event()), 1);
+        assert!(matches!(dispatcher.join().unwrap(), 1 | 2));
+    });
+}
+
+#[test]
+fn what_a_removed_listener_owns_is_dropped_when_nobody_calls_any_more() {
+    loom::model(|| {
+        let listeners = Arc::new(Listeners::default());
+        // Looked at within the call, so that loom also removes while it is under way.
+        let owned = Arc::new(AtomicBool::new(false));
+        let owns = owned.clone();
+        let id = listeners.add(TOPIC, Arc::new(move |_: &EventEnvelope| _ = owns.load(Acquire))).unwrap();
+        let dispatching = listeners.clone();
+        let dispatcher = thread::spawn(move || dispatching.dispatch(&event()));
+        let other = listeners.add(TOPIC, Arc::new(|_: &EventEnvelope| ())).unwrap();
+        owned.store(true, Release);
+        listeners.remove(other);
+        listeners.remove(id);
+        dispatcher.join().unwrap();
+        assert_eq!(Arc::strong_count(&owned), 1);
+    });
+}
+
+#[test]
+fn what_listeners_own_is_dropped_when_the_target_has_closed_and_nobody_calls_any_more() {
+    loom::model(|| {
+        let (listeners, owned) = (Arc::new(Listeners::default()), Arc::new(()));
+        let owns = owned.clone();
+        listeners.add(TOPIC, Arc::new(move |_: &EventEnvelope| _ = &owns)).unwrap();
+        let dispatching = listeners.clone();
+        let dispatcher = thread::spawn(move || dispatching.dispatch(&event()));
+        listeners.close(CloseReason::Closed);
+        dispatcher.join().unwrap();
+        assert_eq!(Arc::strong_count(&owned), 1);
+    });
+}

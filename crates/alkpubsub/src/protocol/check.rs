@@ -3,7 +3,7 @@
 //! The second step, from parts to verdict, is [`control::read`](super::control::read). They are two because not
 //! every transport carries bytes: `postMessage` hands over an object whose parts are known already.
 
-use super::json::{Json, JsonError};
+use super::json::{Json, JsonError, past_plain, past_space};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -236,19 +236,34 @@ pub fn parts<'t>(bytes: &'t [u8], limits: &MessageLimits) -> Result<Parts<'t>, R
     }
     let text = std::str::from_utf8(bytes).map_err(|error| Refusal::NotUtf8 { at: error.valid_up_to() })?;
     let json = Json::new(text, limits.depth());
-    let mut at = 0;
-    if json.peek(&mut at) != Some(b'{') {
+    let begin = past_space(bytes);
+    let [b'{', inside @ ..] = begin else {
         if text.starts_with('\u{feff}') {
             return Err(Refusal::ByteOrderMark);
         }
-        json.value(at, 0)?;
+        json.value(begin, 0)?;
         return Err(Refusal::NotAnObject);
-    }
+    };
     json.check_depth(0)?;
     let mut found = Found::default();
-    at = found.members(&json, at + 1)?;
-    if json.peek(&mut at).is_some() {
-        return Err(Refusal::TrailingBytes { at });
+    let left = if let Some(usual) = Usual::read(&json, inside) {
+        let left = json.value(usual.payload, 1)?;
+        let (event_type, id) = (Cow::Borrowed(usual.event_type), Cow::Borrowed(usual.id));
+        let payload = Some(json.between(usual.payload, left));
+        if left == b"}" {
+            return Ok(Parts { text, event_type, id, payload });
+        }
+        found = Found { event_type: Some(event_type), id: Some(id), payload };
+        left
+    } else {
+        match past_space(inside) {
+            left @ [b'}', ..] => left,
+            left => found.member(&json, left)?,
+        }
+    };
+    let left = past_space(found.members(&json, left)?);
+    if !left.is_empty() {
+        return Err(Refusal::TrailingBytes { at: json.at(left) });
     }
     let event_type = found.event_type.ok_or(Refusal::Missing(Member::Type))?;
     let id = found.id.ok_or(Refusal::Missing(Member::Id))?;
@@ -271,118 +286,126 @@ struct Found<'t> {
     payload: Option<&'t str>,
 }
 
+/// What is left of the message, or why it is refused.
+type Read<'t> = Result<&'t [u8], Refusal>;
+
 impl<'t> Found<'t> {
-    /// Reads from behind the opening bracket to behind the closing one.
-    #[inline(always)]
-    fn members(&mut self, json: &Json<'t>, mut at: usize) -> Result<usize, Refusal> {
-        at = if let Some(usual) = Usual::read(json, at) {
-            self.event_type = Some(Cow::Borrowed(usual.event_type));
-            self.id = Some(Cow::Borrowed(usual.id));
-            self.payload(json, usual.payload)?
-        } else if json.peek(&mut at) == Some(b'}') {
-            return Ok(at + 1);
-        } else {
-            self.member(json, at)?
-        };
+    /// Reads from behind a member to behind the closing bracket.
+    fn members(&mut self, json: &Json<'t>, mut left: &'t [u8]) -> Read<'t> {
         loop {
-            at = match json.peek(&mut at) {
-                Some(b',') => self.member(json, at + 1)?,
-                Some(b'}') => return Ok(at + 1),
-                _ => return Err(Refusal::NotJson { at }),
+            left = match past_space(left) {
+                [b',', behind @ ..] => self.member(json, behind)?,
+                [b'}', behind @ ..] => return Ok(behind),
+                left => return Ok(json.syntax(left)?),
             };
         }
     }
 
     #[inline(never)]
-    fn member(&mut self, json: &Json<'t>, mut at: usize) -> Result<usize, Refusal> {
-        if json.peek(&mut at) != Some(b'"') {
-            return Err(Refusal::NotJson { at });
-        }
-        let name = json.string(at)?;
-        let at = json.expect(b':', name.after)?;
-        let text = if name.escaped { unescape_name(name.inside()) } else { Cow::Borrowed(name.inside()) };
-        match &*text {
-            "type" => self.event_type(json, at),
-            "id" => self.id(json, at),
-            "payload" => self.payload(json, at),
+    fn member(&mut self, json: &Json<'t>, left: &'t [u8]) -> Read<'t> {
+        let left = past_space(left);
+        let [b'"', inside @ ..] = left else { return Ok(json.syntax(left)?) };
+        let (name, left) = string(json, inside)?;
+        let left = json.colon(left)?;
+        let name = match name {
+            Inside::Plain(plain) => Cow::Borrowed(plain),
+            Inside::Escaped(raw) => unescape_name(raw),
+        };
+        match &*name {
+            "type" => {
+                if self.event_type.is_some() {
+                    return Err(Refusal::Repeated(Member::Type));
+                }
+                let (value, left) = string_member(json, left, Member::Type)?;
+                if value.is_empty() {
+                    return Err(Refusal::EmptyType);
+                }
+                self.event_type = Some(value);
+                Ok(left)
+            }
+            "id" => {
+                if self.id.is_some() {
+                    return Err(Refusal::Repeated(Member::Id));
+                }
+                let (value, left) = string_member(json, left, Member::Id)?;
+                self.id = Some(value);
+                Ok(left)
+            }
+            "payload" => self.payload(json, left),
             reserved if reserved.starts_with("__") => Err(Refusal::ReservedMember),
-            _ => Ok(json.value(at, 1)?),
+            _ => Ok(json.value(left, 1)?),
         }
     }
 
     #[inline(always)]
-    fn event_type(&mut self, json: &Json<'t>, at: usize) -> Result<usize, Refusal> {
-        let (text, after) = string_member(json, at, Member::Type, self.event_type.is_some())?;
-        if text.is_empty() {
-            return Err(Refusal::EmptyType);
-        }
-        self.event_type = Some(text);
-        Ok(after)
-    }
-
-    #[inline(always)]
-    fn id(&mut self, json: &Json<'t>, at: usize) -> Result<usize, Refusal> {
-        let (text, after) = string_member(json, at, Member::Id, self.id.is_some())?;
-        self.id = Some(text);
-        Ok(after)
-    }
-
-    #[inline(always)]
-    fn payload(&mut self, json: &Json<'t>, mut at: usize) -> Result<usize, Refusal> {
+    fn payload(&mut self, json: &Json<'t>, left: &'t [u8]) -> Read<'t> {
         if self.payload.is_some() {
             return Err(Refusal::Repeated(Member::Payload));
         }
-        json.peek(&mut at);
-        let after = json.value(at, 1)?;
-        self.payload = Some(&json.text()[at..after]);
-        Ok(after)
+        let value = past_space(left);
+        let left = json.value(value, 1)?;
+        self.payload = Some(json.between(value, left));
+        Ok(left)
     }
+}
+
+fn string_member<'t>(
+    json: &Json<'t>,
+    left: &'t [u8],
+    member: Member,
+) -> Result<(Cow<'t, str>, &'t [u8]), Refusal> {
+    let left = past_space(left);
+    let [b'"', inside @ ..] = left else {
+        json.value(left, 1)?;
+        return Err(Refusal::NotAString(member));
+    };
+    let (text, left) = string(json, inside)?;
+    let text = match text {
+        Inside::Plain(plain) => Cow::Borrowed(plain),
+        Inside::Escaped(raw) => unescape(raw).ok_or(Refusal::LoneSurrogate(member))?,
+    };
+    Ok((text, left))
+}
+
+/// What stands between a string's quotes.
+enum Inside<'t> {
+    Plain(&'t str),
+    /// With escapes, as they are.
+    Escaped(&'t str),
+}
+
+fn string<'t>(json: &Json<'t>, inside: &'t [u8]) -> Result<(Inside<'t>, &'t [u8]), JsonError> {
+    let end = past_plain(inside);
+    let left = json.string_end(end)?;
+    if let [b'"', ..] = end {
+        return Ok((Inside::Plain(json.between(inside, end)), left));
+    }
+    let text = json.between(inside, left);
+    Ok((Inside::Escaped(&text[..text.len() - 1]), left))
 }
 
 /// How nearly everybody writes the members up to the payload: in this order, no white space, no escapes.
 struct Usual<'t> {
     event_type: &'t str,
     id: &'t str,
-    payload: usize,
+    /// What is left from the payload on.
+    payload: &'t [u8],
 }
 
 impl<'t> Usual<'t> {
     /// `None` leaves the members, and what may be wrong with them, to be read one by one.
     #[inline(always)]
-    fn read(json: &Json<'t>, at: usize) -> Option<Self> {
-        let event_type = json.behind(br#""type":""#, at)?;
-        let type_end = json.plain_end(event_type);
-        let id = json.behind(br#"","id":""#, type_end)?;
-        let id_end = json.plain_end(id);
-        let payload = json.behind(br#"","payload":"#, id_end)?;
-        if event_type == type_end {
+    fn read(json: &Json<'t>, left: &'t [u8]) -> Option<Self> {
+        let event_type = left.strip_prefix(br#""type":""#)?;
+        let type_end = past_plain(event_type);
+        let id = type_end.strip_prefix(br#"","id":""#)?;
+        let id_end = past_plain(id);
+        let payload = past_space(id_end.strip_prefix(br#"","payload":"#)?);
+        if event_type.len() == type_end.len() {
             return None;
         }
-        Some(Self { event_type: &json.text()[event_type..type_end], id: &json.text()[id..id_end], payload })
+        Some(Self { event_type: json.between(event_type, type_end), id: json.between(id, id_end), payload })
     }
-}
-
-#[inline(always)]
-fn string_member<'t>(
-    json: &Json<'t>,
-    mut at: usize,
-    member: Member,
-    again: bool,
-) -> Result<(Cow<'t, str>, usize), Refusal> {
-    if again {
-        return Err(Refusal::Repeated(member));
-    }
-    if json.peek(&mut at) != Some(b'"') {
-        json.value(at, 1)?;
-        return Err(Refusal::NotAString(member));
-    }
-    let string = json.string(at)?;
-    let text = if string.escaped {
-        unescape(string.inside()).ok_or(Refusal::LoneSurrogate(member))?
-    } else {
-        Cow::Borrowed(string.inside())
-    };
-    Ok((text, string.after))
 }
 
 /// Undoes the escapes of a member's name. One with a lone surrogate is none of the three, but may be reserved:

@@ -8,7 +8,8 @@
 
 mod plain;
 
-use plain::end_of_plain;
+use plain::past_digits;
+pub(crate) use plain::past_plain;
 
 /// Why a text is not JSON that may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +20,11 @@ pub(crate) enum JsonError {
     TooDeep { limit: usize },
 }
 
-type Scanned<T = usize> = Result<T, JsonError>;
+/// What is left of the text, or why it was not read on.
+type Scanned<'t> = Result<&'t [u8], JsonError>;
 
-/// A text to be read. Nothing moves in it: each function is told where to begin and says where it came to.
+/// A text to be read. Nothing moves in it: each function is given what is left of the text, and gives what is left
+/// behind it.
 pub(crate) struct Json<'t> {
     text: &'t str,
     max_depth: usize,
@@ -32,81 +35,69 @@ impl<'t> Json<'t> {
         Self { text, max_depth }
     }
 
-    pub(crate) fn text(&self) -> &'t str {
-        self.text
+    /// Where it stands in the text.
+    pub(crate) fn at(&self, left: &[u8]) -> usize {
+        self.text.len() - left.len()
     }
 
-    fn bytes(&self) -> &'t [u8] {
-        self.text.as_bytes()
-    }
-
-    /// The next byte that is not white space. `at` moves there, or to the end.
+    /// The text from one place to another, which stand at characters' ends.
     #[inline(always)]
-    pub(crate) fn peek(&self, at: &mut usize) -> Option<u8> {
-        let byte = *self.bytes().get(*at)?;
-        if byte > b' ' {
-            return Some(byte);
-        }
-        *at = past_space(self.bytes(), *at);
-        self.bytes().get(*at).copied()
+    pub(crate) fn between(&self, from: &[u8], to: &[u8]) -> &'t str {
+        &self.text[self.at(from)..self.at(to)]
     }
 
-    /// The place behind the next byte, which has to be this one.
-    #[inline(always)]
-    pub(crate) fn expect(&self, byte: u8, mut at: usize) -> Scanned {
-        if self.peek(&mut at) == Some(byte) { Ok(at + 1) } else { syntax(at) }
+    pub(crate) fn syntax<T>(&self, left: &[u8]) -> Result<T, JsonError> {
+        Err(JsonError::Syntax { at: self.at(left) })
     }
 
     /// An object or array inside so many others.
-    pub(crate) fn check_depth(&self, outside: usize) -> Scanned<()> {
+    pub(crate) fn check_depth(&self, outside: usize) -> Result<(), JsonError> {
         if outside < self.max_depth { Ok(()) } else { Err(JsonError::TooDeep { limit: self.max_depth }) }
     }
 
-    /// The place behind a value that stands in so many objects and arrays.
-    pub(crate) fn value(&self, mut at: usize, outside: usize) -> Scanned {
+    /// A value that stands in so many objects and arrays.
+    pub(crate) fn value(&self, mut left: &'t [u8], outside: usize) -> Scanned<'t> {
         let mut open = Open::NOTHING;
         let full = Open::full(self.max_depth - outside);
         loop {
             if open.in_object() {
-                at = self.name(at)?;
+                left = self.name(left)?;
             }
-            match self.peek(&mut at) {
-                Some(b'"') => at = self.string(at)?.after,
-                Some(bracket @ (b'{' | b'[')) => {
-                    if open >= full {
-                        at = self.deeper(at, outside + open.count())?;
-                    } else {
-                        open.push(bracket == b'{');
-                        at += 1;
-                        // `}` and `]` are two behind `{` and `[`.
-                        if self.peek(&mut at) != Some(bracket + 2) {
-                            continue;
-                        }
-                        open.pop();
-                        at += 1;
+            left = past_space(left);
+            left = match left {
+                [b'"', inside @ ..] => self.string(inside)?,
+                [b'{' | b'[', ..] if open >= full => self.deeper(left, outside + open.count())?,
+                [bracket @ (b'{' | b'['), inside @ ..] => match past_space(inside) {
+                    // `}` and `]` are two behind `{` and `[`.
+                    [closing, behind @ ..] if *closing == bracket + 2 => behind,
+                    inside => {
+                        open.push(*bracket == b'{');
+                        left = inside;
+                        continue;
                     }
-                }
-                Some(b'-' | b'0'..=b'9') => at = number(self.bytes(), at)?,
-                Some(b't') => at = word("true", self.bytes(), at)?,
-                Some(b'f') => at = word("false", self.bytes(), at)?,
-                Some(b'n') => at = word("null", self.bytes(), at)?,
-                _ => return syntax(at),
-            }
+                },
+                [b'-' | b'0'..=b'9', ..] => self.number(left)?,
+                [b't', ..] => self.word(b"true", left)?,
+                [b'f', ..] => self.word(b"false", left)?,
+                [b'n', ..] => self.word(b"null", left)?,
+                _ => return self.syntax(left),
+            };
             // Behind a value stands the next one, or the end of what holds it, which is then a value itself.
             loop {
                 if open == Open::NOTHING {
-                    return Ok(at);
+                    return Ok(left);
                 }
-                match self.peek(&mut at) {
-                    Some(b',') => {
-                        at += 1;
+                left = past_space(left);
+                match left {
+                    [b',', behind @ ..] => {
+                        left = behind;
                         break;
                     }
-                    Some(bracket @ (b'}' | b']')) if (bracket == b'}') == open.in_object() => {
+                    [bracket @ (b'}' | b']'), behind @ ..] if (*bracket == b'}') == open.in_object() => {
                         open.pop();
-                        at += 1;
+                        left = behind;
                     }
-                    _ => return syntax(at),
+                    _ => return self.syntax(left),
                 }
             }
         }
@@ -114,71 +105,94 @@ impl<'t> Json<'t> {
 
     /// Where no more brackets can be counted, a call counts on.
     #[cold]
-    fn deeper(&self, at: usize, outside: usize) -> Scanned {
+    fn deeper(&self, left: &'t [u8], outside: usize) -> Scanned<'t> {
         self.check_depth(outside)?;
-        self.value(at, outside)
+        self.value(left, outside)
     }
 
-    /// The place behind a member's name and its colon.
+    /// A member's name and its colon.
     #[inline(always)]
-    fn name(&self, mut at: usize) -> Scanned {
-        if self.peek(&mut at) != Some(b'"') {
-            return syntax(at);
-        }
-        let end = end_of_plain(self.bytes(), at + 1);
+    fn name(&self, left: &'t [u8]) -> Scanned<'t> {
+        let left = past_space(left);
+        let [b'"', inside @ ..] = left else { return self.syntax(left) };
+        let end = past_plain(inside);
         // Mostly nothing stands between the two.
-        match self.behind(br#"":"#, end) {
-            Some(behind) => Ok(behind),
-            None => self.expect(b':', self.string_from(end)?),
+        if let Some(behind) = end.strip_prefix(br#"":"#) {
+            return Ok(behind);
+        }
+        self.colon(self.string_end(end)?)
+    }
+
+    pub(crate) fn colon(&self, left: &'t [u8]) -> Scanned<'t> {
+        match past_space(left) {
+            [b':', behind @ ..] => Ok(behind),
+            left => self.syntax(left),
         }
     }
 
-    /// The place behind these very bytes, if they stand there.
+    /// A string, from behind its opening quote.
     #[inline(always)]
-    pub(crate) fn behind<const N: usize>(&self, wanted: &[u8; N], at: usize) -> Option<usize> {
-        (self.bytes()[at..].first_chunk() == Some(wanted)).then_some(at + N)
-    }
-
-    /// The string that begins with the quote at `at`.
-    #[inline(always)]
-    pub(crate) fn string(&self, at: usize) -> Scanned<RawString<'t>> {
-        let end = self.plain_end(at + 1);
-        let escaped = self.bytes().get(end) == Some(&b'\\');
-        Ok(RawString { text: self.text, start: at + 1, after: self.string_from(end)?, escaped })
+    fn string(&self, inside: &'t [u8]) -> Scanned<'t> {
+        self.string_end(past_plain(inside))
     }
 
     #[inline(always)]
-    pub(crate) fn plain_end(&self, at: usize) -> usize {
-        end_of_plain(self.bytes(), at)
-    }
-
-    /// The place behind a string whose plain beginning ends here.
-    #[inline(always)]
-    fn string_from(&self, end: usize) -> Scanned {
-        match self.bytes().get(end) {
-            Some(b'"') => Ok(end + 1),
-            Some(b'\\') => past_escapes(self.bytes(), end),
+    pub(crate) fn string_end(&self, left: &'t [u8]) -> Scanned<'t> {
+        match left {
+            [b'"', behind @ ..] => Ok(behind),
+            [b'\\', ..] => self.escaped_end(left),
             // A control character, or the end of the text.
-            _ => syntax(end),
+            _ => self.syntax(left),
         }
     }
-}
 
-/// A string as it lies in its text.
-#[derive(Clone, Copy)]
-pub(crate) struct RawString<'t> {
-    text: &'t str,
-    start: usize,
-    /// The place behind its closing quote.
-    pub(crate) after: usize,
-    pub(crate) escaped: bool,
-}
+    /// The rest of a string, from an escape in it on.
+    #[inline(never)]
+    fn escaped_end(&self, mut left: &'t [u8]) -> Scanned<'t> {
+        loop {
+            left = match left {
+                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', behind @ ..] => behind,
+                [b'\\', b'u', a, b, c, d, behind @ ..]
+                    if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) =>
+                {
+                    behind
+                }
+                [b'"', behind @ ..] => return Ok(behind),
+                _ => return self.syntax(left),
+            };
+            left = past_plain(left);
+        }
+    }
 
-impl<'t> RawString<'t> {
-    /// What stands between its quotes, escapes as they are.
+    fn number(&self, mut left: &'t [u8]) -> Scanned<'t> {
+        if let [b'-', behind @ ..] = left {
+            left = behind;
+        }
+        left = match left {
+            [b'0', behind @ ..] => behind,
+            _ => self.digits(left)?,
+        };
+        if let [b'.', behind @ ..] = left {
+            left = self.digits(behind)?;
+        }
+        if let [b'e' | b'E', behind @ ..] = left {
+            left = match behind {
+                [b'+' | b'-', behind @ ..] => self.digits(behind)?,
+                _ => self.digits(behind)?,
+            };
+        }
+        Ok(left)
+    }
+
+    /// At least one digit.
     #[inline(always)]
-    pub(crate) fn inside(self) -> &'t str {
-        &self.text[self.start..self.after - 1]
+    fn digits(&self, left: &'t [u8]) -> Scanned<'t> {
+        let behind = past_digits(left);
+        if behind.len() == left.len() { self.syntax(left) } else { Ok(behind) }
+    }
+
+    fn word(&self, word: &[u8], left: &'t [u8]) -> Scanned<'t> {
+        left.strip_prefix(word).map_or_else(|| self.syntax(left), Ok)
     }
 }
 
@@ -191,17 +205,17 @@ impl Open {
     /// The lowest bit says that there is no object.
     const NOTHING: Self = Self(0b10);
 
+    /// No more than so many, and no more than there is room for. One that is no less is full.
+    fn full(most: usize) -> Self {
+        Self(Self::NOTHING.0 << most.min(62))
+    }
+
     fn in_object(self) -> bool {
         self.0 & 1 == 1
     }
 
     fn count(self) -> usize {
         62 - self.0.leading_zeros() as usize
-    }
-
-    /// No more than so many, and no more than there is room for. One that is no less is full.
-    fn full(most: usize) -> Self {
-        Self(Self::NOTHING.0 << most.min(62))
     }
 
     fn push(&mut self, is_object: bool) {
@@ -213,86 +227,24 @@ impl Open {
     }
 }
 
+/// What is left behind white space.
 #[inline(always)]
-fn syntax<T>(at: usize) -> Scanned<T> {
-    Err(JsonError::Syntax { at })
+pub(crate) fn past_space(left: &[u8]) -> &[u8] {
+    match left {
+        // Mostly there is none, or one space.
+        [byte, ..] if *byte > b' ' => left,
+        [b' ', behind @ ..] if behind.first().is_some_and(|byte| *byte > b' ') => behind,
+        [] => left,
+        _ => past_more_space(left),
+    }
 }
 
 #[inline(never)]
-fn past_space(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
-        at += 1;
+fn past_more_space(mut left: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', behind @ ..] = left {
+        left = behind;
     }
-    at
-}
-
-/// The place behind a string, from an escape in it on.
-#[inline(never)]
-fn past_escapes(bytes: &[u8], mut at: usize) -> Scanned {
-    loop {
-        match bytes.get(at) {
-            Some(b'"') => return Ok(at + 1),
-            Some(b'\\') => at = end_of_plain(bytes, past_escape(bytes, at)?),
-            _ => return syntax(at),
-        }
-    }
-}
-
-fn past_escape(bytes: &[u8], at: usize) -> Scanned {
-    match bytes.get(at + 1) {
-        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
-        Some(b'u') => {
-            let digits = bytes.get(at + 2..at + 6);
-            let all = digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-            if all { Ok(at + 6) } else { syntax(at) }
-        }
-        _ => syntax(at),
-    }
-}
-
-fn number(bytes: &[u8], mut at: usize) -> Scanned {
-    at += usize::from(bytes.get(at) == Some(&b'-'));
-    at = match bytes.get(at) {
-        Some(b'0') => at + 1,
-        _ => digits(bytes, at)?,
-    };
-    if bytes.get(at) == Some(&b'.') {
-        at = digits(bytes, at + 1)?;
-    }
-    if let Some(b'e' | b'E') = bytes.get(at) {
-        at += 1;
-        at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
-        at = digits(bytes, at)?;
-    }
-    Ok(at)
-}
-
-/// At least one digit.
-#[inline(always)]
-fn digits(bytes: &[u8], start: usize) -> Scanned {
-    let mut at = start;
-    while let Some(word) = bytes[at..].first_chunk() {
-        let others = no_digits(u64::from_le_bytes(*word));
-        if others != 0 {
-            at += (others.trailing_zeros() / 8) as usize;
-            return if at > start { Ok(at) } else { syntax(at) };
-        }
-        at += 8;
-    }
-    while let Some(b'0'..=b'9') = bytes.get(at) {
-        at += 1;
-    }
-    if at > start { Ok(at) } else { syntax(at) }
-}
-
-fn no_digits(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    let value = word ^ (ONES * 0x30);
-    (value.wrapping_add(ONES * 0x76) | value) & (ONES * 0x80)
-}
-
-fn word(word: &str, bytes: &[u8], at: usize) -> Scanned {
-    if bytes[at..].starts_with(word.as_bytes()) { Ok(at + word.len()) } else { syntax(at) }
+    left
 }
 
 #[cfg(test)]
@@ -301,7 +253,7 @@ mod tests {
 
     fn is_json(text: &str) -> bool {
         let json = Json::new(text, 64);
-        json.value(0, 0).is_ok_and(|mut at| json.peek(&mut at).is_none())
+        json.value(text.as_bytes(), 0).is_ok_and(|left| past_space(left).is_empty())
     }
 
     #[test]
@@ -380,7 +332,9 @@ mod tests {
     fn the_depth_is_bounded() {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(is_json(&nested(64)));
-        assert_eq!(Json::new(&nested(65), 64).value(0, 0), Err(JsonError::TooDeep { limit: 64 }));
-        assert_eq!(Json::new(&"[".repeat(1 << 20), 64).value(0, 0), Err(JsonError::TooDeep { limit: 64 }));
+        for deeper in [nested(65), "[".repeat(1 << 20)] {
+            let read = Json::new(&deeper, 64).value(deeper.as_bytes(), 0);
+            assert_eq!(read, Err(JsonError::TooDeep { limit: 64 }));
+        }
     }
 }

@@ -206,6 +206,8 @@ async fn the_limit_of_connections_is_that_of_all_shards_together() {
     }
     let full = hub.target.add_connection(tokio::io::duplex(8).0, None).await.map(|_| ());
     assert_eq!(full, Err(AddConnectionError::Full { limit: 3 }));
+    // Each shard counts at the end of its round.
+    hub.until("there", |stats| stats.links == 3).await;
     clients.pop();
     hub.until("left", |stats| stats.links == 2).await;
     hub.client().await;

@@ -5,7 +5,8 @@ use crate::event_target::CloseReason;
 use crate::protocol::control::{Action, DenyReason};
 use std::sync::Arc;
 
-/// A program's say in its hub. Each hook is called on the task that serves the connections and must not block.
+/// A program's say in its hub. Each hook is called on the task that serves the connection and must not block; by several
+/// threads at a time, where there are several [`shards`](crate::websocket_server::ServerOptions::shards).
 /// One that panics is reported as the `error` notice; its connection is denied what it asked for, or goes on.
 pub trait HubHooks: Send + Sync + 'static {
     /// A connection is there. Listeners added to its own target here hear its first event.

@@ -107,7 +107,7 @@ impl Shard {
         relaying: Relaying,
         hooks: Option<Arc<dyn HubHooks>>,
     ) -> Self {
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let Relaying { fan_out, relay, identities } = relaying;
         let hub = Hub::new(shared.limits, fan_out, identities);
@@ -174,7 +174,7 @@ impl Shard {
     }
 
     /// Serves the sockets of which there is something to tell: each once, those that end after the others.
-    fn serve_ready(&mut self, context: &mut Context<'_>) {
+    fn serve_ready(&mut self, #[cfg_attr(not(unix), expect(unused))] context: &mut Context<'_>) {
         let mut ready = std::mem::take(&mut self.ready);
         self.intake.shared.orders(self.intake.shard).ready.take(&mut ready);
         ready.append(&mut self.again);
@@ -372,8 +372,10 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
             return;
         };
-        if let Io::Lent(lent) = &mut connection.io {
-            lent.woken();
+        match &mut connection.io {
+            #[cfg(unix)]
+            Io::Plain(_) => {}
+            Io::Lent(lent) => lent.woken(),
         }
         self.read(slot);
         self.write(slot);

@@ -180,7 +180,7 @@ impl fmt::Debug for ServerOptions {
 /// from spoke to spoke behind the program's back. [`HubHooks`] sees connections come and go, each with a target of
 /// its own, and decides what they may do.
 ///
-/// One task serves all connections; it is started on the tokio runtime on which [`new`](Self::new) is called, and
+/// One task serves all connections (or one for each of the [`shards`](ServerOptions::shards)); it is started on the tokio runtime on which [`new`](Self::new) is called, and
 /// ends with this target. Listeners and hooks run on it and must not block.
 ///
 /// # Overload and close

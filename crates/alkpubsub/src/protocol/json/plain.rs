@@ -3,35 +3,35 @@
 //! Most of an envelope is the inside of strings, so they are read in words of eight bytes, and long ones in blocks
 //! that the compiler makes vectors of.
 
-/// The place of the first byte that is not plain, or the length of the text.
+/// What is left behind what is plain.
 #[inline(always)]
-pub(super) fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn past_plain(mut left: &[u8]) -> &[u8] {
     for _ in 0..SHORT {
-        let Some(word) = bytes[at..].first_chunk() else { break };
+        let Some((word, behind)) = left.split_first_chunk() else { break };
         let special = specials(u64::from_le_bytes(*word));
         if special != 0 {
-            return at + first(special);
+            return &left[first(special)..];
         }
-        at += 8;
+        left = behind;
     }
-    end_of_long_plain(bytes, at)
+    past_long_plain(left)
 }
 
 /// The same where there may be much more of it, or where fewer than eight bytes are left.
 #[inline(never)]
-fn end_of_long_plain(bytes: &[u8], at: usize) -> usize {
-    let (blocks, _) = bytes[at..].as_chunks();
+fn past_long_plain(left: &[u8]) -> &[u8] {
+    let (blocks, _) = left.as_chunks();
     let plain = blocks.iter().take_while(|block| is_plain(block)).count();
-    let mut rest = &bytes[at + BLOCK * plain..];
-    while let Some((word, behind)) = rest.split_first_chunk() {
+    let mut left = &left[BLOCK * plain..];
+    while let Some((word, behind)) = left.split_first_chunk() {
         let special = specials(u64::from_le_bytes(*word));
         if special != 0 {
-            return bytes.len() - rest.len() + first(special);
+            return &left[first(special)..];
         }
-        rest = behind;
+        left = behind;
     }
     let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    bytes.len() - rest.len() + rest.iter().position(is_special).unwrap_or(rest.len())
+    &left[left.iter().position(is_special).unwrap_or(left.len())..]
 }
 
 /// So many words are looked at where the string is read: names, most ids and dates are no longer.
@@ -41,6 +41,28 @@ const BLOCK: usize = 64;
 #[inline(always)]
 fn first(special: u64) -> usize {
     (special.trailing_zeros() / 8) as usize
+}
+
+/// What is left behind digits.
+#[inline(always)]
+pub(super) fn past_digits(mut left: &[u8]) -> &[u8] {
+    while let Some((word, behind)) = left.split_first_chunk() {
+        let others = no_digits(u64::from_le_bytes(*word));
+        if others != 0 {
+            return &left[first(others)..];
+        }
+        left = behind;
+    }
+    while let [b'0'..=b'9', behind @ ..] = left {
+        left = behind;
+    }
+    left
+}
+
+fn no_digits(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let value = word ^ (ONES * 0x30);
+    (value.wrapping_add(ONES * 0x76) | value) & (ONES * 0x80)
 }
 
 /// The high bit of each byte that is `"`, `\` or a control character. Behind the first of them it may be set for
@@ -78,7 +100,11 @@ mod tests {
                         for at in 0..=length {
                             let is_special = |byte: &u8| *byte < 0x20 || b"\"\\".contains(byte);
                             let rest = bytes[at..].iter().position(is_special).unwrap_or(length - at);
-                            assert_eq!(end_of_plain(&bytes, at), at + rest, "from {at} in {bytes:?}");
+                            assert_eq!(
+                                past_plain(&bytes[at..]).len(),
+                                length - at - rest,
+                                "from {at} in {bytes:?}"
+                            );
                         }
                     }
                 }

@@ -84,12 +84,14 @@ impl Shard {
         let deadline = self.intake.now.saturating_add(opening.patience());
         self.newcomers.came += 1;
         let number = self.newcomers.came;
+        #[cfg(not(unix))]
+        let ready = self.intake.shared.orders(self.intake.shard).ready.clone();
         let entry = self.newcomers.slab.vacant_entry();
         let key = entry.key();
         #[cfg(unix)]
         let io = Io::Plain(socket);
         #[cfg(not(unix))]
-        let io = Io::Lent(Box::new(Lent::new(socket, key | NEWCOMER, self.intake.shared.ready.clone())));
+        let io = Io::Lent(Box::new(Lent::new(socket, key | NEWCOMER, ready)));
         entry.insert(Newcomer { number, io, way: Way::In(opening) });
         // Its request may be there, and then it needs not be watched under two names.
         self.serve_newcomer(key);
