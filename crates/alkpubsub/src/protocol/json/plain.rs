@@ -100,7 +100,11 @@ mod tests {
                         for at in 0..=length {
                             let is_special = |byte: &u8| *byte < 0x20 || b"\"\\".contains(byte);
                             let rest = bytes[at..].iter().position(is_special).unwrap_or(length - at);
-                            assert_eq!(past_plain(&bytes[at..]).len(), length - at - rest, "from {at} in {bytes:?}");
+                            assert_eq!(
+                                past_plain(&bytes[at..]).len(),
+                                length - at - rest,
+                                "from {at} in {bytes:?}"
+                            );
                         }
                     }
                 }
