@@ -181,7 +181,8 @@ impl Shard {
         while let Some(&(deadline, key, number)) = deadlines.front() {
             if slab.get(key).is_some_and(|newcomer| newcomer.number == number) {
                 if deadline > self.intake.now {
-                    let at = self.started + deadline;
+                    // A deadline beyond what the clock can tell does not come.
+                    let Some(at) = self.started.checked_add(deadline) else { return };
                     let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
                     if timer.deadline() != at {
                         timer.as_mut().reset(at);
