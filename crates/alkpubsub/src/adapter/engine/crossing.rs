@@ -210,8 +210,11 @@ impl<M: Message> Crossing<M> {
     /// Makes known what topics are wanted here: before anything is written, so that nobody has read that it is
     /// subscribed and misses what is published then.
     pub(super) fn tell_topics(&self, hub: &mut Hub<M>) {
-        for change in hub.topic_changes().into_iter().flat_map(|changes| changes.drain(..)) {
-            self.all.interest.set(change.topic, self.shard, change.held);
+        let Some(changes) = hub.topic_changes() else { return };
+        for change in std::mem::take(changes) {
+            // As it is by now: one that was left and joined again meanwhile is not let go of in between.
+            let held = hub.is_wanted(&change.topic);
+            self.all.interest.set(change.topic, self.shard, held);
         }
     }
 
