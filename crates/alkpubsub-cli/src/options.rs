@@ -34,7 +34,7 @@ pub(crate) struct HubOptions {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         default_value_t = Switch(true))]
     pub(crate) health: Switch,
-    /// Threads that serve the connections, 64 at most, for more than one core can serve.
+    /// How many threads serve the connections, 64 at most; more than 1 where one core cannot keep up.
     #[arg(long, value_name = "THREADS", default_value_t = Shards::ONE)]
     pub(crate) shards: Shards,
     /// The longest message.

@@ -54,7 +54,7 @@ impl FromStr for Count {
         match text.parse() {
             Ok(0) => Err("must be at least 1".into()),
             Ok(count) => Ok(Self(count)),
-            Err(_) => Err("not a whole number, as in 128".into()),
+            Err(_) => Err("not a whole number, as in 16".into()),
         }
     }
 }

@@ -246,10 +246,10 @@ pub fn parts<'t>(bytes: &'t [u8], limits: &MessageLimits) -> Result<Parts<'t>, R
     };
     json.check_depth(0)?;
     let mut found = Found::default();
-    let left = if let Some(usual) = Usual::read(&json, inside) {
-        let left = json.value(usual.payload, 1)?;
-        let (event_type, id) = (Cow::Borrowed(usual.event_type), Cow::Borrowed(usual.id));
-        let payload = Some(json.between(usual.payload, left));
+    let left = if let Some((event_type, id, begin)) = usual_members(text) {
+        let left = json.value(begin.as_bytes(), 1)?;
+        let (event_type, id) = (Cow::Borrowed(event_type), Cow::Borrowed(id));
+        let payload = Some(&begin[..begin.len() - left.len()]);
         if left == b"}" {
             return Ok(Parts { text, event_type, id, payload });
         }
@@ -268,6 +268,22 @@ pub fn parts<'t>(bytes: &'t [u8], limits: &MessageLimits) -> Result<Parts<'t>, R
     let event_type = found.event_type.ok_or(Refusal::Missing(Member::Type))?;
     let id = found.id.ok_or(Refusal::Missing(Member::Id))?;
     Ok(Parts { text, event_type, id, payload: found.payload })
+}
+
+/// Type, id, and what begins with the payload, where they are written as nearly everybody does: in this order, without
+/// white space or escapes. `None` leaves the members, and what may be wrong with them, to be read one by one.
+#[inline(always)]
+fn usual_members(text: &str) -> Option<(&str, &str, &str)> {
+    let (event_type, left) = plain(text.strip_prefix(r#"{"type":""#)?)?;
+    let (id, left) = plain(left.strip_prefix(r#"","id":""#)?)?;
+    let payload = left.strip_prefix(r#"","payload":"#)?;
+    // No white space either: its first byte is the payload's.
+    (!event_type.is_empty() && payload.as_bytes().first()? > &b' ').then_some((event_type, id, payload))
+}
+
+#[inline(always)]
+fn plain(text: &str) -> Option<(&str, &str)> {
+    text.split_at_checked(text.len() - past_plain(text.as_bytes()).len())
 }
 
 impl From<JsonError> for Refusal {
@@ -301,43 +317,46 @@ impl<'t> Found<'t> {
         }
     }
 
-    #[inline(never)]
     fn member(&mut self, json: &Json<'t>, left: &'t [u8]) -> Read<'t> {
         let left = past_space(left);
         let [b'"', inside @ ..] = left else { return Ok(json.syntax(left)?) };
-        let (name, left) = string(json, inside)?;
+        // Without escapes, and the colon at once.
+        if let Some(left) = inside.strip_prefix(br#"type":"#) {
+            return self.event_type(json, left);
+        }
+        if let Some(left) = inside.strip_prefix(br#"id":"#) {
+            return self.id(json, left);
+        }
+        if let Some(left) = inside.strip_prefix(br#"payload":"#) {
+            return self.payload(json, left);
+        }
+        let (name, left) = json.string(inside)?;
         let left = json.colon(left)?;
-        let name = match name {
-            Inside::Plain(plain) => Cow::Borrowed(plain),
-            Inside::Escaped(raw) => unescape_name(raw),
-        };
+        let name = if name.escaped { unescape_name(name.text) } else { Cow::Borrowed(name.text) };
         match &*name {
-            "type" => {
-                if self.event_type.is_some() {
-                    return Err(Refusal::Repeated(Member::Type));
-                }
-                let (value, left) = string_member(json, left, Member::Type)?;
-                if value.is_empty() {
-                    return Err(Refusal::EmptyType);
-                }
-                self.event_type = Some(value);
-                Ok(left)
-            }
-            "id" => {
-                if self.id.is_some() {
-                    return Err(Refusal::Repeated(Member::Id));
-                }
-                let (value, left) = string_member(json, left, Member::Id)?;
-                self.id = Some(value);
-                Ok(left)
-            }
+            "type" => self.event_type(json, left),
+            "id" => self.id(json, left),
             "payload" => self.payload(json, left),
             reserved if reserved.starts_with("__") => Err(Refusal::ReservedMember),
             _ => Ok(json.value(left, 1)?),
         }
     }
 
-    #[inline(always)]
+    fn event_type(&mut self, json: &Json<'t>, left: &'t [u8]) -> Read<'t> {
+        let (value, left) = string_member(json, left, Member::Type, self.event_type.is_some())?;
+        if value.is_empty() {
+            return Err(Refusal::EmptyType);
+        }
+        self.event_type = Some(value);
+        Ok(left)
+    }
+
+    fn id(&mut self, json: &Json<'t>, left: &'t [u8]) -> Read<'t> {
+        let (value, left) = string_member(json, left, Member::Id, self.id.is_some())?;
+        self.id = Some(value);
+        Ok(left)
+    }
+
     fn payload(&mut self, json: &Json<'t>, left: &'t [u8]) -> Read<'t> {
         if self.payload.is_some() {
             return Err(Refusal::Repeated(Member::Payload));
@@ -353,59 +372,23 @@ fn string_member<'t>(
     json: &Json<'t>,
     left: &'t [u8],
     member: Member,
+    again: bool,
 ) -> Result<(Cow<'t, str>, &'t [u8]), Refusal> {
+    if again {
+        return Err(Refusal::Repeated(member));
+    }
     let left = past_space(left);
     let [b'"', inside @ ..] = left else {
         json.value(left, 1)?;
         return Err(Refusal::NotAString(member));
     };
-    let (text, left) = string(json, inside)?;
-    let text = match text {
-        Inside::Plain(plain) => Cow::Borrowed(plain),
-        Inside::Escaped(raw) => unescape(raw).ok_or(Refusal::LoneSurrogate(member))?,
+    let (raw, left) = json.string(inside)?;
+    let text = if raw.escaped {
+        unescape(raw.text).ok_or(Refusal::LoneSurrogate(member))?
+    } else {
+        Cow::Borrowed(raw.text)
     };
     Ok((text, left))
-}
-
-/// What stands between a string's quotes.
-enum Inside<'t> {
-    Plain(&'t str),
-    /// With escapes, as they are.
-    Escaped(&'t str),
-}
-
-fn string<'t>(json: &Json<'t>, inside: &'t [u8]) -> Result<(Inside<'t>, &'t [u8]), JsonError> {
-    let end = past_plain(inside);
-    let left = json.string_end(end)?;
-    if let [b'"', ..] = end {
-        return Ok((Inside::Plain(json.between(inside, end)), left));
-    }
-    let text = json.between(inside, left);
-    Ok((Inside::Escaped(&text[..text.len() - 1]), left))
-}
-
-/// How nearly everybody writes the members up to the payload: in this order, no white space, no escapes.
-struct Usual<'t> {
-    event_type: &'t str,
-    id: &'t str,
-    /// What is left from the payload on.
-    payload: &'t [u8],
-}
-
-impl<'t> Usual<'t> {
-    /// `None` leaves the members, and what may be wrong with them, to be read one by one.
-    #[inline(always)]
-    fn read(json: &Json<'t>, left: &'t [u8]) -> Option<Self> {
-        let event_type = left.strip_prefix(br#""type":""#)?;
-        let type_end = past_plain(event_type);
-        let id = type_end.strip_prefix(br#"","id":""#)?;
-        let id_end = past_plain(id);
-        let payload = past_space(id_end.strip_prefix(br#"","payload":"#)?);
-        if event_type.len() == type_end.len() {
-            return None;
-        }
-        Some(Self { event_type: json.between(event_type, type_end), id: json.between(id, id_end), payload })
-    }
 }
 
 /// Undoes the escapes of a member's name. One with a lone surrogate is none of the three, but may be reserved:

@@ -267,9 +267,10 @@ impl<M: Message> Hub<M> {
 
     /// One of several hubs that are one to their spokes: number `shard` of `shards`, counted from 0.
     ///
-    /// Its ids are told from those of the others. It keeps what [`topic_changes`](Self::topic_changes) gives. And a
-    /// bound for all links together holds for all shards: where they have more ([`others_hold`](Self::others_hold)),
-    /// a shard ends links of its own as long as its part is more than its share, which is that of one at least.
+    /// To be called before the first link comes. Its ids differ from those of the other shards, and it keeps what
+    /// [`topic_changes`](Self::topic_changes) gives. A bound for all links together is one for all shards: where they
+    /// hold more than that ([`others_hold`](Self::others_hold)), a shard ends links of its own as long as it holds more
+    /// than its share, the bound divided by `shards`. There is always one that does.
     ///
     /// # Panics
     /// Where `shard` is not less than `shards`.
@@ -281,10 +282,10 @@ impl<M: Message> Hub<M> {
         self
     }
 
-    /// The topics that have got their first link or lost their last since this was asked last, in order. Nothing but
-    /// of a hub that is a [`shard`](Self::shard).
+    /// The topics that have got their first link or lost their last since the list was emptied, in order; `None` where
+    /// there are none, and always of a hub that is no [`shard`](Self::shard).
     ///
-    /// To be asked, and made known to the other shards, before anything is written: whoever has read that it is
+    /// To be emptied, and made known to the other shards, before anything is written: whoever has read that it is
     /// subscribed misses nothing that is published from then on, wherever that is done.
     pub fn topic_changes(&mut self) -> Option<&mut Vec<TopicChange>> {
         self.table.changes()

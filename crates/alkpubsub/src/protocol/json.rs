@@ -65,7 +65,7 @@ impl<'t> Json<'t> {
             }
             left = past_space(left);
             left = match left {
-                [b'"', inside @ ..] => self.string(inside)?,
+                [b'"', inside @ ..] => self.string_end(past_plain(inside))?,
                 [b'{' | b'[', ..] if open >= full => self.deeper(left, outside + open.count())?,
                 [bracket @ (b'{' | b'['), inside @ ..] => match past_space(inside) {
                     // `}` and `]` are two behind `{` and `[`.
@@ -130,14 +130,17 @@ impl<'t> Json<'t> {
         }
     }
 
-    /// A string, from behind its opening quote.
-    #[inline(always)]
-    fn string(&self, inside: &'t [u8]) -> Scanned<'t> {
-        self.string_end(past_plain(inside))
+    /// A string that is wanted, from behind its opening quote.
+    pub(crate) fn string(&self, inside: &'t [u8]) -> Result<(RawString<'t>, &'t [u8]), JsonError> {
+        let end = past_plain(inside);
+        let left = self.string_end(end)?;
+        let text = &self.text[self.at(inside)..self.at(left) - 1];
+        Ok((RawString { text, escaped: end.first() == Some(&b'\\') }, left))
     }
 
+    /// The rest of a string, from where it is no longer plain.
     #[inline(always)]
-    pub(crate) fn string_end(&self, left: &'t [u8]) -> Scanned<'t> {
+    fn string_end(&self, left: &'t [u8]) -> Scanned<'t> {
         match left {
             [b'"', behind @ ..] => Ok(behind),
             [b'\\', ..] => self.escaped_end(left),
@@ -196,6 +199,12 @@ impl<'t> Json<'t> {
     }
 }
 
+/// What stands between a string's quotes.
+pub(crate) struct RawString<'t> {
+    pub(crate) text: &'t str,
+    pub(crate) escaped: bool,
+}
+
 /// Which brackets are open: a bit for each, the innermost lowest, set where it is an object's. Above them stands one
 /// that is always set.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
@@ -231,10 +240,8 @@ impl Open {
 #[inline(always)]
 pub(crate) fn past_space(left: &[u8]) -> &[u8] {
     match left {
-        // Mostly there is none, or one space.
+        // Mostly there is none.
         [byte, ..] if *byte > b' ' => left,
-        [b' ', behind @ ..] if behind.first().is_some_and(|byte| *byte > b' ') => behind,
-        [] => left,
         _ => past_more_space(left),
     }
 }

@@ -14,13 +14,15 @@ pub trait Message: Clone {
     /// Whether it is the adapter's own, such as what [`from_text`](Self::from_text) makes, and no event.
     fn is_control(&self) -> bool;
 
-    /// How many messages it is: more than one where others were [joined](Self::join) to it.
+    /// How many messages it is, for the bounds and the counters: more than one where others were
+    /// [joined](Self::join) to it.
     fn count(&self) -> usize {
         1
     }
 
-    /// Puts another event behind this one, so that both go out as one piece to all who get it; `false` where that
-    /// cannot be done, as on a transport that hands over messages and no bytes.
+    /// Puts another event behind this one, so that both go out as one piece to all who get it. `true`:
+    /// [`weight`](Self::weight) and [`count`](Self::count) are the sums of both from here on, and clones made before
+    /// stay as they were. `false`: nothing has changed, as on a transport that hands over messages and no bytes.
     fn join(&mut self, next: &Self) -> bool {
         let _ = next;
         false

@@ -3,6 +3,7 @@
 use crate::support::{Hub, Raw, Recorder, close, envelope, frame, limits, recorded, text, within};
 use alkpubsub::websocket_server::ServerOptions;
 use alkpubsub::{DispatchError, EventEnvelope, EventTarget};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
@@ -218,4 +219,34 @@ async fn a_peer_may_have_forever_to_answer_a_ping() {
     let until = tokio::time::Instant::now() + Duration::from_millis(2200);
     tokio::time::sleep_until(until).await;
     assert_eq!(client.flush().await, [""; 0]);
+}
+
+/// Nor do spokes that never rest: whoever comes is let in meanwhile, and whoever asks is answered.
+#[test]
+fn a_flood_of_a_spokes_does_not_keep_others_out() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let hub = Hub::start(ServerOptions::new()).await;
+        let mut flooding = std::net::TcpStream::connect(hub.address).unwrap();
+        let request = "GET / HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        let flood = std::thread::spawn(move || {
+            let events = text(&envelope("nobody", "", "1")).repeat(10_000);
+            // Until the hub is gone.
+            let mut sent = flooding.write_all(request.as_bytes());
+            while sent.is_ok() {
+                sent = flooding.write_all(&events);
+            }
+        });
+        hub.until("flooded", |stats| stats.received > 10_000).await;
+        let served = tokio::time::timeout(Duration::from_secs(5), async {
+            for _ in 0..5 {
+                hub.client().await.flush().await;
+            }
+        });
+        let outcome = served.await;
+        hub.target.shutdown(Duration::ZERO).await;
+        flood.join().unwrap();
+        outcome.expect("others are served");
+    });
 }

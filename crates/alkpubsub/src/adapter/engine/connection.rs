@@ -16,6 +16,8 @@ use std::time::Duration;
 pub(super) struct Connection {
     pub(super) id: LinkId,
     pub(super) io: Io,
+    /// Whether it stands among those that have another turn: once, however often it is told of by then.
+    pub(super) again: bool,
     pub(super) decoder: Decoder,
     /// The beginning of a frame whose rest has not come.
     pub(super) partial: Vec<u8>,
@@ -76,6 +78,7 @@ impl Connection {
         Self {
             id,
             io,
+            again: false,
             decoder: Decoder::default(),
             partial: Vec::new(),
             held: 0,

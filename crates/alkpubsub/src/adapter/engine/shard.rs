@@ -177,8 +177,13 @@ impl Shard {
     fn serve_ready(&mut self, #[cfg_attr(not(unix), expect(unused))] context: &mut Context<'_>) {
         let mut ready = std::mem::take(&mut self.ready);
         self.intake.shared.orders(self.intake.shard).ready.take(&mut ready);
+        // One that has another turn anyway is passed over until then.
+        let woken = ready.len();
         ready.append(&mut self.again);
-        for token in ready.drain(..) {
+        for (at, token) in ready.drain(..).enumerate() {
+            if at >= woken {
+                self.takes_turn(token);
+            }
             match newcomer(token) {
                 Ok(key) => self.serve_newcomer(key),
                 Err(slot) => self.guarded(Some(slot), |shard| shard.serve(slot)),
@@ -276,14 +281,25 @@ impl Shard {
         }
     }
 
-    /// Puts a socket off until the other shards have room.
-    fn stall(&mut self, token: usize) {
-        // It may have been told of several times by then.
-        if self.stalled.len() == self.stalled.capacity() {
-            self.stalled.sort_unstable();
-            self.stalled.dedup();
+    /// Gives a connection another turn in the next round.
+    fn come_again(&mut self, slot: usize) {
+        if let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut)
+            && !std::mem::replace(&mut connection.again, true)
+        {
+            self.again.push(slot);
         }
-        self.stalled.push(token);
+    }
+
+    /// One of those that have another turn has it now.
+    fn takes_turn(&mut self, token: usize) {
+        match newcomer(token) {
+            Ok(key) => self.newcomers.takes_turn(key),
+            Err(slot) => {
+                if let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) {
+                    connection.again = false;
+                }
+            }
+        }
     }
 
     /// In the middle of a round, a link that has too much waiting gets its write: a fast reader is never closed for
@@ -364,7 +380,7 @@ impl Shard {
             self.end(id.slot(), ending);
         }
         // It is read in its turn, where orders may be obeyed between two reads: not here, within one.
-        self.again.push(id.slot());
+        self.come_again(id.slot());
         self.write(id.slot());
     }
 
@@ -384,12 +400,16 @@ impl Shard {
     /// Reads a socket until it has no more, or its turn is over.
     fn read(&mut self, slot: usize) {
         for _ in 0..READS_PER_ROUND {
-            if self.intake.is_held_up() {
-                return self.stall(slot);
-            }
             let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
                 return;
             };
+            if connection.again {
+                return;
+            }
+            if self.intake.is_held_up() {
+                connection.again = true;
+                return self.stalled.push(slot);
+            }
             let read = match connection.io.poll_read(&mut self.scratch) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(0)) => return self.lost(slot, "the connection was cut".into()),
@@ -405,7 +425,7 @@ impl Shard {
             self.obey();
             self.relieve();
         }
-        self.again.push(slot);
+        self.come_again(slot);
     }
 
     /// Writes what waits for a socket. At the end of a closing connection, ends it.
@@ -552,7 +572,12 @@ impl Future for Shard {
                 Poll::Pending => {}
             }
             if shard.started.elapsed().saturating_sub(began) >= SLICE {
-                context.waker().wake_by_ref();
+                // Behind what the runtime has to hear from the system: a task that wakes itself is polled 61 times
+                // before that, and new connections and timers would wait for as many slices.
+                let mut others = std::pin::pin!(tokio::task::yield_now());
+                if others.as_mut().poll(context).is_ready() {
+                    context.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
         }

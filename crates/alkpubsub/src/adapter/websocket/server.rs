@@ -55,7 +55,7 @@ pub struct ServerOptions {
     /// while it shuts down. `false` by default; then it is a path like any other, and a WebSocket may be opened there.
     pub health: bool,
     /// How many shards serve the connections, each on one core at the most; 1 by default,
-    /// [64](Self::MOST_SHARDS) are the most. The first is a task on the runtime on which the hub is made; every other
+    /// [64](Self::MOST_SHARDS) at most. The first is a task on the runtime on which the hub is made; every other
     /// one has a thread of its own. See [`shards`](Self::shards).
     pub shards: NonZeroU8,
     /// The program's say.
@@ -137,8 +137,10 @@ impl ServerOptions {
     /// - Of the program's own events, the queue of each shard holds 4,096 (4 MiB). An event is refused as a whole if
     ///   one of the shards that want it has no room.
     ///
-    /// A shard that another one cannot keep up with reads no socket until it has (4,096 events, 1 MiB): nothing is
-    /// lost between them.
+    /// Up to 4,096 events (1 MiB) wait for a shard. Whoever finds as many there reads no socket until there is room
+    /// again: nothing is lost between shards.
+    ///
+    /// [`WebSocketServerEventTarget::new`] panics with more than [`MOST_SHARDS`](Self::MOST_SHARDS).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -180,13 +182,15 @@ impl fmt::Debug for ServerOptions {
 /// from spoke to spoke behind the program's back. [`HubHooks`] sees connections come and go, each with a target of
 /// its own, and decides what they may do.
 ///
-/// One task serves all connections (or one for each of the [`shards`](ServerOptions::shards)); it is started on the tokio runtime on which [`new`](Self::new) is called, and
-/// ends with this target. Listeners and hooks run on it and must not block.
+/// One task serves all connections, on the tokio runtime on which [`new`](Self::new) is called; with several
+/// [`shards`](ServerOptions::shards) it is one for each, on threads of their own but for the first. They end with this
+/// target. Listeners and hooks run on them and must not block.
 ///
 /// # Overload and close
 /// Dispatched events wait in a queue (4,096 events, 4 MiB) until the task's next round; beyond it,
 /// [`DispatchError::Full`]. A spoke for which more than [`HubLimits::max_outbound`] or
-/// [`HubLimits::max_outbound_messages`] waits after a write was tried is closed with 1013. [`close`](EventTarget::close) sends every spoke a close frame (1001) behind what waits for it.
+/// [`HubLimits::max_outbound_messages`] waits after a write was tried is closed with 1013.
+/// [`close`](EventTarget::close) sends every spoke a close frame (1001) behind what waits for it.
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -223,7 +227,7 @@ impl WebSocketServerEventTarget {
     /// A hub without connections.
     ///
     /// # Panics
-    /// Outside of a tokio runtime; with more than [`ServerOptions::MOST_SHARDS`]; or where the system has no thread or
+    /// Outside of a tokio runtime; with more shards than [`ServerOptions::MOST_SHARDS`]; or where the system has no thread or
     /// no descriptors for a shard.
     #[must_use]
     pub fn new(options: ServerOptions) -> Self {
@@ -251,8 +255,8 @@ impl WebSocketServerEventTarget {
         }
     }
 
-    /// Accepts connections until the hub has ended; the hub's task shakes hands with each, within the time and the
-    /// limits given. While the hub shuts down, what comes is answered with 503.
+    /// Accepts connections until the hub has ended; the task that will serve a connection shakes hands with it, within
+    /// the time and the limits given. While the hub shuts down, what comes is answered with 503.
     ///
     /// Out of file descriptors, new connections wait and the others live. They wait in the listener's own queue, which
     /// holds 128 where it was made by `TcpListener::bind`; `TcpSocket::listen` takes the number. Several calls serve

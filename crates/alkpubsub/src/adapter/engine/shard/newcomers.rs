@@ -39,6 +39,8 @@ pub(super) struct Newcomers {
 
 struct Newcomer {
     number: u64,
+    /// Whether it stands among those that have another turn.
+    again: bool,
     io: Io,
     way: Way,
 }
@@ -73,6 +75,13 @@ impl Newcomers {
         }
     }
 
+    /// It has its turn now.
+    pub(super) fn takes_turn(&mut self, key: usize) {
+        if let Some(newcomer) = self.slab.get_mut(key) {
+            newcomer.again = false;
+        }
+    }
+
     fn remove(&mut self, key: usize) {
         self.slab.remove(key);
     }
@@ -92,7 +101,7 @@ impl Shard {
         let io = Io::Plain(socket);
         #[cfg(not(unix))]
         let io = Io::Lent(Box::new(Lent::new(socket, key | NEWCOMER, ready)));
-        entry.insert(Newcomer { number, io, way: Way::In(opening) });
+        entry.insert(Newcomer { number, again: false, io, way: Way::In(opening) });
         // Its request may be there, and then it needs not be watched under two names.
         self.serve_newcomer(key);
         let Some(newcomer) = self.newcomers.slab.get_mut(key) else { return };
@@ -121,10 +130,14 @@ impl Shard {
     pub(super) fn serve_newcomer(&mut self, key: usize) {
         for _ in 0..READS_PER_ROUND {
             // Events may stand right behind a request.
-            if self.intake.is_held_up() {
-                return self.stall(key | NEWCOMER);
+            let Some(Newcomer { again, io, way, .. }) = self.newcomers.slab.get_mut(key) else { return };
+            if *again {
+                return;
             }
-            let Some(Newcomer { io, way, .. }) = self.newcomers.slab.get_mut(key) else { return };
+            if self.intake.is_held_up() {
+                *again = true;
+                return self.stalled.push(key | NEWCOMER);
+            }
             let left = match way {
                 Way::In(_) => Poll::Ready(Ok(())),
                 Way::Out(farewell) => farewell.poll(io),
@@ -156,7 +169,10 @@ impl Shard {
             }
         }
         // It has more to say than one turn takes.
-        self.again.push(key | NEWCOMER);
+        if let Some(newcomer) = self.newcomers.slab.get_mut(key) {
+            newcomer.again = true;
+            self.again.push(key | NEWCOMER);
+        }
     }
 
     /// Ends those whose time is over, and sees to it that the task wakes for the next.
@@ -165,7 +181,8 @@ impl Shard {
         while let Some(&(deadline, key, number)) = deadlines.front() {
             if slab.get(key).is_some_and(|newcomer| newcomer.number == number) {
                 if deadline > self.intake.now {
-                    let at = self.started + deadline;
+                    // A deadline beyond what the clock can tell does not come.
+                    let Some(at) = self.started.checked_add(deadline) else { return };
                     let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
                     if timer.deadline() != at {
                         timer.as_mut().reset(at);
