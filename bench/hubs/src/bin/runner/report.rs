@@ -149,12 +149,16 @@ fn summary(out: &mut String, runs: &Runs) {
         .map(|hub| (*hub).to_owned())
         .chain(ratios.iter().map(|to| format!("{OURS} / {to}")))
         .collect();
+    let works = || {
+        let plain = WORKS.iter().filter(|work| work.growth.is_none() && work.variants.is_empty());
+        plain.filter(|work| !runs.hubs_of(work).is_empty())
+    };
+    if works().next().is_none() {
+        return;
+    }
     let _ = writeln!(out, "## Medians\n");
     head(out, "", &columns.iter().map(String::as_str).collect::<Vec<_>>());
-    for work in WORKS.iter().filter(|work| work.growth.is_none() && work.variants.is_empty()) {
-        if runs.hubs_of(work).is_empty() {
-            continue;
-        }
+    for work in works() {
         for figure in work.figures.iter().filter(|figure| figure.ratio) {
             let show = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), show);
             let values = hubs.iter().map(|hub| show(median(runs.values(work, hub, figure.key))));

@@ -103,6 +103,20 @@ macro_rules! growth {
     };
 }
 
+macro_rules! shards {
+    ($name:literal, $title:literal, $load:literal) => {
+        Work {
+            name: $name,
+            title: $title,
+            load: $load,
+            small: "--topics 50 --readers 100 --rate 500",
+            figures: MIX,
+            growth: None,
+            variants: &["--shards 1", "--shards 2"],
+        }
+    };
+}
+
 const fn work(
     name: &'static str,
     title: &'static str,
@@ -233,14 +247,16 @@ pub(crate) const WORKS: &[Work] = &[
         "--pairs 5 --leave 100 --rate 50",
         LEAVE,
     ),
-    Work {
-        name: "shards",
-        title: "2,000 readers on 10 of 1,000 topics, 20 publishers, 1,000 messages/s of 32 B to 16 KiB, on all cores",
-        load: "flow --topics 1000 --readers 2000 --hold some --each 10 --publishers 20 --rate 1000 --bytes 32 \
-               --bytes-to 16384 --sleep",
-        small: "--topics 50 --readers 100 --rate 500",
-        figures: MIX,
-        growth: None,
-        variants: &["--shards 1", "--shards 2"],
-    },
+    shards!(
+        "shards-1000",
+        "2,000 readers on 10 of 1,000 topics, 20 publishers, 1,000 messages/s of 32 B to 16 KiB, on all cores",
+        "flow --topics 1000 --readers 2000 --hold some --each 10 --publishers 20 --rate 1000 --bytes 32 --bytes-to 16384 \
+         --sleep"
+    ),
+    shards!(
+        "shards-4000",
+        "2,000 readers on 10 of 1,000 topics, 20 publishers, 4,000 messages/s of 32 B to 16 KiB, on all cores",
+        "flow --topics 1000 --readers 2000 --hold some --each 10 --publishers 20 --rate 4000 --bytes 32 --bytes-to 16384 \
+         --sleep"
+    ),
 ];
