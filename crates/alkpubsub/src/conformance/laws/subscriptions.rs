@@ -196,6 +196,11 @@ pub(super) async fn ready_denied(fixture: &dyn Fixture) -> Verdict {
         Readiness::Denied(DenyReason::TopicTooLong),
         "the subscription is"
     );
+    // Another thread may be about to tell it.
+    log.until("the denial to be told", |heard| {
+        heard.iter().any(|heard| heard.notice().is_some()).then_some(())
+    })
+    .await;
     let told = log.notices(1);
     let right = |notice: &Notice| matches!(notice, Notice::Denied { topic: of, reason: DenyReason::TopicTooLong, .. } if **of == *topic);
     ensure!(told.len() == 1 && told.iter().all(right), "the denial was told as {told:?}");
