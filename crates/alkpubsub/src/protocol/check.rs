@@ -270,8 +270,8 @@ pub fn parts<'t>(bytes: &'t [u8], limits: &MessageLimits) -> Result<Parts<'t>, R
     Ok(Parts { text, event_type, id, payload: found.payload })
 }
 
-/// Type, id, and what begins with the payload, where they are written as nearly everybody does: in this order, without
-/// white space or escapes. `None` leaves the members, and what may be wrong with them, to be read one by one.
+/// Type, id, and what begins with the payload, where an envelope is written as nearly all are: in this order, without
+/// white space and without escapes. `None` leaves the members, and what is wrong with them, to be read one by one.
 #[inline(always)]
 fn usual_members(text: &str) -> Option<(&str, &str, &str)> {
     let (event_type, left) = plain(text.strip_prefix(r#"{"type":""#)?)?;
@@ -295,6 +295,7 @@ impl From<JsonError> for Refusal {
     }
 }
 
+/// The members of an envelope that were read so far.
 #[derive(Default)]
 struct Found<'t> {
     event_type: Option<Cow<'t, str>>,
@@ -320,7 +321,7 @@ impl<'t> Found<'t> {
     fn member(&mut self, json: &Json<'t>, left: &'t [u8]) -> Read<'t> {
         let left = past_space(left);
         let [b'"', inside @ ..] = left else { return Ok(json.syntax(left)?) };
-        // Without escapes, and the colon at once.
+        // No escapes, no space before the colon: then the name need not be read, as these bytes say it all.
         if let Some(left) = inside.strip_prefix(br#"type":"#) {
             return self.event_type(json, left);
         }
@@ -465,6 +466,79 @@ mod tests {
             assert_eq!(check(text), Err(refusal), "{text}");
         }
         assert_eq!(parts(b"{\"\xff\":1}", &MessageLimits::DEFAULT), Err(Refusal::NotUtf8 { at: 2 }));
+    }
+
+    #[test]
+    fn the_offset_is_that_of_what_cannot_stand_there() {
+        // Of an escape, a word or a pair of brackets: of its first byte.
+        for (payload, wrong) in [
+            ("tru", "tru"),
+            ("nulL", "nulL"),
+            ("-", "}"),
+            ("-x", "x"),
+            ("01", "1"),
+            ("1.", "}"),
+            ("1.e1", "e1"),
+            ("1e+", "}"),
+            ("123456789012x", "x"),
+            (r#""abc\x""#, r#"\x"#),
+            (r#""abcdefghijklmnop\u12g4""#, r#"\u12"#),
+            ("\"ab\tc\"", "\tc"),
+            ("[1 ,, 2]", ", 2"),
+            ("[1, ]", "]"),
+            ("[1 2]", "2"),
+            ("[1}", "}}"),
+            (r#"{"a" 1}"#, "1}"),
+            (r#"{"a": }"#, "}"),
+            (r#"{"a":1, }"#, "}"),
+            (r#"{"a":1]"#, "]"),
+            ("{a:1}", "a:1"),
+            ("", "}"),
+        ] {
+            for (before, after) in [
+                (r#"{"type":"a","id":"b","payload":"#, "}"),
+                (r#"{"type":"a","id":"b","payload": "#, "}"),
+                (r#"{"id":"b","payload":"#, r#"}"#),
+                (r#"{"x":"#, r#"}"#),
+            ] {
+                let text = [before, payload, after].concat();
+                let at = before.len() + text[before.len()..].find(wrong).unwrap();
+                assert_eq!(check(&text), Err(Refusal::NotJson { at }), "{text}");
+            }
+        }
+        for (text, at) in [
+            (r#"{"type":"a","id":"b","payload":"unfinished"#, 42),
+            (r#"{"type":"a","id":"b"#, 19),
+            (r#"{"type":"a""#, 11),
+            (r#"{"type" "a"}"#, 8),
+            (r#"{"type":"a","id":"b" "payload":1}"#, 21),
+            (r#"{"type":"a","id":"b","payload":1,}"#, 33),
+        ] {
+            assert_eq!(check(text), Err(Refusal::NotJson { at }), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_as_usual_is_held_to_the_same_rules() {
+        let usual = r#"{"type":"a","id":"b","payload":[1]}"#;
+        for (instead, refusal) in [
+            (r#""b","payload":[1],"id":"b"}"#, Refusal::Repeated(Member::Id)),
+            (r#""b","payload":[1],"type":"a"}"#, Refusal::Repeated(Member::Type)),
+            (r#""b","payload":[1],"payload":[1]}"#, Refusal::Repeated(Member::Payload)),
+            (r#""b","payload":[1],"__x":[1]}"#, Refusal::ReservedMember),
+            (r#""b","payload":[1]}}"#, Refusal::TrailingBytes { at: 35 }),
+            (r#""b","payload":[1]"#, Refusal::NotJson { at: 34 }),
+        ] {
+            assert_eq!(check(&usual.replace(r#""b","payload":[1]}"#, instead)), Err(refusal), "{instead}");
+        }
+        let empty = usual.replace(r#""a""#, r#""""#);
+        assert_eq!(check(&empty), Err(Refusal::EmptyType));
+        assert_eq!(check(&empty.replace("]}", "")), Err(Refusal::EmptyType));
+        for spaced in
+            [&format!("{usual}\n"), &usual.replace("]}", "] }"), &usual.replace("]}", "],\"x\":{}}")]
+        {
+            assert_eq!(check(spaced).unwrap().payload, Some("[1]"), "{spaced}");
+        }
     }
 
     #[test]

@@ -1,9 +1,17 @@
-//! Where the plain part of a string ends: at the first byte that is `"`, `\` or a control character.
+//! Runs of bytes that need no look one by one: the plain part of strings, and digits.
 //!
-//! Most of an envelope is the inside of strings, so they are read in words of eight bytes, and long ones in blocks
-//! that the compiler makes vectors of.
+//! Most of an envelope is the inside of strings. They are read in words of eight bytes, and long ones in blocks that
+//! the compiler makes vectors of.
 
-/// What is left behind what is plain.
+const ONES: u64 = u64::MAX / 255;
+const HIGH: u64 = ONES * 0x80;
+
+/// So many words are looked at where a string is read: names, most ids and dates are no longer.
+const SHORT: usize = 2;
+
+const BLOCK: usize = 64;
+
+/// From the first byte on that is `"`, `\` or a control character.
 #[inline(always)]
 pub(crate) fn past_plain(mut left: &[u8]) -> &[u8] {
     for _ in 0..SHORT {
@@ -17,7 +25,7 @@ pub(crate) fn past_plain(mut left: &[u8]) -> &[u8] {
     past_long_plain(left)
 }
 
-/// The same where there may be much more of it, or where fewer than eight bytes are left.
+/// The same where there may be much to come, or where fewer than eight bytes are left.
 #[inline(never)]
 fn past_long_plain(left: &[u8]) -> &[u8] {
     let (blocks, _) = left.as_chunks();
@@ -34,20 +42,11 @@ fn past_long_plain(left: &[u8]) -> &[u8] {
     &left[left.iter().position(is_special).unwrap_or(left.len())..]
 }
 
-/// So many words are looked at where the string is read: names, most ids and dates are no longer.
-const SHORT: usize = 2;
-const BLOCK: usize = 64;
-
-#[inline(always)]
-fn first(special: u64) -> usize {
-    (special.trailing_zeros() / 8) as usize
-}
-
-/// What is left behind digits.
+/// From the first byte on that is no digit.
 #[inline(always)]
 pub(super) fn past_digits(mut left: &[u8]) -> &[u8] {
     while let Some((word, behind)) = left.split_first_chunk() {
-        let others = no_digits(u64::from_le_bytes(*word));
+        let others = not_digits(u64::from_le_bytes(*word));
         if others != 0 {
             return &left[first(others)..];
         }
@@ -59,56 +58,99 @@ pub(super) fn past_digits(mut left: &[u8]) -> &[u8] {
     left
 }
 
-fn no_digits(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    let value = word ^ (ONES * 0x30);
-    (value.wrapping_add(ONES * 0x76) | value) & (ONES * 0x80)
-}
+// The marks below are the high bits of a word's bytes, the first byte's lowest. The first one that is set is exact;
+// others behind it may be set as well, as what is carried or borrowed runs on in that direction.
 
-/// The high bit of each byte that is `"`, `\` or a control character. Behind the first of them it may be set for
-/// other bytes, too: what is borrowed there is not given back.
+/// Marks `"`, `\` and control characters.
 #[inline(always)]
 fn specials(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound));
-    // `"` and a space change places with what is beside them, and `"` is the first byte behind the control
-    // characters: one comparison for both.
-    let quote_or_control = below(word ^ (ONES * 2), 0x21);
-    let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
-    (quote_or_control | backslash) & !word & (ONES * 0x80)
+    // With that bit turned, `"` stands where the space stood, behind the last control character, and the space
+    // further on: one comparison finds both.
+    let quote_or_control = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+    let backslash = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
+    (quote_or_control | backslash) & !word & HIGH
 }
 
-/// Whether no byte of the block is special. Minima of differences, as every vector unit has them.
+/// Marks all but `0` to `9`.
+#[inline(always)]
+fn not_digits(word: u64) -> u64 {
+    let value = word ^ (ONES * 0x30);
+    (value.wrapping_add(ONES * (0x80 - 10)) | value) & HIGH
+}
+
+#[inline(always)]
+fn first(marks: u64) -> usize {
+    (marks.trailing_zeros() / 8) as usize
+}
+
+/// Whether there is no `"`, `\` or control character. The least of some differences: every vector unit has what
+/// that takes, and it needs no branch.
 #[inline(always)]
 fn is_plain(block: &[u8; BLOCK]) -> bool {
-    let distance = |byte: &u8| (byte ^ 2).saturating_sub(0x20).min(byte ^ b'\\');
-    block.iter().map(distance).fold(u8::MAX, u8::min) != 0
+    let difference = |byte: &u8| (byte ^ 0x02).saturating_sub(0x20).min(byte ^ 0x5c);
+    block.iter().map(difference).fold(u8::MAX, u8::min) != 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_first_special_byte_is_found_wherever_it_stands() {
-        for special in [b'"', b'\\', 0, 0x1f] {
-            for filler in [b'a', b'!', 0x20, 0x7f, 0x80, 0xff, b'#', b'[', b']', 2, 0x22] {
-                for length in [1, 7, 8, 9, 40, 48, 111] {
+    /// Compares with a look at each byte: a run of a filler from each place on, up to `odd` at each other place.
+    fn compare(
+        past: fn(&[u8]) -> &[u8],
+        belongs: impl Fn(u8) -> bool,
+        odd: &[u8],
+        fillers: &[u8],
+        lengths: &[usize],
+    ) {
+        for &filler in fillers {
+            for &odd in odd {
+                for &length in lengths {
+                    let mut bytes = vec![filler; length];
                     for place in 0..length {
-                        let mut bytes = vec![filler; length];
-                        bytes[place] = special;
-                        for at in 0..=length {
-                            let is_special = |byte: &u8| *byte < 0x20 || b"\"\\".contains(byte);
-                            let rest = bytes[at..].iter().position(is_special).unwrap_or(length - at);
-                            assert_eq!(
-                                past_plain(&bytes[at..]).len(),
-                                length - at - rest,
-                                "from {at} in {bytes:?}"
-                            );
+                        bytes[place] = odd;
+                        for from in [0, 1, 2, 3, 4, 5, 6, 7, place.saturating_sub(1), place, place + 1] {
+                            let Some(left) = bytes.get(from..) else { continue };
+                            let run = left.iter().take_while(|byte| belongs(**byte)).count();
+                            assert_eq!(past(left), &left[run..], "from {from} in {bytes:?}");
                         }
+                        bytes[place] = filler;
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_string_is_plain_up_to_its_first_special_byte() {
+        let belongs = |byte| byte >= 0x20 && byte != b'"' && byte != b'\\';
+        let all: Vec<u8> = (0..=255).collect();
+        compare(past_plain, belongs, &all, &[b'a', b']', 0xff], &[9, 17, 25]);
+        let fillers = [b' ', b'!', b'#', b'[', 0x7f, 0x80, b'"', 0x1f];
+        compare(past_plain, belongs, &[b'"', b'\\', 0, 0x1f], &fillers, &[1, 7, 8, 90, 150]);
+    }
+
+    /// So that no bit of a byte is forgotten where bytes are looked at by the dozen.
+    #[test]
+    fn a_long_string_is_plain_up_to_its_first_special_byte() {
+        for byte in 0..=255 {
+            for place in [0, 15, 16, 40, 79, 80, 100, 144, 145] {
+                let mut bytes = [b'x'; 150];
+                bytes[place] = byte;
+                let special = byte < 0x20 || byte == b'"' || byte == b'\\';
+                assert_eq!(
+                    past_plain(&bytes).len(),
+                    if special { 150 - place } else { 0 },
+                    "{byte} at {place}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn digits_end_at_the_first_byte_that_is_none() {
+        let all: Vec<u8> = (0..=255).collect();
+        compare(past_digits, |byte| byte.is_ascii_digit(), &all, b"09", &[1, 7, 8, 9, 20]);
+        compare(past_digits, |byte| byte.is_ascii_digit(), b"5", b"/:\xb5\xff", &[1, 8, 20]);
     }
 }
