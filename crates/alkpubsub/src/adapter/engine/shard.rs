@@ -193,8 +193,7 @@ impl Shard {
         #[cfg(unix)]
         if let Some(poller) = &mut self.poller {
             let mut told = std::mem::take(&mut self.told);
-            poller.take(context, &mut told);
-            self.busy = !told.is_empty();
+            self.busy = poller.take(context, &mut told);
             for ready in told.drain(..) {
                 self.tell(ready);
             }
