@@ -3,12 +3,13 @@
 use crate::support::{Hub, Raw, Recorder, denied, envelope, limits, recorded, subscribe, text, within};
 use alkpubsub::websocket_server::ServerOptions;
 use alkpubsub::{CloseReason, DispatchError, EventEnvelope, EventTarget};
-use std::io::{self, Read, Write};
+use std::io::{self, Read as _, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 #[tokio::test]
 async fn a_topic_of_256_bytes_is_too_long_and_the_limit_can_be_moved() {
@@ -222,6 +223,76 @@ async fn answers_to_pings_that_nobody_reads_are_bounded_in_number() {
     let stats = hub.until("too slow", |stats| stats.too_slow == 1).await;
     assert!(stats.queued_messages <= 1, "{stats:?}");
     client.is_closed_with(1013).await;
+}
+
+/// Takes so many bytes at a time, and is ready for as many again at once.
+struct Sips(usize, std::collections::VecDeque<u8>);
+
+impl AsyncRead for Sips {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.1.is_empty() {
+            return Poll::Pending;
+        }
+        into.put_slice(&self.1.drain(..).collect::<Vec<_>>());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Sips {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let taken = bytes.len().min(self.0);
+        self.0 -= taken;
+        if taken > 0 || bytes.is_empty() {
+            return Poll::Ready(Ok(taken));
+        }
+        self.0 = SIP;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+const SIP: usize = 8 << 10;
+
+/// Newcomers with 4 KiB each behind their request, all in one round, for a reader that takes twice as much at a time.
+#[tokio::test]
+async fn a_fast_reader_is_not_closed_for_what_newcomers_bring_with_their_requests() {
+    const NEWCOMERS: usize = 40;
+    let hub = Hub::with_limits(|limits| limits.max_outbound = SIP).await;
+    hub.add_connection(Sips(SIP, text(&subscribe("a:b")).into()), None).await.unwrap();
+    hub.until("subscribed", |stats| stats.topics == 1).await;
+    let (begun, ended) = crate::support::REQUEST.split_at(20);
+    let mut newcomers = Vec::new();
+    for number in 1..=NEWCOMERS {
+        let mut socket = Raw::tcp(hub.address).await;
+        socket.write_all(begun.as_bytes()).await.unwrap();
+        // The hub waits for the rest of it.
+        hub.until("begun", |stats| stats.incoming_bytes >= (number * begun.len()) as u64).await;
+        socket.writable().await.unwrap();
+        newcomers.push(socket);
+    }
+    let event = text(&envelope("a", "b", &format!("\"{}\"", "x".repeat(4_000))));
+    let rest = [ended.as_bytes(), &event].concat();
+    // Nothing yields here, so that the hub hears of all of them at once.
+    for socket in &newcomers {
+        assert_eq!(socket.try_write(&rest).unwrap(), rest.len());
+    }
+    let stats = hub.until("all heard", |stats| stats.received == NEWCOMERS as u64).await;
+    assert_eq!((stats.sent, stats.too_slow, stats.dropped), (NEWCOMERS as u64, 0, 0));
+    hub.until("all written", |stats| stats.queued_bytes == 0).await;
 }
 
 /// Takes nothing, never wakes, and counts how often it is asked.

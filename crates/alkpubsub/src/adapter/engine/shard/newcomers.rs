@@ -166,7 +166,9 @@ impl Shard {
                     let io = self.newcomers.slab.remove(key).io;
                     place.keep();
                     let greeting = Some(greeting.into_bytes().into());
-                    return self.open(Opened::Newcomer(io), None, greeting, &mut received, None);
+                    self.open(Opened::Newcomer(io), None, greeting, &mut received, None);
+                    // As after any other read.
+                    return self.relieve();
                 }
             }
         }
