@@ -225,6 +225,38 @@ async fn answers_to_pings_that_nobody_reads_are_bounded_in_number() {
     client.is_closed_with(1013).await;
 }
 
+/// Four readers of a topic, from which on its events are queued as one piece, and one of them takes a few bytes of it.
+#[tokio::test]
+async fn events_that_were_joined_and_begun_are_counted_when_the_connection_dies() {
+    let hub = Hub::relaying().await;
+    let (near, far) = tokio::io::duplex(64);
+    let spoke = hub.add_connection(near, None).await.unwrap();
+    let mut stuck = Raw::over(far);
+    stuck.subscribe("a:b").await;
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        readers.push(hub.subscriber(&["a:b"]).await);
+    }
+    let event = envelope("a", "b", &format!("\"{}\"", "x".repeat(100)));
+    let mut publisher = hub.client().await;
+    publisher.send(text(&event).repeat(10)).await;
+    for reader in &mut readers {
+        for _ in 0..10 {
+            assert_eq!(reader.text().await, event);
+        }
+    }
+    let long = EventEnvelope::new("c", "d", &"x".repeat(60_000)).unwrap();
+    for _ in 0..20 {
+        spoke.dispatch_event(long.clone()).unwrap();
+    }
+    let stats = hub.until("too slow", |stats| stats.too_slow == 1).await;
+    assert_eq!(stats.dropped, 20, "those behind what was begun, which is still on its way");
+    drop(stuck);
+    let stats = hub.until("one less", |stats| stats.links == 5).await;
+    assert_eq!(stats.dropped, 20 + 10);
+    assert_eq!((stats.queued_messages, stats.queued_bytes), (0, 0));
+}
+
 /// Takes so many bytes at a time, and is ready for as many again at once.
 struct Sips(usize, std::collections::VecDeque<u8>);
 

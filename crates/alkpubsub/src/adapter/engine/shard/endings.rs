@@ -178,6 +178,7 @@ impl Shard {
     }
 
     /// Takes a connection out and gives its socket back, as long as it stands between two messages.
+        connection.count_unsent(&mut self.intake.hub);
     pub(super) fn release(&mut self, id: LinkId) -> Option<Box<dyn Socket>> {
         // What was dispatched before still goes out, as far as the socket takes it.
         if self.intake.hub.contains(id) {
