@@ -225,6 +225,39 @@ async fn answers_to_pings_that_nobody_reads_are_bounded_in_number() {
     client.is_closed_with(1013).await;
 }
 
+/// Its Close waits behind what the system has for it, which stays there for as long as the peer likes.
+#[tokio::test]
+async fn who_does_not_read_up_to_its_close_is_reset_after_8_s_and_nothing_is_kept_for_it() {
+    let hub = Hub::relaying().await;
+    let mut stuck = hub.subscriber(&["a:b"]).await;
+    let filler = "x".repeat(10_000);
+    while hub.stats().too_slow == 0 {
+        hub.dispatch("a", "b", &filler);
+        tokio::task::yield_now().await;
+    }
+    let stats = hub.stats();
+    assert!(stats.queued_bytes < 100, "what waited is gone at once: {stats:?}");
+    assert_eq!((stats.links, stats.topics), (1, 0));
+    hub.dispatch("a", "b", &filler);
+    hub.flush().await;
+    assert_eq!(hub.stats().sent, stats.sent, "nothing is sent to it any more");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(9)).await;
+    tokio::time::resume();
+    let stats = hub.until_empty().await;
+    assert!(stats.dropped > 100, "{stats:?}");
+    // What it had got is there; and then no end as of all that there was.
+    let mut buffer = vec![0; 1 << 16];
+    let end = loop {
+        match within("the end", stuck.socket.read(&mut buffer)).await {
+            Ok(0) => panic!("an end without a close"),
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(end.kind(), io::ErrorKind::ConnectionReset);
+}
+
 /// Four readers of a topic, from which on its events are queued as one piece, and one of them takes a few bytes of it.
 #[tokio::test]
 async fn events_that_were_joined_and_begun_are_counted_when_the_connection_dies() {

@@ -490,13 +490,19 @@ impl Shard {
         }
         for id in dead {
             let error = "the peer did not answer a ping".to_owned();
-            self.guarded(Some(id.slot()), |shard| shard.lost(id.slot(), error));
+            self.guarded(Some(id.slot()), |shard| {
+                shard.reset_unread(id.slot());
+                shard.lost(id.slot(), error);
+            });
         }
         for slot in 0..self.connections.len() {
             if let Some(Connection { state: State::Closing(closing), .. }) = &self.connections[slot]
                 && self.intake.now >= closing.until
             {
-                self.guarded(Some(slot), |shard| shard.gone(slot));
+                self.guarded(Some(slot), |shard| {
+                    shard.reset_unread(slot);
+                    shard.gone(slot);
+                });
             }
         }
         self.intake.log_refusals();
