@@ -551,7 +551,9 @@ impl Shard {
                 self.guarded(Some(id.slot()), |shard| shard.close(id, reason, false, Heed::Events));
             }
             let Some(at) = drain.next_at() else { break true };
-            timer.as_mut().reset(self.started + at);
+            // A time beyond what the clock can tell does not come.
+            let Some(at) = self.started.checked_add(at) else { break false };
+            timer.as_mut().reset(at);
             if timer.as_mut().poll(context).is_pending() {
                 break false;
             }
