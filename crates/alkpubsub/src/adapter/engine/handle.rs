@@ -31,7 +31,7 @@ pub enum AddConnectionError {
     /// There are as many connections as there may be.
     #[error("the hub holds {limit} connections, which is its limit")]
     Full {
-        /// [`HubLimits::max_links`].
+        /// [`HubLimits::max_links`], but no more than [`HubLimits::MOST_LINKS`].
         limit: usize,
     },
     /// The hub is closed, or shuts down.
@@ -74,7 +74,7 @@ impl Handle {
         let shard = self.shared.reserve();
         shard
             .map(|shard| Reserved { shared: self.shared.clone(), shard, used: false, head: 0 })
-            .ok_or(AddConnectionError::Full { limit: self.shared.limits.max_links })
+            .ok_or(AddConnectionError::Full { limit: self.shared.max_links() })
     }
 
     /// Hands a listener's new socket to its shard, which shakes hands with it.
