@@ -163,6 +163,7 @@ async fn each_limit_is_an_option() {
 
     let (_hub, url) = Program::hub(&["--max-topic", "3", "--max-topics-per-link", "1"]).await;
     run(&["sub", &url, "a", "bc"]).await.assert(3, "topic_too_long");
+    run(&["pub", &url, "a", "bc", "1"]).await.assert(3, r#"publish "a:bc" was denied: topic_too_long"#);
     run(&["sub", &url, "a", "b", "a", "c"]).await.assert(3, "too_many_subscriptions");
 
     let (_hub, url) = Program::hub(&["--max-topic", "1KiB"]).await;
