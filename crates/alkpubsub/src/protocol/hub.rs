@@ -625,6 +625,12 @@ impl<M: Message> Hub<M> {
         Some(message)
     }
 
+    /// What was taken by [`pop`](Self::pop) did not go out as a whole, as its link is gone: the events in it count as
+    /// dropped.
+    pub fn not_sent(&mut self, message: &M) {
+        self.counters.dropped += events_of(message);
+    }
+
     /// Drops from a link's queue what was written: so many bytes, from the beginning of its oldest message. Gives
     /// how many of them are of the message that is the oldest now.
     pub fn written(&mut self, id: LinkId, bytes: usize) -> usize {
@@ -764,7 +770,11 @@ impl<M: Message> Hub<M> {
 }
 
 fn events_in<M: Message>(outbound: &Outbound<M>) -> u64 {
-    outbound.iter().filter(|message| !message.is_control()).map(|events| events.count() as u64).sum()
+    outbound.iter().map(events_of).sum()
+}
+
+fn events_of<M: Message>(message: &M) -> u64 {
+    if message.is_control() { 0 } else { message.count() as u64 }
 }
 
 /// Gives whether more waits for the link now than may.

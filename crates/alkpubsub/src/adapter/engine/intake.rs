@@ -306,6 +306,7 @@ impl Intake {
     }
 
     /// Does what is bound to the program's runtime.
+    #[cfg(unix)]
     pub(super) fn at_home<T>(&self, work: impl FnOnce() -> T) -> T {
         let _home = self.enter_home();
         work()

@@ -97,6 +97,16 @@ impl Io {
         }
     }
 
+    /// When it is dropped, the peer gets a reset, and what the system still has for it is gone. A socket that was lent
+    /// ends as it likes.
+    pub(super) fn reset_at_end(&self) {
+        match self {
+            #[cfg(unix)]
+            Self::Plain(plain) => plain.reset_at_end(),
+            Self::Lent(_) => {}
+        }
+    }
+
     pub(super) fn poll_shutdown(&mut self) -> Poll<io::Result<()>> {
         match self {
             #[cfg(unix)]
@@ -113,6 +123,7 @@ mod plain {
     use mio::event::Event;
     use mio::net::{TcpListener, TcpStream};
     use mio::{Events, Interest as Interests, Poll as Selector, Token};
+    use socket2::SockRef;
     use std::io::{self, Read, Write};
     use std::net::Shutdown;
     use std::os::fd::AsRawFd;
@@ -188,6 +199,11 @@ mod plain {
             } else {
                 self.socket.shutdown(Shutdown::Write)
             }
+        }
+
+        pub(super) fn reset_at_end(&self) {
+            // Should it fail, it ends like any other.
+            let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
         }
 
         /// Gives it to the runtime, on which this must be called.

@@ -489,13 +489,19 @@ impl Shard {
         }
         for id in dead {
             let error = "the peer did not answer a ping".to_owned();
-            self.guarded(Some(id.slot()), |shard| shard.lost(id.slot(), error));
+            self.guarded(Some(id.slot()), |shard| {
+                shard.reset_unread(id.slot());
+                shard.lost(id.slot(), error);
+            });
         }
         for slot in 0..self.connections.len() {
             if let Some(Connection { state: State::Closing(closing), .. }) = &self.connections[slot]
                 && self.intake.now >= closing.until
             {
-                self.guarded(Some(slot), |shard| shard.gone(slot));
+                self.guarded(Some(slot), |shard| {
+                    shard.reset_unread(slot);
+                    shard.gone(slot);
+                });
             }
         }
         self.intake.log_refusals();
@@ -544,7 +550,9 @@ impl Shard {
                 self.guarded(Some(id.slot()), |shard| shard.close(id, reason, false, Heed::Events));
             }
             let Some(at) = drain.next_at() else { break true };
-            timer.as_mut().reset(self.started + at);
+            // A time beyond what the clock can tell does not come.
+            let Some(at) = self.started.checked_add(at) else { break false };
+            timer.as_mut().reset(at);
             if timer.as_mut().poll(context).is_pending() {
                 break false;
             }

@@ -76,9 +76,13 @@ impl Shared {
         self.orders.get(usize::from(link.shard())).is_some_and(|orders| orders.order(command))
     }
 
+    pub(super) fn max_links(&self) -> usize {
+        self.limits.max_links.min(HubLimits::MOST_LINKS)
+    }
+
     /// Takes a place among the connections, and in the shard that has the fewest; `None` where there is none.
     pub(super) fn reserve(&self) -> Option<u8> {
-        let limit = self.limits.max_links.min(HubLimits::MOST_LINKS);
+        let limit = self.max_links();
         let taken = self.links.fetch_update(Relaxed, Relaxed, |links| (links < limit).then_some(links + 1));
         taken.ok().map(|_| self.crossings.as_ref().map_or(0, |crossings| crossings.place()))
     }

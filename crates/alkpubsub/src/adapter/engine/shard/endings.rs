@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a peer may take to answer a close.
+/// How long a peer may take to answer a close, and to read what is before it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 
 impl Shard {
@@ -121,6 +121,7 @@ impl Shard {
         };
         if !matches!(connection.state, State::Open) {
             // It was told already, and does not read.
+            self.reset_unread(id.slot());
             return self.gone(id.slot());
         }
         self.intake.too_slow += 1;
@@ -160,12 +161,24 @@ impl Shard {
         }
     }
 
+    /// To be called before a connection is given up whose peer has let its time pass. Where something still waits for it,
+    /// the peer does not read: the system would keep what it has taken for it, and offer it for minutes. A reset lets go
+    /// of that at once, and does not look like an end of all that there was.
+    pub(super) fn reset_unread(&mut self, slot: usize) {
+        if let Some(connection) = &self.connections[slot]
+            && self.intake.hub.waiting(connection.id).is_some_and(|waiting| !waiting.is_empty())
+        {
+            connection.io.reset_at_end();
+        }
+    }
+
     /// A connection has ended: forgets it and tells who wants to know.
     pub(super) fn gone(&mut self, slot: usize) {
         let Some(connection) = self.connections[slot].take() else {
             return;
         };
         self.intake.hub.disconnect(connection.id);
+        connection.count_unsent(&mut self.intake.hub);
         self.intake.shared.left(self.intake.shard);
         let Connection { spoke, state, .. } = connection;
         let reason = match state {
