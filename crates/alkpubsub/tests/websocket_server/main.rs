@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits for time to pass. Whatever is awaited has a watchdog behind it, which fails the test.
 
+mod attack4;
 mod bad_input;
 mod churn;
 mod control;
