@@ -111,3 +111,304 @@ async fn d1_sockets() { balance(ServerOptions::new().relay().limits(limits(|l| l
 
 #[tokio::test]
 async fn d2_sockets_too_slow() { balance(ServerOptions::new().relay(), 60_000, 100).await }
+
+struct Random(u64);
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13; self.0 ^= self.0 >> 7; self.0 ^= self.0 << 17;
+        ((self.0 >> 11) % bound as u64) as usize
+    }
+}
+
+/// One publisher, itself a member, says a random sequence in writes of any size: what everybody hears is known exactly.
+async fn model(options: ServerOptions, seed: u64, steps: usize, members: usize, slow: usize) {
+    eprintln!("seed {seed}");
+    let hub = Hub::start(options).await;
+    let mut random = Random(seed | 1);
+    let topics: Vec<String> = (0..4).map(|t| format!("t:{t}")).collect();
+    let mut names: Vec<&str> = topics.iter().map(|t| t.as_str()).collect();
+    let mut readers = vec![];
+    for _ in 0..members { readers.push((hub.subscriber(&names).await, false)); }
+    for _ in 0..slow {
+        let mut client = small(&hub).await;
+        for topic in &names { client.subscribe(topic).await; }
+        readers.push((client, true));
+    }
+    // Some that hold one topic alone.
+    let mut single = hub.subscriber(&["t:0"]).await;
+    let mut publisher = hub.client().await;
+    names.clear();
+    let mut held = [false; 4];
+    let (mut all, mut own, mut zero) = (vec![], vec![], vec![]);
+    let mut bytes = vec![];
+    let mut topic = 0;
+    let mut said = vec![];
+    for step in 0..steps {
+        if random.below(5) == 0 { topic = random.below(4); }
+        match random.below(20) {
+            0 => { held[topic] = true; bytes.extend(text(&subscribe(&topics[topic]))); own.push(subscribed(&topics[topic])); }
+            1 => { held[topic] = false; bytes.extend(text(&envelope("__unsubscribe", "", &format!(r#"{{"topic":"{}"}}"#, topics[topic])))); }
+            2 => { bytes.extend(text(&envelope("__ping", "", &format!(r#"{{"n":{step}}}"#))));
+                   own.push(format!(r#"{{"type":"__pong","id":"","payload":{{"echo":{{"n":{step}}},"protocol":1,"features":[]}}}}"#)); }
+            _ => {
+                let size = match random.below(60) { 0 => 65_400 - 64, 1 => 16_300 + random.below(100), 2..5 => 1500 + random.below(200), 5..20 => 100 + random.below(50), _ => random.below(30) };
+                let event = envelope("t", &topic.to_string(), &format!(r#"[{step},"{}"]"#, "x".repeat(size)));
+                assert!(event.len() <= 65536);
+                bytes.extend(text(&event));
+                if held[topic] { own.push(event.clone()); }
+                if topic == 0 { zero.push(event.clone()); }
+                all.push(event);
+            }
+        }
+        if random.below(8) == 0 { said.push(std::mem::take(&mut bytes)); }
+    }
+    bytes.extend(text(&envelope("end", "", "1")));
+    said.push(bytes);
+    let all = Arc::new(all);
+    let mut tasks = tokio::task::JoinSet::new();
+    let many = Arc::new(AtomicUsize::new(0));
+    let done = Arc::new(tokio::sync::Notify::new());
+    for (at, (mut reader, slow)) in readers.into_iter().enumerate() {
+        let (all, many, done) = (all.clone(), many.clone(), done.clone());
+        tasks.spawn(async move {
+            if slow { done.notified().await; }
+            let mut heard = 0;
+            while heard < all.len() {
+                match reader.next().await {
+                    Heard::Text(text) => { assert!(text == all[heard], "reader {at} at {heard}: {} in place of {}", &text[..60.min(text.len())], &all[heard][..60.min(all[heard].len())]); heard += 1; }
+                    Heard::Close(Some(1013), _) => { let _ = tokio::io::AsyncWriteExt::write_all(&mut reader.socket, &crate::support::close(1013)).await; break; }
+                    other => panic!("reader {at} at {heard}: {other:?}"),
+                }
+            }
+            many.fetch_add(heard, SeqCst);
+            (reader, heard)
+        });
+    }
+    let zero_task = tokio::spawn(async move { for (at, event) in zero.iter().enumerate() { let text = single.text().await; assert!(text == *event, "single at {at}"); } zero.len() });
+    let (mut read, mut write) = (Vec::new(), said);
+    let socket = publisher.socket;
+    let (r, mut w) = socket.into_split();
+    let own_task = tokio::spawn(async move {
+        // Reads while the other half writes.
+        let mut reader = Raw::over(Joined(r));
+        for (at, expected) in own.iter().enumerate() {
+            let text = reader.text().await;
+            assert!(text == *expected, "own at {at}: {} in place of {}", &text[..60.min(text.len())], &expected[..60.min(expected.len())]);
+        }
+        (own.len(), reader)
+    });
+    for part in write.drain(..) {
+        tokio::io::AsyncWriteExt::write_all(&mut w, &part).await.unwrap();
+        if random.below(30) == 0 { tokio::time::sleep(Duration::from_millis(1)).await; }
+    }
+    read.push(0u8);
+    let (owned, _keep) = within("own", own_task).await.unwrap();
+    let zeros = within("zero", zero_task).await.unwrap();
+    done.notify_waiters();
+    for _ in 0..slow { done.notify_one(); }
+    let mut kept = vec![];
+    while let Some(reader) = within("readers", tasks.join_next()).await { kept.push(reader.unwrap()); }
+    let own_events = owned;
+    let stats = hub.stats();
+    let heards: Vec<_> = kept.iter().map(|(_, heard)| *heard).collect();
+    eprintln!("events {} heard {:?} own {own_events} zero {zeros} too_slow {} dropped {} sent {} queued {}", all.len(), heards, stats.too_slow, stats.dropped, stats.sent, stats.queued_messages);
+    if slow == 0 && stats.too_slow == 0 { assert!(heards.iter().all(|h| *h == all.len())); }
+}
+
+struct Joined(tokio::net::tcp::OwnedReadHalf);
+impl tokio::io::AsyncRead for Joined {
+    fn poll_read(mut self: std::pin::Pin<&mut Self>, c: &mut std::task::Context<'_>, b: &mut tokio::io::ReadBuf<'_>) -> std::task::Poll<std::io::Result<()>> { std::pin::Pin::new(&mut self.0).poll_read(c, b) }
+}
+impl tokio::io::AsyncWrite for Joined {
+    fn poll_write(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>, _: &[u8]) -> std::task::Poll<std::io::Result<usize>> { panic!() }
+    fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> { panic!() }
+    fn poll_shutdown(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> { panic!() }
+}
+
+fn seeds() -> u64 { std::env::var("SEEDS").map_or(10, |s| s.parse().unwrap()) }
+fn big(l: &mut alkpubsub::websocket_server::HubLimits) { l.max_outbound = 64 << 20; l.max_outbound_messages = 1 << 20; }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn m1_model_1() { for s in 1..=seeds() { model(shards(1).limits(limits(big)), s * 7919, 2000, 5, 0).await } }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn m1_model_2() { for s in 1..=seeds() { model(shards(2).limits(limits(big)), s * 7919, 2000, 8, 0).await } }
+#[tokio::test]
+async fn m1_model_64() { for s in 1..=seeds() { model(shards(64).limits(limits(big)), s * 7919, 500, 80, 0).await } }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn m2_slow_1() { for s in 1..=seeds() { model(shards(1).limits(limits(|l| { l.max_outbound = 300_000; l.max_outbound_messages = 1000; })), s * 7919, 4000, 5, 3).await } }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn m2_slow_2() { for s in 1..=seeds() { model(shards(2).limits(limits(|l| { l.max_outbound = 300_000; l.max_outbound_messages = 1000; })), s * 7919, 4000, 8, 4).await } }
+#[tokio::test]
+async fn m2_slow_1c() { for s in 1..=seeds() { model(shards(1).limits(limits(|l| { l.max_outbound = 300_000; l.max_outbound_messages = 64; })), s * 7919, 4000, 5, 3).await } }
+
+fn threads() -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir("/proc/self/task").unwrap()
+        .filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("comm")).ok()).map(|n| n.trim().to_owned()).collect();
+    names.sort(); names
+}
+fn hub_threads() -> usize { threads().iter().filter(|n| n.starts_with("hub-shard")).count() }
+fn fds() -> Vec<String> {
+    std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|f| std::fs::read_link(f.ok()?.path()).ok()).map(|p| p.to_string_lossy().into_owned()).filter(|p| !p.starts_with("/proc")).collect()
+}
+fn eventually(what: &str, is: impl Fn() -> bool) -> Duration {
+    let began = Instant::now();
+    while !is() { assert!(began.elapsed() < Duration::from_secs(10), "not {what}: {:?} {:?}", threads(), fds()); std::thread::sleep(Duration::from_micros(200)); }
+    began.elapsed()
+}
+
+/// L1: at the moment at which closed() resolves, which threads and descriptors are left?
+#[test]
+fn l1_closed_means_nothing_left() {
+    for flavor in ["current", "multi"] {
+        let mut builder = if flavor == "multi" { let mut b = tokio::runtime::Builder::new_multi_thread(); b.worker_threads(2); b } else { tokio::runtime::Builder::new_current_thread() };
+        let runtime = builder.enable_all().build().unwrap();
+        for count in [1u8, 2, 64] {
+            runtime.block_on(async {
+                let (t0, f0) = (hub_threads(), fds().len());
+                let (mut late_threads, mut late_fds) = (0, 0);
+                let rounds = if count == 64 { 5 } else { 40 };
+                for _ in 0..rounds {
+                    let hub = Hub::start(shards(count)).await;
+                    let mut clients = vec![];
+                    for _ in 0..count.max(4) { clients.push(hub.subscriber(&["a:b"]).await); }
+                    for client in &mut clients { client.send(crate::support::close(1000)).await; client.is_closed_with(1000).await; client.ends().await; }
+                    drop(clients);
+                    hub.until("no links", |s| s.links == 0).await;
+                    hub.target.close();
+                    within("closed", hub.target.closed()).await;
+                    late_threads = late_threads.max(hub_threads() - t0);
+                    late_fds = late_fds.max(fds().len() as i64 - f0 as i64);
+                    drop(hub);
+                    eventually("no thread", || hub_threads() == t0);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                eprintln!("L1 {flavor} shards {count}: at closed() still {late_threads} threads and {late_fds} descriptors; afterwards {} fds (before {f0})", fds().len());
+                assert_eq!(fds().len(), f0);
+            });
+        }
+    }
+}
+
+/// L2: the hub is dropped under full load.
+#[test]
+fn l2_drop_under_load() {
+    for flavor in ["current", "multi"] { for count in [1u8, 2, 16] {
+        let mut builder = if flavor == "multi" { let mut b = tokio::runtime::Builder::new_multi_thread(); b.worker_threads(2); b } else { tokio::runtime::Builder::new_current_thread() };
+        let runtime = builder.enable_all().build().unwrap();
+        let peers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (t0, f0) = (hub_threads(), fds().len());
+        let mut worst = Duration::ZERO;
+        for round in 0..6 {
+            let hub = runtime.block_on(Hub::start(shards(count)));
+            let address = hub.address;
+            let driving = Arc::new(std::sync::atomic::AtomicBool::new(true));
+            let (ready, is_ready) = tokio::sync::oneshot::channel();
+            let peer = peers.spawn(async move {
+                let mut slow = vec![];
+                for _ in 0..10 { let mut c = Raw::connect(address).await; c.subscribe("a:b").await; slow.push(c); }
+                let mut tasks = tokio::task::JoinSet::new();
+                let mut pubs = vec![]; for _ in 0..3 { pubs.push(Raw::connect(address).await); }
+                let _ = ready.send(());
+                for mut c in pubs {
+                    tasks.spawn(async move {
+                        let many = text(&envelope("a", "b", &format!("\"{}\"", "x".repeat(500)))).repeat(100);
+                        while tokio::io::AsyncWriteExt::write_all(&mut c.socket, &many).await.is_ok() {}
+                    });
+                }
+                while tasks.join_next().await.is_some() {}
+                for mut c in slow { loop { match c.more_().await { Ok(n) if n > 0 => {} _ => break } } }
+            });
+            runtime.block_on(async { is_ready.await.unwrap() });
+            let target = hub.target.clone();
+            let event = EventEnvelope::new("a", "b", &"y".repeat(300)).unwrap();
+            let own = { let driving = driving.clone(); let target = Arc::downgrade(&target); std::thread::spawn(move || { while driving.load(SeqCst) { let Some(t) = target.upgrade() else { break }; let _ = t.dispatch_event(event.clone()); } }) };
+            drop(target);
+            runtime.block_on(async { tokio::time::sleep(Duration::from_millis(150)).await });
+            if round % 2 == 0 {
+                // While a flush, room and closed are waited for by others: those hold references; so end by close + short shutdown.
+                let began = Instant::now();
+                runtime.block_on(async { within("shutdown", hub.target.shutdown(Duration::ZERO)).await });
+                assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+                driving.store(false, SeqCst); own.join().unwrap();
+                runtime.block_on(async move { drop(hub) });
+            } else {
+                driving.store(false, SeqCst); own.join().unwrap();
+                runtime.block_on(async move { drop(hub) });
+                if flavor == "current" { runtime.block_on(async { tokio::time::sleep(Duration::from_millis(5)).await }); }
+            }
+            let took = eventually("threads gone", || hub_threads() == t0);
+            worst = worst.max(took);
+            peers.block_on(async { within("peers", peer).await }).unwrap();
+        }
+        runtime.block_on(async { tokio::time::sleep(Duration::from_millis(20)).await });
+        drop(peers);
+        drop(runtime);
+        eprintln!("L2 {flavor} shards {count}: threads gone within {worst:?} of the drop; fds {} before {f0}", fds().len());
+    } }
+}
+
+/// L3: the caller's runtime is dropped early, while the hub is held elsewhere.
+#[test]
+fn l3_runtime_dropped_early() {
+    for flavor in ["current", "multi"] { for count in [1u8, 2, 64] {
+        let (t0, _f0) = (hub_threads(), fds().len());
+        let peers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let mut builder = if flavor == "multi" { let mut b = tokio::runtime::Builder::new_multi_thread(); b.worker_threads(2); b } else { tokio::runtime::Builder::new_current_thread() };
+        let runtime = builder.enable_all().build().unwrap();
+        struct Spawning(AtomicU64);
+        impl HubHooks for Spawning {
+            fn disconnected(&self, _: &Arc<Spoke>, _: &alkpubsub::CloseReason) { self.0.fetch_add(1, SeqCst); drop(tokio::spawn(async {})); }
+            fn authorise(&self, _: &Arc<Spoke>, _: Action, _: &str, _: &str) -> Result<(), DenyReason> { drop(tokio::spawn(async {})); Ok(()) }
+        }
+        let target = runtime.block_on(async { Arc::new(WebSocketServerEventTarget::new(shards(count).hooks(Spawning(AtomicU64::new(0))))) });
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = { let t = target.clone(); runtime.spawn(async move { t.serve(listener).await }) };
+        let background = if flavor == "current" { Some(peers.spawn(async move { 
+            let mut clients = vec![];
+            for _ in 0..8 { let mut c = Raw::connect(address).await; c.subscribe("a:b").await; clients.push(c); } clients })) } else { None };
+        let clients = match background {
+            Some(task) => runtime.block_on(async { task.await.unwrap() }),
+            None => peers.block_on(async { let mut clients = vec![]; for _ in 0..8 { let mut c = Raw::connect(address).await; c.subscribe("a:b").await; clients.push(c); } clients }),
+        };
+        let closed = { let t = target.clone(); peers.spawn(async move { t.closed().await }) };
+        let flushing = { let t = target.clone(); peers.spawn(async move { loop { t.flush().await; t.room().await; if t.dispatch_event(EventEnvelope::new("a", "b", &1).unwrap()).is_err() { break } } }) };
+        std::thread::sleep(Duration::from_millis(30));
+        let publishing = peers.spawn(async move { let mut c = clients; let mut p = c.pop().unwrap(); let many = text(&envelope("a", "b", "1")).repeat(50);
+            let mut writes = 0; while tokio::io::AsyncWriteExt::write_all(&mut p.socket, &many).await.is_ok() { writes += 1; if writes > 1_000_000 { break } } 
+            for mut c in c { loop { match c.more_().await { Ok(n) if n > 0 => {} _ => break } } } writes });
+        std::thread::sleep(Duration::from_millis(30));
+        let began = Instant::now();
+        drop(runtime);
+        let dropped = began.elapsed();
+        peers.block_on(async { within("closed", closed).await }).unwrap();
+        let closed_after = began.elapsed();
+        peers.block_on(async { within("flushing", flushing).await }).unwrap();
+        let writes = peers.block_on(async { within("publishing", publishing).await }).unwrap();
+        let gone = eventually("threads", || hub_threads() == t0);
+        drop(serving);
+        eprintln!("L3 {flavor} shards {count}: drop took {dropped:?}, closed after {closed_after:?}, threads {gone:?}, writes {writes}, stats {:?}", { let s = target.stats(); (s.links, s.queued_messages, s.topics, s.panicked, s.sent, s.dropped) });
+        assert_eq!(target.stats().links, 0);
+        assert!(target.dispatch_event(EventEnvelope::new("a", "b", &1).unwrap()).is_err());
+        // And one more hub dies where the last reference is dropped outside of any runtime.
+        drop(target);
+    } }
+}
+
+/// L4: a start that fails half-way leaves threads behind?
+#[test]
+fn l4_start_fails() {
+    if std::env::var("L4").is_err() { return }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let before = (hub_threads(), fds().len());
+    for _ in 0..5 {
+        let mut hog = vec![]; while let Ok(f) = std::fs::File::open("/dev/null") { hog.push(f); } hog.truncate(hog.len() - 40);
+        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(async { WebSocketServerEventTarget::new(shards(64)) })));
+        drop(hog);
+        eprintln!("made: {}; threads {}", made.is_ok(), hub_threads());
+        drop(made);
+        runtime.block_on(async { tokio::time::sleep(Duration::from_millis(100)).await });
+    }
+    eprintln!("L4 before {before:?} after ({})", hub_threads());
+    assert_eq!(hub_threads(), before.0);
+}
