@@ -299,6 +299,7 @@ fn l2_drop_under_load() {
         let (t0, f0) = (hub_threads(), fds().len());
         let mut worst = Duration::ZERO;
         for round in 0..6 {
+            let t = Instant::now();
             let hub = runtime.block_on(Hub::start(shards(count)));
             let address = hub.address;
             let driving = Arc::new(std::sync::atomic::AtomicBool::new(true));
@@ -319,11 +320,13 @@ fn l2_drop_under_load() {
                 for mut c in slow { loop { match c.more_().await { Ok(n) if n > 0 => {} _ => break } } }
             });
             runtime.block_on(async { is_ready.await.unwrap() });
+            let ready_at = t.elapsed();
             let target = hub.target.clone();
             let event = EventEnvelope::new("a", "b", &"y".repeat(300)).unwrap();
             let own = { let driving = driving.clone(); let target = Arc::downgrade(&target); std::thread::spawn(move || { while driving.load(SeqCst) { let Some(t) = target.upgrade() else { break }; let _ = t.dispatch_event(event.clone()); } }) };
             drop(target);
             runtime.block_on(async { tokio::time::sleep(Duration::from_millis(150)).await });
+            let slept_at = t.elapsed();
             if round % 2 == 0 {
                 // While a flush, room and closed are waited for by others: those hold references; so end by close + short shutdown.
                 let began = Instant::now();
@@ -336,9 +339,11 @@ fn l2_drop_under_load() {
                 runtime.block_on(async move { drop(hub) });
                 if flavor == "current" { runtime.block_on(async { tokio::time::sleep(Duration::from_millis(5)).await }); }
             }
+            let ended_at = t.elapsed();
             let took = eventually("threads gone", || hub_threads() == t0);
             worst = worst.max(took);
             peers.block_on(async { within("peers", peer).await }).unwrap();
+            eprintln!("  ready {ready_at:?} slept {slept_at:?} ended {ended_at:?} peers {:?}", t.elapsed());
         }
         runtime.block_on(async { tokio::time::sleep(Duration::from_millis(20)).await });
         drop(peers);
@@ -412,3 +417,166 @@ fn l4_start_fails() {
     eprintln!("L4 before {before:?} after ({})", hub_threads());
     assert_eq!(hub_threads(), before.0);
 }
+
+struct Bomb(Arc<AtomicUsize>);
+impl Drop for Bomb { fn drop(&mut self) { if self.0.fetch_sub(1, SeqCst) == 1 { panic!("the payload's drop") } } }
+
+/// P1: panics of listeners and hooks in every shard: reported once each, nobody ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_panics_in_shards() {
+    struct Panicking;
+    impl HubHooks for Panicking {
+        fn disconnected(&self, _: &Arc<Spoke>, _: &alkpubsub::CloseReason) { panic!("disconnected") }
+        fn authorise(&self, _: &Arc<Spoke>, _: Action, _: &str, id: &str) -> Result<(), DenyReason> { if id == "no" { panic!("authorise") } Ok(()) }
+    }
+    let hub = Hub::start(shards(4).hooks(Panicking)).await;
+    let told = Arc::new(AtomicUsize::new(0));
+    { let told = told.clone(); hub.target.add_event_listener("error", Arc::new(on_notice(move |_: &Notice| { told.fetch_add(1, SeqCst); }))).unwrap(); }
+    hub.target.add_event_listener("a:b", Arc::new(|_: &EventEnvelope| panic!("listener"))).unwrap();
+    let heard = Arc::new(AtomicUsize::new(0));
+    { let heard = heard.clone(); hub.target.add_event_listener("a:b", Arc::new(move |_: &EventEnvelope| { heard.fetch_add(1, SeqCst); })).unwrap(); }
+    let mut ears = vec![]; for _ in 0..4 { ears.push(hub.subscriber(&["a:b"]).await); }
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let mut c = hub.client().await;
+        tasks.spawn(async move {
+            for _ in 0..50 { c.publish("a", "b", "1").await; c.publish("a", "no", "1").await; c.send_text(&subscribe("a:no")).await; }
+            let texts = c.flush().await; assert_eq!(texts.len(), 100);
+            c.leave().await;
+        });
+    }
+    while let Some(t) = within("publishers", tasks.join_next()).await { t.unwrap(); }
+    for ear in &mut ears { for _ in 0..400 { ear.text().await; } assert_eq!(ear.flush().await, [""; 0]); }
+    let stats = hub.until("left", |s| s.links == 4).await;
+    eprintln!("P1 told {} panicked {} heard {}", told.load(SeqCst), stats.panicked, heard.load(SeqCst));
+    assert_eq!((told.load(SeqCst), stats.panicked, heard.load(SeqCst)), (400 + 800 + 8, 1208, 400));
+}
+
+/// P2: what was thrown panics in its turn when it is dropped.
+async fn p2(count: u8, what: &'static str) {
+    struct Panicking(Arc<AtomicUsize>, &'static str);
+    impl HubHooks for Panicking {
+        fn authorise(&self, _: &Arc<Spoke>, _: Action, _: &str, id: &str) -> Result<(), DenyReason> { if id == "hook" && self.1 == "hook" { std::panic::panic_any(Bomb(self.0.clone())) } Ok(()) }
+    }
+    let bombs = Arc::new(AtomicUsize::new(1));
+    let hub = Hub::start(shards(count).hooks(Panicking(bombs.clone(), what))).await;
+    if what == "listener" { let bombs = bombs.clone(); hub.target.add_event_listener("a:hook", Arc::new(move |_: &EventEnvelope| std::panic::panic_any(Bomb(bombs.clone())))).unwrap(); }
+    let heard = Arc::new(AtomicUsize::new(0));
+    { let heard = heard.clone(); hub.target.add_event_listener("a:hook", Arc::new(move |_: &EventEnvelope| { heard.fetch_add(1, SeqCst); })).unwrap(); }
+    let mut ears = vec![]; for _ in 0..2 { ears.push(hub.subscriber(&["a:b"]).await); }
+    let mut c = hub.client().await;
+    c.publish("a", "hook", "1").await;
+    c.send_text(&envelope("__ping", "", "{}")).await;
+    let first = c.next().await;
+    let mut other = hub.client().await;
+    other.publish("a", "b", "1").await;
+    for ear in &mut ears { eprintln!("P2 {what} {count}: ear {:?}", tokio::time::timeout(Duration::from_secs(2), ear.next()).await); }
+    eprintln!("P2 {what} {count}: publisher hears {first:?}; listeners behind heard {}; stats panicked {} links {}", heard.load(SeqCst), hub.stats().panicked, hub.stats().links);
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p2_bombs() { for c in [1, 2] { p2(c, "listener").await; p2(c, "hook").await; } }
+
+/// N1: listeners come and go in two shards while events flow: removed is removed; added hears all that comes behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn n1_listeners_from_two_shards() {
+    for round in 0..4u64 {
+        let hub = Hub::start(shards(2)).await;
+        let heard = Arc::new(AtomicU64::new(0));
+        let wrong = Arc::new(AtomicU64::new(0));
+        // One that stays counts all.
+        { let heard = heard.clone(); hub.target.add_event_listener("a:b", Arc::new(move |_: &EventEnvelope| { heard.fetch_add(1, SeqCst); })).unwrap(); }
+        // On "go:N" a listener (which runs in the publisher's shard) adds and removes others on "a:b" and on its own topic.
+        let target = Arc::downgrade(&hub.target);
+        let toggles = Arc::new(AtomicU64::new(0));
+        for go in 0..4 {
+            let (target, wrong, toggles) = (target.clone(), wrong.clone(), toggles.clone());
+            let mine: std::sync::Mutex<Vec<(alkpubsub::ListenerId, Arc<std::sync::atomic::AtomicBool>)>> = Default::default();
+            hub.target.add_event_listener(&format!("go:{go}"), Arc::new(move |_: &EventEnvelope| {
+                let target = target.upgrade().unwrap();
+                toggles.fetch_add(1, SeqCst);
+                let mut mine = mine.lock().unwrap();
+                if mine.len() > 3 {
+                    let (id, gone) = mine.remove(0);
+                    target.remove_event_listener(id);
+                    // A call that runs on the other thread may finish: given its time below.
+                    gone.store(true, SeqCst);
+                } else {
+                    let gone = Arc::new(std::sync::atomic::AtomicBool::new(false));
+                    let (flag, wrong) = (gone.clone(), wrong.clone());
+                    let id = target.add_event_listener("a:b", Arc::new(move |_: &EventEnvelope| { if flag.load(SeqCst) { wrong.fetch_add(1, SeqCst); } })).unwrap();
+                    mine.push((id, gone));
+                }
+            })).unwrap();
+        }
+        let mut tasks = tokio::task::JoinSet::new();
+        for publisher in 0..4u64 {
+            let mut c = hub.client().await;
+            tasks.spawn(async move {
+                let mut random = Random(round * 31 + publisher + 1);
+                let (mut a, mut go) = (0, 0);
+                for _ in 0..100 {
+                    let mut bytes = vec![];
+                    for _ in 0..20 { if random.below(3) == 0 { go += 1; bytes.extend(text(&envelope("go", &publisher.to_string(), "1"))) } else { a += 1; bytes.extend(text(&envelope("a", "b", "1"))) } }
+                    c.send(bytes).await;
+                }
+                assert_eq!(c.flush().await, [""; 0]);
+                (a, go)
+            });
+        }
+        let (mut a, mut go) = (0, 0);
+        while let Some(t) = within("publishers", tasks.join_next()).await { let (x, y) = t.unwrap(); a += x; go += y; }
+        let stats = hub.stats();
+        eprintln!("N1 heard {} of {a}, toggles {} of {go}, called after removal (a race of calls under way) {}, listeners {}", heard.load(SeqCst), toggles.load(SeqCst), wrong.load(SeqCst), stats.listeners);
+        assert_eq!((heard.load(SeqCst), toggles.load(SeqCst), stats.panicked), (a, go, 0));
+    }
+}
+
+/// S1: request and frames, cut at each byte.
+async fn s1(count: u8, three: bool) {
+    let hub = Hub::start(shards(count)).await;
+    let big = envelope("a", "b", &format!("\"{}\"", "y".repeat(300)));
+    let mut fragment = crate::support::frame(0x01, &big.as_bytes()[..100]);
+    fragment.extend(crate::support::frame(0x89, b"in between"));
+    fragment.extend(crate::support::frame(0x80, &big.as_bytes()[100..]));
+    let mut all = crate::support::REQUEST.as_bytes().to_vec();
+    all.extend(text(&subscribe("a:b")));
+    all.extend(text(&envelope("a", "b", "1")));
+    all.extend(text(&big));
+    all.extend(fragment);
+    all.extend(crate::support::frame(0x89, b""));
+    all.extend(text(&envelope("a", "b", "2")));
+    all.extend(crate::support::close(1000));
+    let expected = vec![Heard::Text(subscribed("a:b")), Heard::Text(envelope("a", "b", "1")), Heard::Text(big.clone()), Heard::Pong(b"in between".to_vec()), Heard::Text(big.clone()), Heard::Pong(vec![]), Heard::Text(envelope("a", "b", "2")), Heard::Close(Some(1000), String::new())];
+    let (all, expected) = (Arc::new(all), Arc::new(expected));
+    eprintln!("S1 {} bytes", all.len());
+    let address = hub.address;
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut random = Random(99);
+    for at in 1..all.len() {
+        let (all, expected) = (all.clone(), expected.clone());
+        let second = at + random.below(all.len() - at);
+        tasks.spawn(async move {
+            let mut c = Raw::over(Raw::tcp(address).await);
+            c.send(&all[..at]).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if three { c.send(&all[at..second]).await; tokio::time::sleep(Duration::from_millis(5)).await; c.send(&all[second..]).await; } else { c.send(&all[at..]).await; }
+            assert!(c.head().await.starts_with("HTTP/1.1 101"), "at {at}");
+            // On a topic that all hold: own events only are told by... so that each has its own topic is simpler.
+            let mut heard = vec![];
+            loop { match c.next().await { Heard::End | Heard::Reset => break, h => heard.push(h) } }
+            (at, heard, expected)
+        });
+        if tasks.len() >= 40 || true {
+            // One at a time where the topic is shared: the others' events would come between.
+            let (at, heard, expected) = within("a cut", tasks.join_next()).await.unwrap().unwrap();
+            assert_eq!(heard, *expected, "cut at {at}");
+        }
+    }
+    let stats = hub.until_empty().await;
+    eprintln!("S1 {count}: received {} bad {} violations {} incoming {}", stats.received, stats.bad_input, stats.violations, stats.incoming_bytes);
+    assert_eq!((stats.bad_input, stats.violations, stats.incoming_bytes), (0, 0, 0));
+}
+#[tokio::test]
+async fn s1_cuts_1() { s1(1, false).await }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s1_cuts_2() { s1(2, true).await }
