@@ -580,3 +580,193 @@ async fn s1(count: u8, three: bool) {
 async fn s1_cuts_1() { s1(1, false).await }
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s1_cuts_2() { s1(2, true).await }
+
+/// P3: a lent socket panics with a payload whose drop panics: does the hub live on?
+struct Exploding(Arc<AtomicUsize>);
+impl tokio::io::AsyncRead for Exploding { fn poll_read(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>, _: &mut tokio::io::ReadBuf<'_>) -> std::task::Poll<std::io::Result<()>> { std::panic::panic_any(Bomb(self.0.clone())) } }
+impl tokio::io::AsyncWrite for Exploding {
+    fn poll_write(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>, b: &[u8]) -> std::task::Poll<std::io::Result<usize>> { std::task::Poll::Ready(Ok(b.len())) }
+    fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> { std::task::Poll::Ready(Ok(())) }
+    fn poll_shutdown(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> { std::task::Poll::Ready(Ok(())) }
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p3_socket_bomb() {
+    for count in [1, 2] {
+        let hub = Hub::start(shards(count)).await;
+        let mut ear = hub.subscriber(&["a:b"]).await;
+        let added = hub.target.add_connection(Exploding(Arc::new(AtomicUsize::new(1))), None).await.is_ok();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut ended = false;
+        if let Ok(Ok(mut s)) = tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(hub.address)).await {
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut s, crate::support::REQUEST.as_bytes()).await;
+            let mut b = [0; 100]; ended = !matches!(tokio::io::AsyncReadExt::read(&mut s, &mut b).await, Ok(n) if n > 0);
+        }
+        eprintln!("P3 shards {count}: added {added}; newcomers refused {ended}; ear {:?}; closed {}", tokio::time::timeout(Duration::from_millis(100), ear.next()).await.is_ok(), tokio::time::timeout(Duration::from_millis(100), hub.target.closed()).await.is_ok());
+    }
+}
+
+/// T1: TLS beside plain, the same random sequence for all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t1_tls() {
+    use tokio_rustls::rustls::{self, crypto::ring, pki_types::{PrivateKeyDer, ServerName}};
+    let signed = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let key = PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
+    let cert = signed.cert.der().clone();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().unwrap().with_no_client_auth().with_single_cert(vec![cert.clone()], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let mut roots = rustls::RootCertStore::empty(); roots.add(cert).unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    for count in [1, 2] { for seed in 1..=seeds() {
+        let hub = Hub::start(shards(count).limits(limits(big))).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (target, acceptor) = (hub.target.clone(), acceptor.clone());
+        let accepting = tokio::spawn(async move { loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            target.add_connection(acceptor.accept(socket).await.unwrap(), None).await.unwrap();
+        } });
+        let mut random = Random(seed * 104729);
+        let mut events = vec![];
+        let mut out = vec![];
+        for n in 0..600 { let size = match random.below(30) { 0 => 60_000, 1..4 => 17_000, 4..10 => 1_000, _ => 20 }; let e = envelope("a", "b", &format!(r#"[{n},"{}"]"#, "x".repeat(size))); out.push(text(&e)); events.push(e); }
+        let events = Arc::new(events);
+        let mut tasks = tokio::task::JoinSet::new();
+        for at in 0..6 {
+            let (events, connector) = (events.clone(), connector.clone());
+            let (subscribed, is) = tokio::sync::oneshot::channel();
+            if at < 3 {
+                let socket = Raw::tcp(address).await;
+                tasks.spawn(async move {
+                    let tls = connector.connect(ServerName::try_from("localhost").unwrap(), socket).await.unwrap();
+                    let mut c = Raw::over(tls);
+                    c.subscribe("a:b").await; let _ = subscribed.send(());
+                    for (n, e) in events.iter().enumerate() { assert!(c.text().await == *e, "tls {at} at {n}"); }
+                    c.leave().await;
+                });
+            } else {
+                let mut c = hub.client().await;
+                tasks.spawn(async move {
+                    c.subscribe("a:b").await; let _ = subscribed.send(());
+                    for (n, e) in events.iter().enumerate() { assert!(c.text().await == *e, "plain {at} at {n}"); }
+                    c.leave().await;
+                });
+            }
+            within("subscribed", is).await.unwrap();
+        }
+        // The publisher speaks TLS as well.
+        let tls = connector.connect(ServerName::try_from("localhost").unwrap(), Raw::tcp(address).await).await.unwrap();
+        let mut publisher = Raw::over(tls);
+        let mut bytes = vec![];
+        for part in out { bytes.extend(part); if random.below(6) == 0 { publisher.send(std::mem::take(&mut bytes)).await; } }
+        publisher.send(bytes).await;
+        publisher.flush().await;
+        while let Some(t) = within("ears", tasks.join_next()).await { t.unwrap(); }
+        accepting.abort();
+        let stats = hub.until("left", |s| s.links == 1).await;
+        assert_eq!((stats.sent, stats.dropped, stats.received), (3600, 0, 600));
+    } }
+    eprintln!("T1 ok");
+}
+
+/// G1: drain in the middle of a flood: what was taken reaches everybody, counters add up.
+async fn g1(count: u8, ears: usize) {
+    for round in 0..seeds() {
+        let mut options = shards(count).limits(limits(big));
+        options.drain_window = Duration::from_millis(100);
+        let hub = Hub::start(options).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for at in 0..ears {
+            let mut c = hub.subscriber(&["a:b"]).await;
+            tasks.spawn(async move {
+                let mut next = [0u64; 2];
+                let mut heard = 0u64;
+                loop { match c.next().await {
+                    Heard::Text(text) => {
+                        heard += 1;
+                        let (_, payload) = text.trim_end_matches("]}").split_once("payload\":[").unwrap();
+                        let (p, n) = payload.split_once(',').unwrap();
+                        let (p, n): (usize, u64) = (p.parse().unwrap(), n.parse().unwrap());
+                        assert_eq!(n, next[p], "ear {at} of {p}"); next[p] += 1;
+                    }
+                    Heard::Close(code, _) => { assert_eq!(code, Some(1001)); let _ = tokio::io::AsyncWriteExt::write_all(&mut c.socket, &crate::support::close(1001)).await; }
+                    Heard::End => break heard,
+                    other => panic!("{other:?}"),
+                } }
+            });
+        }
+        let mut publishers = tokio::task::JoinSet::new();
+        for p in 0..2 {
+            let c = hub.client().await;
+            publishers.spawn(async move {
+                let (r, mut w) = c.socket.into_split();
+                let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+                let reading = { let stop = stop.clone(); tokio::spawn(async move { let mut reader = Raw::over(Joined(r)); loop { match reader.next().await { Heard::Close(code, _) => { assert_eq!(code, Some(1001)); stop.store(true, SeqCst); break } Heard::End | Heard::Reset => { stop.store(true, SeqCst); break } _ => {} } } reader }) };
+                let mut n = 0u64;
+                while !stop.load(SeqCst) {
+                    let mut bytes = vec![]; for _ in 0..10 { bytes.extend(text(&envelope("a", "b", &format!("[{p},{n}]")))); n += 1; }
+                    tokio::io::AsyncWriteExt::write_all(&mut w, &bytes).await.unwrap();
+                }
+                tokio::io::AsyncWriteExt::write_all(&mut w, &crate::support::close(1001)).await.unwrap();
+                let mut reader = reading.await.unwrap();
+                reader.ends().await;
+                n
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(50 + 10 * (round % 3))).await;
+        let began = Instant::now();
+        within("shutdown", hub.target.shutdown(Duration::from_secs(20))).await;
+        let took = began.elapsed();
+        let (mut said, mut heard) = (0, vec![]);
+        while let Some(t) = within("publishers", publishers.join_next()).await { said += t.unwrap(); }
+        while let Some(t) = within("ears", tasks.join_next()).await { heard.push(t.unwrap()); }
+        let s = hub.stats();
+        let sum: u64 = heard.iter().sum();
+        eprintln!("G1 shards {count}: took {took:?}, said {said}, received {}, sent {}, heard {sum}, dropped {}", s.received, s.sent, s.dropped);
+        assert_eq!(s.received, said, "every event that was said before the answer was taken");
+        assert_eq!(s.sent, sum + s.dropped);
+        assert_eq!((s.links, s.queued_messages, s.queued_bytes, s.topics, s.incoming_bytes), (0, 0, 0, 0, 0));
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g1_drain_1() { g1(1, 6).await }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g1_drain_2() { g1(2, 6).await }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g1_drain_64() { g1(64, 130).await }
+
+/// B1: bounds of all shards together, under a flood that nobody reads; then mass disconnect.
+async fn b1(count: u8) {
+    let hub = Hub::start(shards(count).limits(limits(|l| { l.max_outbound = 1 << 20; l.max_outbound_total = 2 << 20; l.max_incoming_total = 300_000; }))).await;
+    let mut slow = vec![];
+    for _ in 0..40 { let mut c = small(&hub).await; c.subscribe("a:b").await; slow.push(c); }
+    let mut ear = hub.subscriber(&["a:b"]).await;
+    let reading = tokio::spawn(async move { let mut next = 0u64; loop { match ear.next().await { Heard::Text(t) => { assert!(t.contains(&format!("[{next},")), "{next}"); next += 1; if t.contains("last") { break next } } other => panic!("the ear: {other:?} at {next}") } } });
+    let mut publisher = hub.client().await;
+    let most = Arc::new(AtomicU64::new(0));
+    let watching = { let (t, most) = (hub.target.clone(), most.clone()); tokio::spawn(async move { loop { let s = t.stats(); most.fetch_max(s.queued_bytes, SeqCst); tokio::time::sleep(Duration::from_micros(300)).await; } }) };
+    let filler = "x".repeat(2000);
+    for n in 0..6000 { publisher.publish("a", "b", &format!(r#"[{n},"{filler}"]"#)).await; }
+    publisher.publish("a", "b", r#"[6000,"last"]"#).await;
+    let heard = within("the ear", reading).await.unwrap();
+    let s = hub.stats();
+    eprintln!("B1 {count}: heard {heard} too_slow {} most queued {} links {}", s.too_slow, most.load(SeqCst), s.links);
+    // Half messages beyond the bound of all together.
+    let mut halves = vec![];
+    for _ in 0..30 { let mut c = hub.client().await; let mut bytes = crate::support::header(0x81, 0x80, 40_000); bytes.extend([1, 2, 3, 4]); bytes.extend(vec![b'x'; 20_000]); let _ = tokio::io::AsyncWriteExt::write_all(&mut c.socket, &bytes).await; halves.push(c); }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let s = hub.stats();
+    eprintln!("B1 {count}: unfinished {} incoming {}", s.unfinished, s.incoming_bytes);
+    assert!(s.incoming_bytes <= 300_000, "{}", s.incoming_bytes);
+    drop(halves); drop(slow);
+    watching.abort();
+    let s = hub.until("left", |s| s.links == 1).await;
+    assert_eq!((s.incoming_bytes, s.queued_bytes, s.queued_messages, s.topics), (0, 0, 0, 0));
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b1_bounds_1() { b1(1).await }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b1_bounds_2() { b1(2).await }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b1_bounds_8() { b1(8).await }
