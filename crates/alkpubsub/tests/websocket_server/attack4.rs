@@ -770,3 +770,117 @@ async fn b1_bounds_1() { b1(1).await }
 async fn b1_bounds_2() { b1(2).await }
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b1_bounds_8() { b1(8).await }
+
+/// K1: between the answer to a subscription and its end, every event of each publisher, once, in order.
+async fn k1(count: u8, spokes: usize, rounds: u64) {
+    let hub = Hub::start(shards(count).limits(limits(big))).await;
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut publishers = vec![];
+    for p in 0..3 {
+        let mut c = hub.client().await; let stop = stop.clone();
+        publishers.push(tokio::spawn(async move { let mut n = 0u64; while !stop.load(SeqCst) { let mut b = vec![]; for _ in 0..4 { for t in 0..3 { b.extend(text(&envelope("k", &t.to_string(), &format!("[{p},{n}]")))); } n += 1; } c.send(b).await; c.flush().await; } }));
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for s in 0..spokes {
+        let mut c = hub.client().await;
+        tasks.spawn(async move {
+            let mut random = Random(s as u64 * 77 + 5);
+            let mut heard = 0u64;
+            for _ in 0..rounds {
+                let t = random.below(3); let topic = format!("k:{t}");
+                if random.below(6) == 0 { c.send_text(&envelope("__unsubscribe", "", &format!(r#"{{"topic":"{topic}"}}"#))).await; }
+                c.subscribe(&topic).await;
+                let mut last: [Option<u64>; 3] = [None; 3];
+                let many = random.below(30);
+                let mut ended = false; let mut seen = 0;
+                loop {
+                    if seen == many && !ended { ended = true; c.send_text(&envelope("__unsubscribe", "", &format!(r#"{{"topic":"{topic}"}}"#))).await; c.send_text(&envelope("__ping", "", "{}")).await; }
+                    let text = c.text().await;
+                    if text.starts_with(r#"{"type":"__pong"#) { assert!(ended); break; }
+                    assert!(text.contains(&format!(r#""type":"k","id":"{t}""#)), "{text} in {topic}");
+                    let (_, payload) = text.trim_end_matches("]}").split_once("payload\":[").unwrap();
+                    let (p, n) = payload.split_once(',').unwrap(); let (p, n): (usize, u64) = (p.parse().unwrap(), n.parse().unwrap());
+                    if let Some(l) = last[p] { assert_eq!(n, l + 1, "spoke {s} {topic} of {p}"); }
+                    last[p] = Some(n); heard += 1; seen += 1;
+                }
+            }
+            c.leave().await; heard
+        });
+    }
+    let mut heard = 0;
+    while let Some(t) = within("spokes", tasks.join_next()).await { heard += t.unwrap(); }
+    stop.store(true, SeqCst);
+    for p in publishers { within("publishers", p).await.unwrap(); }
+    let s = hub.until_empty().await;
+    eprintln!("K1 {count}: heard {heard} sent {} dropped {} received {}", s.sent, s.dropped, s.received);
+    assert_eq!((s.sent, s.dropped), (heard, 0));
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn k1_churn_1() { k1(1, 12, 60).await }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn k1_churn_2() { k1(2, 12, 60).await }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn k1_churn_64() { k1(64, 80, 20).await }
+
+/// M3: many leave at once, by reset and by end, of several shards, while a pair goes on.
+async fn m3(count: u8, many: usize) {
+    let hub = Hub::start(shards(count)).await;
+    let mut ear = hub.subscriber(&["p:p"]).await; let mut mouth = hub.client().await;
+    let mut crowd = vec![];
+    for n in 0..many { let mut c = hub.client().await; c.send_text(&subscribe(&format!("c:{}", n % 50))).await; if n % 3 == 0 { c.send(&text(&envelope("c", "1", "1"))[..10]).await; } crowd.push(c); }
+    hub.until("there", |s| s.links == many as u64 + 2 && s.topics == 51).await;
+    let began = Instant::now();
+    let leaving = tokio::task::spawn_blocking(move || { for (n, c) in crowd.into_iter().enumerate() { if n % 2 == 0 { c.reset() } else { drop(c) } } });
+    let (mut worst, mut n) = (Duration::ZERO, 0);
+    while hub.stats().links > 2 || n < 200 {
+        let at = Instant::now();
+        mouth.publish("p", "p", &n.to_string()).await; assert_eq!(ear.text().await, envelope("p", "p", &n.to_string()));
+        worst = worst.max(at.elapsed()); n += 1;
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", hub.stats());
+    }
+    let gone = began.elapsed();
+    leaving.await.unwrap();
+    let s = hub.stats();
+    eprintln!("M3 {count}: {many} gone in {gone:?}; pair's worst {worst:?} of {n}; {:?}", (s.links, s.topics, s.incoming_bytes, s.queued_bytes, s.sent, s.dropped));
+    assert_eq!((s.links, s.topics, s.incoming_bytes, s.queued_bytes, s.dropped), (2, 1, 0, 0, 0));
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn m3_crowd_2() { m3(2, 3000).await }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn m3_crowd_64() { m3(64, 3000).await }
+
+/// H1: the server is dropped while a hook blocks a shard's thread; the others end, and that one when it may.
+#[test]
+fn h1_blocked() {
+    for count in [2u8, 4] {
+        struct Blocking(std::sync::Mutex<std::sync::mpsc::Receiver<()>>, std::sync::mpsc::SyncSender<()>);
+        impl HubHooks for Blocking { fn authorise(&self, _: &Arc<Spoke>, _: Action, _: &str, id: &str) -> Result<(), DenyReason> { if id == "block" { let _ = self.1.send(()); let _ = self.0.lock().unwrap().recv(); } Ok(()) } }
+        let (let_go, wait) = std::sync::mpsc::channel(); let (says, blocked) = std::sync::mpsc::sync_channel(5);
+        let t0 = hub_threads();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (hub, mut clients) = runtime.block_on(async {
+            let hub = Hub::start(shards(count).hooks(Blocking(std::sync::Mutex::new(wait), says))).await;
+            let mut clients = vec![]; for _ in 0..count { clients.push(hub.subscriber(&["a:b"]).await); }
+            for _ in 0..count { clients.push(hub.client().await); }
+            (hub, clients)
+        });
+        // The first client is in the last shard.
+        runtime.block_on(async { clients[0].publish("a", "block", "1").await; });
+        blocked.recv_timeout(Duration::from_secs(5)).unwrap();
+        // A flood meanwhile: its shard's inbox fills; the others go on with each other.
+        runtime.block_on(async {
+            let mut p = clients.pop().unwrap();
+            let many = text(&envelope("a", "b", "1")).repeat(100);
+            let flooding = tokio::time::timeout(Duration::from_millis(300), async { for _ in 0..200 { tokio::io::AsyncWriteExt::write_all(&mut p.socket, &many).await.unwrap(); } }).await.is_ok();
+            let s = hub.stats();
+            eprintln!("H1 {count}: flood written {flooding}; received {} sent {}", s.received, s.sent);
+            drop(hub);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        });
+        let left = hub_threads() - t0;
+        let_go.send(()).unwrap();
+        let took = eventually("gone", || hub_threads() == t0);
+        eprintln!("H1 {count}: while blocked {left} threads; gone {took:?} after");
+        runtime.block_on(async { for c in &mut clients { loop { match within("end", c.next()).await { Heard::End | Heard::Reset => break, _ => {} } } } });
+    }
+}
