@@ -2,16 +2,18 @@
 //!
 //! Nothing here waits for time to pass. Whatever is awaited has a watchdog behind it, which fails the test.
 
-mod attack4;
 mod bad_input;
 mod churn;
 mod control;
+mod conversation;
+mod defects;
 mod drain;
 mod ends;
 mod fan_out;
 mod handshake;
 mod hostile;
 mod limits;
+mod load;
 #[cfg(feature = "hyper")]
 mod mounted;
 mod programs;
@@ -19,3 +21,4 @@ mod races;
 mod shards;
 mod spokes;
 mod support;
+mod tls;

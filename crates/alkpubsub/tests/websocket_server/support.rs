@@ -271,11 +271,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         String::from_utf8(std::mem::take(&mut self.buffer)).unwrap()
     }
 
-    pub(crate) async fn more_(&mut self) -> std::io::Result<usize> {
-        self.buffer.clear();
-        self.socket.read_buf(&mut self.buffer).await
-    }
-
     async fn more(&mut self) -> std::io::Result<usize> {
         within("bytes of the hub", self.socket.read_buf(&mut self.buffer)).await
     }
