@@ -31,6 +31,17 @@ async fn all<T: 'static>(what: &str, mut tasks: JoinSet<T>) -> Vec<T> {
     results
 }
 
+/// How often a listener of the program's is called.
+fn count(hub: &Hub, topic: &str) -> Arc<AtomicU64> {
+    let heard = Arc::new(AtomicU64::new(0));
+    let counting = heard.clone();
+    let listener = move |_: &EventEnvelope| {
+        counting.fetch_add(1, SeqCst);
+    };
+    hub.target.add_event_listener(topic, Arc::new(listener)).unwrap();
+    heard
+}
+
 /// The publisher and the number of an event whose payload is `[publisher,number]`.
 fn numbers(text: &str) -> (usize, u64) {
     let (_, payload) = text.trim_end_matches("]}").split_once(r#""payload":["#).unwrap();
@@ -53,10 +64,7 @@ async fn a_panic_in_any_shard_is_told_of_once_and_ends_nobody() {
     let hub = Hub::start(shards(4).hooks(Panicking)).await;
     let mut errors = notices(&*hub.target, "error");
     hub.target.add_event_listener("a:b", Arc::new(|_: &EventEnvelope| panic!("a listener"))).unwrap();
-    let heard = Arc::new(AtomicU64::new(0));
-    let counting = heard.clone();
-    let counting = move |_: &EventEnvelope| drop(counting.fetch_add(1, SeqCst));
-    hub.target.add_event_listener("a:b", Arc::new(counting)).unwrap();
+    let heard = count(&hub, "a:b");
     let mut ears = vec![];
     for _ in 0..4 {
         ears.push(hub.subscriber(&["a:b"]).await);
@@ -93,10 +101,7 @@ async fn a_panic_in_any_shard_is_told_of_once_and_ends_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn listeners_come_and_go_in_two_shards_while_events_flow() {
     let hub = Hub::start(shards(2)).await;
-    let heard = Arc::new(AtomicU64::new(0));
-    let counting = heard.clone();
-    let counting = move |_: &EventEnvelope| drop(counting.fetch_add(1, SeqCst));
-    hub.target.add_event_listener("a:b", Arc::new(counting)).unwrap();
+    let heard = count(&hub, "a:b");
     // Each publisher has a listener that adds and removes others, on the topic of all and in the publisher's shard.
     for publisher in 0..4 {
         let target = Arc::downgrade(&hub.target);
