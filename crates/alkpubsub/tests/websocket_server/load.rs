@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::JoinSet;
 
 fn shards(count: u8) -> ServerOptions {
@@ -222,15 +223,20 @@ async fn a_shutdown_amid_a_flood_loses_nothing_and_its_counters_add_up() {
         let mut client = Raw::over(tokio::io::join(near, tokio::io::sink()));
         publishing.spawn(async move {
             let mut number = 0_u64;
-            let told = client.next();
-            tokio::pin!(told);
-            let told = loop {
-                let events = (number..number + 10).map(|number| format!("[{publisher},{number}]"));
+            let say = async |said: &mut OwnedWriteHalf, from: u64| {
+                let events = (from..from + 10).map(|number| format!("[{publisher},{number}]"));
                 let events = events.map(|payload| text(&envelope("a", "b", &payload)));
                 said.write_all(&events.collect::<Vec<_>>().concat()).await.unwrap();
+            };
+            let mut told = std::pin::pin!(client.next());
+            let told = loop {
+                say(&mut said, number).await;
                 number += 10;
                 tokio::select! { biased; told = &mut told => break told, () = tokio::task::yield_now() => {} }
             };
+            // Whoever was told to close may still finish what it says.
+            say(&mut said, number).await;
+            number += 10;
             assert!(matches!(told, Heard::Close(Some(1001), _)), "{told:?}");
             said.write_all(&frame(CLOSE, &1001_u16.to_be_bytes())).await.unwrap();
             // The stream is the hub's to end: this end is held until all is over.
