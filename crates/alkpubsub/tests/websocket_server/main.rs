@@ -5,12 +5,15 @@
 mod bad_input;
 mod churn;
 mod control;
+mod conversation;
+mod defects;
 mod drain;
 mod ends;
 mod fan_out;
 mod handshake;
 mod hostile;
 mod limits;
+mod load;
 #[cfg(feature = "hyper")]
 mod mounted;
 mod programs;
@@ -18,3 +21,4 @@ mod races;
 mod shards;
 mod spokes;
 mod support;
+mod tls;

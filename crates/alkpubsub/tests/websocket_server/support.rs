@@ -237,6 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         within("room to write", self.socket.write_all(bytes.as_ref())).await.unwrap();
+        within("room to flush", self.socket.flush()).await.unwrap();
     }
 
     pub(crate) async fn send_text(&mut self, envelope: &str) {
