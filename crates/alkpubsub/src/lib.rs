@@ -85,6 +85,7 @@ struct Readme;
 
 #[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
 mod adapter;
+mod caught;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connect;

@@ -625,10 +625,12 @@ impl<M: Message> Hub<M> {
         Some(message)
     }
 
-    /// What was taken by [`pop`](Self::pop) did not go out as a whole, as its link is gone: the events in it count as
-    /// dropped.
-    pub fn not_sent(&mut self, message: &M) {
-        self.counters.dropped += events_of(message);
+    /// Of what was taken by [`pop`](Self::pop), only the first `written` bytes went out, as its link is gone: the events
+    /// in it that do not end within them count as dropped.
+    pub fn not_sent(&mut self, message: &M, written: usize) {
+        if !message.is_control() {
+            self.counters.dropped += (message.count() - message.ended_within(written)) as u64;
+        }
     }
 
     /// Drops from a link's queue what was written: so many bytes, from the beginning of its oldest message. Gives

@@ -159,7 +159,7 @@ impl Connection {
     /// To be called when it is gone: what was taken out of the queue and is not written to its end counts as dropped.
     pub(super) fn count_unsent(&self, hub: &mut Hub<Frame>) {
         if let Some(unsent) = &self.unsent {
-            hub.not_sent(&unsent.frame);
+            hub.not_sent(&unsent.frame, unsent.written);
         }
     }
 

@@ -88,14 +88,13 @@ impl Handle {
             return Err(StartError::TooManyShards { shards: shards.get(), most: ShardSet::MOST });
         }
         let shared = Arc::new(Shared::new(limits, relaying.fan_out, shards));
-        let mut threads: Vec<JoinHandle<()>> = Vec::new();
         for shard in 1..shards.get() {
             match start_thread(shared.clone(), shard, home.clone(), relaying, hooks.clone()) {
-                Ok(thread) => threads.push(thread),
+                Ok(thread) => shared.keep_thread(thread),
                 Err(error) => {
                     shared.stop();
                     // They have nothing to do but that, and a failure of theirs is none beside this one.
-                    threads.into_iter().for_each(|thread| drop(thread.join()));
+                    shared.take_threads().into_iter().for_each(|thread| drop(thread.join()));
                     return Err(StartError::Shard { shard: shard + 1, shards: shards.get(), error });
                 }
             }
@@ -161,7 +160,10 @@ fn start_thread(
     hooks: Option<Arc<dyn HubHooks>>,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let running = shared.running();
     let serve = move || {
+        // It goes last, behind the runtime.
+        let (_running, runtime) = (running, runtime);
         runtime
             .block_on(async { unconstrained(Shard::new(shared, shard, Some(home), relaying, hooks)).await });
     };

@@ -478,6 +478,26 @@ impl Shard {
 
     /// Once a tick: silent peers, and closes that were not answered.
     fn look_around(&mut self) {
+        // Of those that are not read, nobody can tell whether they have answered.
+        if !self.intake.is_held_up() {
+            self.end_silent();
+        }
+        for slot in 0..self.connections.len() {
+            if let Some(Connection { state: State::Closing(closing), .. }) = &self.connections[slot]
+                && self.intake.now >= closing.until
+            {
+                self.guarded(Some(slot), |shard| {
+                    shard.reset_unread(slot);
+                    shard.gone(slot);
+                });
+            }
+        }
+        self.intake.log_refusals();
+        self.give_back();
+    }
+
+    /// Pings those that were silent for a while, and gives up those that did not answer.
+    fn end_silent(&mut self) {
         let mut dead = Vec::new();
         let mut ping = Vec::new();
         self.intake.hub.silent(self.intake.now, |id, silence| match silence {
@@ -494,18 +514,6 @@ impl Shard {
                 shard.lost(id.slot(), error);
             });
         }
-        for slot in 0..self.connections.len() {
-            if let Some(Connection { state: State::Closing(closing), .. }) = &self.connections[slot]
-                && self.intake.now >= closing.until
-            {
-                self.guarded(Some(slot), |shard| {
-                    shard.reset_unread(slot);
-                    shard.gone(slot);
-                });
-            }
-        }
-        self.intake.log_refusals();
-        self.give_back();
     }
 
     /// Gives the memory back that many at once have called for.

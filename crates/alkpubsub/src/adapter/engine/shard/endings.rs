@@ -5,9 +5,8 @@ use super::super::intake::Ending;
 use super::super::io::{Io, Socket};
 use super::Shard;
 use crate::adapter::websocket::frame;
+use crate::caught::caught;
 use crate::event_target::{CloseReason, LinkId};
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,21 +17,20 @@ impl Shard {
     /// Does what calls upon the program's own: a socket that was lent, or what a listener owned, when it is dropped.
     /// Should it panic, the connection that it was done for ends, and no other one notices.
     pub(super) fn guarded(&mut self, slot: Option<usize>, work: impl FnOnce(&mut Self)) {
-        let done = catch_unwind(AssertUnwindSafe(|| work(self)));
-        if let Err(panic) = done {
-            self.panicked(slot, &*panic);
+        if let Err(message) = caught(|| work(self)) {
+            self.panicked(slot, &message);
         }
     }
 
     #[cold]
-    fn panicked(&mut self, slot: Option<usize>, panic: &(dyn Any + Send)) {
-        self.intake.connection_panicked(panic);
+    fn panicked(&mut self, slot: Option<usize>, message: &str) {
+        self.intake.connection_panicked(message);
         let Some(connection) = slot.and_then(|slot| self.connections.get(slot)?.as_ref()) else { return };
         let id = connection.id;
         // It may panic again when it is written to, and when it is dropped; and whether it would ever wake to tell of
         // the peer's answer is not known.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.fail(id)));
-        let _ = catch_unwind(AssertUnwindSafe(|| self.gone(id.slot())));
+        let _ = caught(|| self.fail(id));
+        let _ = caught(|| self.gone(id.slot()));
     }
 
     /// Closes a connection for a fault of this side.
@@ -174,9 +172,10 @@ impl Shard {
 
     /// A connection has ended: forgets it and tells who wants to know.
     pub(super) fn gone(&mut self, slot: usize) {
-        let Some(connection) = self.connections[slot].take() else {
+        let Some(mut connection) = self.connections[slot].take() else {
             return;
         };
+        connection.keep_begun(&mut self.intake.hub);
         self.intake.hub.disconnect(connection.id);
         connection.count_unsent(&mut self.intake.hub);
         self.intake.shared.left(self.intake.shard);
