@@ -192,6 +192,19 @@ async fn a_panic_whose_payload_panics_ends_with_its_listener() {
     assert!(heard.try_recv().is_ok());
 }
 
+/// 6, in-process.
+#[test]
+#[ignore = "defect 6: the same in-process, where it reaches the publisher"]
+fn a_panic_whose_payload_panics_does_not_reach_the_publisher() {
+    let target = alkpubsub::InProcess::new();
+    let exploded = Arc::new(AtomicBool::new(false));
+    let listener = move |_: &EventEnvelope| panic_any(Bomb(exploded.clone()));
+    target.add_event_listener("a:b", Arc::new(listener)).unwrap();
+    let published =
+        catch_unwind(AssertUnwindSafe(|| target.dispatch_event(EventEnvelope::new("a", "b", &1).unwrap())));
+    assert!(published.is_ok());
+}
+
 /// 7. The same of a lent socket ends the shard's task, and with it the hub. The invariant: "a panic of the program's
 /// own ends one connection at most".
 #[tokio::test]
