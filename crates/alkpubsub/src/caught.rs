@@ -31,7 +31,7 @@ mod tests {
     impl Drop for Chain {
         fn drop(&mut self) {
             if self.0 > 0 {
-                panic_any(Chain(self.0 - 1));
+                panic_any(Self(self.0 - 1));
             }
         }
     }

@@ -11,6 +11,7 @@ mod ends;
 mod fan_out;
 mod handshake;
 mod hostile;
+mod layers;
 mod limits;
 mod load;
 #[cfg(feature = "hyper")]
@@ -21,4 +22,3 @@ mod races;
 mod shards;
 mod spokes;
 mod support;
-mod tls;

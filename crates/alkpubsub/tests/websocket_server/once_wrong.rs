@@ -163,6 +163,17 @@ async fn a_panic_whose_payload_panics_ends_with_its_listener() {
     assert!(heard.try_recv().is_ok());
 }
 
+/// In-process, it reached the publisher.
+#[test]
+fn a_panic_whose_payload_panics_does_not_reach_the_publisher() {
+    let target = alkpubsub::InProcess::new();
+    let exploded = Arc::new(AtomicBool::new(false));
+    let listener = move |_: &EventEnvelope| panic_any(Bomb(exploded.clone()));
+    target.add_event_listener("a:b", Arc::new(listener)).unwrap();
+    target.dispatch_event(EventEnvelope::new("a", "b", &1).unwrap()).unwrap();
+    assert_eq!(target.stats().panicked, 1);
+}
+
 /// The same of a lent socket ended the shard's task, and with it the hub.
 #[tokio::test]
 async fn a_lent_socket_whose_panic_panics_ends_its_own_connection_alone() {

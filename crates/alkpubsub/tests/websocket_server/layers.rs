@@ -1,4 +1,4 @@
-//! Connections over TLS, which the program shakes hands with and adds, beside plain ones.
+//! Sockets with a layer of their own below the hub, TLS most of all, which the program adds beside plain ones.
 
 use crate::support::{Hub, Raw, envelope, limits, text, within};
 use alkpubsub::websocket_server::ServerOptions;
@@ -80,4 +80,17 @@ async fn tls_and_plain_connections_hear_the_same_in_every_shard() {
     accepting.abort();
     let stats = hub.until("left", |stats| stats.links == 1).await;
     assert_eq!((stats.received, stats.sent, stats.dropped), (200, 1_200, 0));
+}
+
+/// As a layer below may do that gathers small writes.
+#[tokio::test]
+async fn what_a_socket_keeps_back_is_flushed() {
+    let hub = Hub::start(ServerOptions::new().relay()).await;
+    let (near, far) = tokio::io::duplex(1000);
+    hub.target.add_connection(tokio::io::BufWriter::new(near), None).await.unwrap();
+    let mut client = Raw::over(far);
+    client.subscribe("a:b").await;
+    client.publish("a", "b", "1").await;
+    assert_eq!(client.text().await, envelope("a", "b", "1"));
+    assert_eq!(client.leave().await, [""; 0]);
 }
