@@ -6,7 +6,6 @@ mod bad_input;
 mod churn;
 mod control;
 mod conversation;
-mod defects;
 mod drain;
 mod ends;
 mod fan_out;
@@ -17,6 +16,7 @@ mod limits;
 mod load;
 #[cfg(feature = "hyper")]
 mod mounted;
+mod once_wrong;
 mod programs;
 mod races;
 mod shards;
