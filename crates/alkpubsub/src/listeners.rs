@@ -214,7 +214,7 @@ impl Listeners {
                 call(&*entry.listener);
             }
         };
-        while let Err(message) = caught(&run) {
+        while let Err(message) = caught(run) {
             self.report(name, &message);
         }
         list.len() as u64 - passed_over.get()
