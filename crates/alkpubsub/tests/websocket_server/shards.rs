@@ -302,15 +302,10 @@ async fn more_shards_than_there_may_be_are_refused() {
 #[cfg(target_os = "linux")]
 #[test]
 fn without_descriptors_for_all_shards_there_is_an_error_and_nothing_is_left_of_the_others() {
-    const PART: &str = "ALKPUBSUB_TEST_PART";
     const NAME: &str =
         "shards::without_descriptors_for_all_shards_there_is_an_error_and_nothing_is_left_of_the_others";
-    if std::env::var_os(PART).is_none() {
-        let this = std::env::current_exe().unwrap();
-        let script = "ulimit -n 64 && exec \"$0\" --exact \"$1\" --nocapture";
-        let mut part = std::process::Command::new("sh");
-        let part = part.args(["-c", script, this.to_str().unwrap(), NAME]).env(PART, "").status();
-        return assert!(part.unwrap().success(), "what it saw is above");
+    if !crate::support::is_alone(NAME, "ulimit -n 64 && ") {
+        return;
     }
     let entries = |of: &str| std::fs::read_dir(of).unwrap().count();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
