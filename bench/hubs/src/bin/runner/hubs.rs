@@ -123,7 +123,7 @@ pub(crate) fn ours(root: &Path, profile: &str, given: Option<&Path>) -> Result<H
         Some(path) => {
             let program = path.canonicalize().with_context(|| path.display().to_string())?;
             let version = first_line(&program.display().to_string(), &["--version"]);
-            (program, version)
+            (program, version.map(|version| version.trim_start_matches("alkpubsub ").to_owned()))
         }
         None => {
             let root_path = root.display().to_string();
