@@ -1,0 +1,14 @@
+import { defineConfig } from "tsdown";
+import { entries, fileOf } from "./entries.mjs";
+
+export default defineConfig({
+  entry: Object.fromEntries(Object.entries(entries).map(([path, file]) => [fileOf(path), file])),
+  format: ["esm", "cjs"],
+  platform: "neutral",
+  target: "es2020",
+  fixedExtension: false,
+  dts: true,
+  sourcemap: false,
+  minify: false,
+  report: false,
+});
