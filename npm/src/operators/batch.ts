@@ -27,7 +27,8 @@ export interface BatchOptions {
  * ```
  */
 export function batch(options: number | BatchOptions): <T>(source: Source<T>) => Stream<T[]> {
-  const { count = 1024, ms } = typeof options === "number" ? ({ count: options } as BatchOptions) : options;
+  const { count = 1024, ms = Infinity } =
+    typeof options === "number" ? ({ count: options } as BatchOptions) : options;
   whole("batch: count", count);
   // A longer timer fires at once.
   duration("batch: ms", ms, 2 ** 31 - 1);
@@ -52,7 +53,7 @@ export function batch(options: number | BatchOptions): <T>(source: Source<T>) =>
       const fill = () => {
         if (!wanted) return;
         if (held.length >= count) return give();
-        if (ms !== undefined && held.length && timer === undefined) {
+        if (ms < Infinity && held.length && timer === undefined) {
           timer = setTimeout(give, ms);
           // A number in a browser.
           (timer as { unref?(): void }).unref?.();
@@ -60,18 +61,17 @@ export function batch(options: number | BatchOptions): <T>(source: Source<T>) =>
         if (reading) return;
         reading = true;
         cursor.pull(
-          (result) => {
+          (value) => {
             reading = false;
-            if (!result.done) {
-              held.push(result.value);
-              fill();
-            } else if (wanted) {
-              if (held.length) give();
-              else out.end();
-            }
+            held.push(value);
+            fill();
+          },
+          // `reading` stays true at the end: what is left comes first.
+          () => {
+            if (held.length) give();
+            out.end();
           },
           (error) => {
-            // `reading` stays true: nobody reads on.
             if (held.length) give();
             out.fail(error);
           },

@@ -79,12 +79,11 @@ export function groupBy<T, K>(
     const waiting = new Set<Queue>();
     let reading = false;
 
-    const make = (left: () => void, sources: Pick<Cursor<T>, "close">[] = []): Queue => {
+    const make = (...sources: Pick<Cursor<T>, "close">[]): Queue => {
       const close = async () => {
         waiting.delete(queue);
         queue.left = true;
         queue.held = [];
-        left();
       };
       const queue: Queue = {
         held: [],
@@ -122,19 +121,20 @@ export function groupBy<T, K>(
     const read = () => {
       if (reading) return;
       reading = true;
-      cursor.pull((result) => {
-        if (result.done) return stop();
-        const { value } = result;
-        const sorted = () => {
-          reading = false;
-          if (waiting.size) read();
-        };
-        settle(
-          () => key(value),
-          (key) => settle(() => sort(key, value), sorted, fail),
-          fail,
-        );
-      }, fail);
+      const sorted = () => {
+        reading = false;
+        if (waiting.size) read();
+      };
+      cursor.pull(
+        (value) =>
+          settle(
+            () => key(value),
+            (key) => settle(() => sort(key, value), sorted, fail),
+            fail,
+          ),
+        stop,
+        fail,
+      );
     };
     const sort = (key: K, value: T) => {
       if (found.left) return;
@@ -151,7 +151,7 @@ export function groupBy<T, K>(
             for (const lost of old.held) onLoss?.(lost as T, oldest);
           }
         }
-        group = make(() => {});
+        group = make();
         found.held.push(Object.assign(group.values, { key }));
       }
       running.set(key, group);
@@ -167,7 +167,7 @@ export function groupBy<T, K>(
       wake(found);
       if (held.length > buffer) onLoss?.(held.shift() as T, key);
     };
-    const found = make(() => stop(), [cursor]);
+    const found = make(cursor, { close: async () => stop() });
     return found.values as Stream<Group<K, T>>;
   };
 }

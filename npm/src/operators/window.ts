@@ -1,4 +1,4 @@
-import { duration, each, type Source, type Stream, whole } from "./stream.js";
+import { duration, each, open, type Source, type Stream, whole } from "./stream.js";
 
 export interface WindowOptions {
   /**
@@ -40,9 +40,9 @@ export function window(options: number | WindowOptions): <T>(source: Source<T>) 
   } = typeof options === "number" ? ({ count: options } as WindowOptions) : options;
   whole("window: count", count);
   whole("window: step", step);
-  duration("window: ms", ms);
+  duration("window: ms", ms ?? Infinity);
   return <T>(source: Source<T>) =>
-    each<T, T[]>(source, (out, more) => {
+    each<T, T[]>(open(source), (out, more) => {
       let held: T[] = [];
       // When they came.
       let times: number[] = [];
