@@ -137,7 +137,6 @@ export function groupBy<T, K>(
       );
     };
     const sort = (key: K, value: T) => {
-      if (found.left) return;
       let group = running.get(key);
       running.delete(key);
       if (!group) {
