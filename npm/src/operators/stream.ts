@@ -135,9 +135,10 @@ export function stream<T>(
       driving = false;
     }
   };
+  // Called once: never when it is over.
   const close = () => {
     over = true;
-    closing ??= Promise.all(sources.map((source) => source.close())).then(
+    closing = Promise.all(sources.map((source) => source.close())).then(
       () => {},
       (error) => {
         if (!trouble.length) trouble.push(error);
