@@ -36,19 +36,21 @@ export function batch(options: number | BatchOptions): <T>(source: Source<T>) =>
     const cursor = open(source);
     let held: T[] = [];
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const rest = () => {
-      clearTimeout(timer);
-      timer = undefined;
-    };
-    return stream<T[]>([cursor, { close: async () => rest() }], (out) => {
+    return stream<T[]>([cursor, { close: async () => clearTimeout(timer) }], (out) => {
       let wanted = false;
       let reading = false;
       const give = () => {
         const full = held;
         held = [];
         wanted = false;
-        rest();
+        clearTimeout(timer);
+        timer = undefined;
         out.emit(full);
+      };
+      // `reading` stays true: nobody reads on.
+      const finish = (end: () => void) => {
+        if (held.length) give();
+        end();
       };
       const fill = () => {
         if (!wanted) return;
@@ -66,15 +68,8 @@ export function batch(options: number | BatchOptions): <T>(source: Source<T>) =>
             held.push(value);
             fill();
           },
-          // `reading` stays true at the end: what is left comes first.
-          () => {
-            if (held.length) give();
-            out.end();
-          },
-          (error) => {
-            if (held.length) give();
-            out.fail(error);
-          },
+          () => finish(out.end),
+          (error) => finish(() => out.fail(error)),
         );
       };
       return () => {

@@ -29,12 +29,10 @@ export function flat(): <T>(source: Source<T>) => Stream<Flat<T>> {
           return inner.pull(out.emit, ended, out.fail);
         }
         const handle = (value: T) => {
-          if (
-            Object(value) !== value ||
-            !(Symbol.asyncIterator in Object(value) || Symbol.iterator in Object(value))
-          ) {
-            return out.emit(value as Flat<T>);
-          }
+          const iterable =
+            Object(value) === value &&
+            (Symbol.asyncIterator in (value as object) || Symbol.iterator in (value as object));
+          if (!iterable) return out.emit(value as Flat<T>);
           inner = open(value as Source<Flat<T>>);
           ask();
         };

@@ -69,7 +69,7 @@ export function settle<T>(call: () => T | PromiseLike<T>, ok: (value: T) => void
 export function open<T>(source: Source<T>): Cursor<T> {
   const { [CURSOR]: own, [Symbol.asyncIterator]: start, [Symbol.iterator]: startSync } = Object(source);
   if (own) return own;
-  if (!(start ?? startSync)) throw new TypeError(`a source must be iterable, not ${typeof source}`);
+  check(start ?? startSync, "a source", "iterable", typeof source, TypeError);
 
   let iterator: AsyncIterator<T> | undefined;
   let over = false;
@@ -218,19 +218,20 @@ export function each<T, U>(
 
 /** @throws RangeError unless `value` is a whole number from `least` on, or `Infinity`. */
 export function whole(name: string, value: number, least = 1): void {
-  if (Math.floor(value) !== value || value < least) {
-    throw new RangeError(`${name} must be a whole number from ${least} on, not ${value}`);
-  }
+  check(Math.floor(value) === value && value >= least, name, `a whole number from ${least} on`, value);
 }
 
 /** @throws RangeError unless `value` is a number of milliseconds above 0 and at most `most`, or `Infinity`. */
 export function duration(name: string, value: number, most = Infinity): void {
-  if (!(value > 0) || (value > most && value < Infinity)) {
-    throw new RangeError(`${name} must be above 0 and at most ${most}, not ${value}`);
-  }
+  check(value > 0 && (value <= most || value === Infinity), name, `above 0 and at most ${most}`, value);
 }
 
 /** @throws TypeError unless `value` is a function. */
 export function callable(name: string, value: unknown): void {
-  if (typeof value !== "function") throw new TypeError(`${name} must be a function, not ${typeof value}`);
+  check(typeof value === "function", name, "a function", typeof value, TypeError);
+}
+
+/** @throws `Kind`, which says what `name` must be, unless `valid`. */
+export function check(valid: unknown, name: string, need: string, value: unknown, Kind = RangeError): void {
+  if (!valid) throw new Kind(`${name} must be ${need}, not ${value}`);
 }
