@@ -198,6 +198,11 @@ describe("by time", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it("window by time is given every step values, from the first one on", async () => {
+    const windows = await collect(window({ ms: 100, step: 2, count: 3 })([1, 2, 3, 4, 5]));
+    expect(windows).toEqual([[1], [1, 2, 3], [3, 4, 5]]);
+  });
+
   it("dedupe lets a key through again after its time, however often it came meanwhile", async () => {
     const control = manual<string>();
     const seen: string[] = [];
@@ -234,21 +239,22 @@ describe("by time", () => {
     const control = manual<string>();
     const seen: string[] = [];
     void (async () => {
-      for await (const value of dedupe<string>({ ms: 100, last: 2 })(control.source)) seen.push(value);
+      for await (const value of dedupe<string>({ ms: 100, last: 3 })(control.source)) seen.push(value);
     })();
     for (const [value, wait] of [
       ["a", 50],
       ["b", 51],
       ["a", 0],
       ["c", 0],
+      ["d", 0],
       ["a", 0],
       ["b", 0],
     ] as const) {
       control.push(value);
       await vi.advanceTimersByTimeAsync(wait);
     }
-    // The second a is younger than b, so that c makes b forgotten.
-    expect(seen).toEqual(["a", "b", "a", "c", "b"]);
+    // The second a is younger than b, so that d makes b forgotten.
+    expect(seen).toEqual(["a", "b", "a", "c", "d", "b"]);
   });
 
   it("batch has one read under way at most", async () => {
