@@ -168,7 +168,9 @@ export function createSubscription(
       home.enter(member);
       for (const topic of topics) home.listen(topic, listener);
     } catch (error) {
-      member.stop({ reason: "failed" }, { error });
+      // A target that was closed says so by refusing a listener.
+      if ((error as Partial<PubSubError>).code === "closed") member.stop({ reason: "closed" });
+      else member.stop({ reason: "failed" }, { error });
     }
   };
 
