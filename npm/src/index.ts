@@ -1,6 +1,7 @@
 export { createPubSub } from "./create-pubsub.js";
 export { PubSubError, type PubSubErrorCode } from "./errors.js";
 export { createInProcessEventTarget, type InProcessOptions } from "./event-target.js";
+export * from "./operators/index.js";
 export {
   type Push,
   Repeater,

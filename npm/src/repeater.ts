@@ -1,4 +1,4 @@
-import { Repeater as Implementation } from "@repeaterjs/repeater";
+import { Repeater as Implementation } from "@repeaterjs/repeater/core";
 
 /** Gives a value to a {@link Repeater}: takes it, or a promise of it, and resolves when the next one is asked for. */
 export type Push<T = unknown, TNext = unknown> = (value: PromiseLike<T> | T) => Promise<TNext | undefined>;

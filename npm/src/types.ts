@@ -165,16 +165,16 @@ export interface PubSubEventTarget<TEventMap extends EventMapOf<TEventMap> = Pub
 
 // ------------------------------------------------------------------------------------------------ subscriptions
 
-/** Whether a subscription is in place. */
+/** Whether a subscription is in place; of several topics, the worst answer, and the first topic that has it. */
 export type Readiness =
   /** No event published from now on is missed. */
   | { readonly status: "confirmed" }
   /** It is asked for, and the far side does not answer such questions. */
-  | { readonly status: "unconfirmed" }
+  | { readonly status: "unconfirmed"; readonly topic?: string }
   /** The far side refuses. */
   | { readonly status: "denied"; readonly reason: string; readonly topic?: string }
   /** The subscription, or the target, has ended before. */
-  | { readonly status: "closed" };
+  | { readonly status: "closed"; readonly topic?: string };
 
 /** So many events are missing here, for they were read too slowly. */
 export interface Lagged {
