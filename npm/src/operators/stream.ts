@@ -180,7 +180,7 @@ export function stream<T>(
   };
 
   const self = {
-    // Node 18 has no such symbol, and then the next line overwrites this one.
+    // Where a runtime has no such symbol, the next line overwrites this one.
     [Symbol.asyncDispose ?? CURSOR]: () => leave(),
     [CURSOR]: { pull, close: leave },
     [Symbol.asyncIterator]: () => self,
