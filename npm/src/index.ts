@@ -1,1 +1,12 @@
-export * from "./repeater.js";
+export { createPubSub } from "./create-pubsub.js";
+export { PubSubError, type PubSubErrorCode } from "./errors.js";
+export { createInProcessEventTarget, type InProcessOptions } from "./event-target.js";
+export {
+  type Push,
+  Repeater,
+  type RepeaterBuffer,
+  type RepeaterConstructor,
+  type RepeaterExecutor,
+  type Stop,
+} from "./repeater.js";
+export type * from "./types.js";
