@@ -6,12 +6,12 @@
 //   npm run consumers -- NAME…   those alone (the tarball is made and installed all the same)
 //   npm run consumers -- --list  their names
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { createHash } from "node:crypto";
 import { wanted } from "./app/program.mjs";
 
 const execute = promisify(execFile);
@@ -108,9 +108,13 @@ const consumers = {
   "node 18 esm": async ({ app }) => program(await run(bin("node"), ["esm.mjs"], { cwd: app })),
   "node 18 cjs": async ({ app }) => program(await run(bin("node"), ["cjs.cjs"], { cwd: app })),
   "node 18 tests": async () => {
-    await run(bin("node"), [join(npm, "node_modules/vitest/vitest.mjs"), "run", "--typecheck.enabled=false"], {
-      cwd: npm,
-    });
+    await run(
+      bin("node"),
+      [join(npm, "node_modules/vitest/vitest.mjs"), "run", "--typecheck.enabled=false"],
+      {
+        cwd: npm,
+      },
+    );
   },
   worker: async ({ app }) => program(await run(process.execPath, ["worker.mjs"], { cwd: app })),
   "worker, node 18": async ({ app }) => program(await run(bin("node"), ["worker.mjs"], { cwd: app })),
@@ -130,7 +134,17 @@ const consumers = {
   esbuild: async ({ app }) => {
     const { build } = await import(pathToFileURL(join(modules, "esbuild/lib/main.js")));
     const outfile = join(app, "out-esbuild.mjs");
-    await build({ absWorkingDir: app, entryPoints: ["bundled.mjs"], bundle: true, minify: true, format: "esm", platform: "browser", target: "es2020", outfile, logLevel: "silent" });
+    await build({
+      absWorkingDir: app,
+      entryPoints: ["bundled.mjs"],
+      bundle: true,
+      minify: true,
+      format: "esm",
+      platform: "browser",
+      target: "es2020",
+      outfile,
+      logLevel: "silent",
+    });
     await built(app, "out-esbuild.mjs");
   },
   webpack: async ({ app }) => {
@@ -150,13 +164,19 @@ const consumers = {
   vite: async ({ app }) => {
     const { build } = await import(pathToFileURL(join(modules, "vite/dist/node/index.js")));
     const lib = { entry: "bundled.mjs", formats: ["es"], fileName: () => "out-vite.mjs" };
-    await build({ root: app, configFile: false, logLevel: "error", build: { lib, outDir: "out", target: "es2020", minify: true } });
+    await build({
+      root: app,
+      configFile: false,
+      logLevel: "error",
+      build: { lib, outDir: "out", target: "es2020", minify: true },
+    });
     await built(app, "out/out-vite.mjs");
   },
   "types node16 esm": ({ app }) => types(app, "node16-esm", as(app, "typed.ts", "typed.mts"), node16),
   "types node16 cjs": ({ app }) => types(app, "node16-cjs", as(app, "typed.ts", "typed.cts"), node16),
   "types bundler": ({ app }) => types(app, "bundler", "typed.ts", bundler),
-  "types without the DOM": ({ app }) => types(app, "node", as(app, "typed.ts", "typed-node.mts"), { ...node16, ...node }),
+  "types without the DOM": ({ app }) =>
+    types(app, "node", as(app, "typed.ts", "typed-node.mts"), { ...node16, ...node }),
   "drop-in node16 esm": ({ app }) => types(app, "drop-esm", as(app, "drop-in.ts", "drop-in.mts"), node16),
   "drop-in node16 cjs": ({ app }) => types(app, "drop-cjs", as(app, "drop-in.ts", "drop-in.cts"), node16),
   "drop-in bundler": ({ app }) => types(app, "drop-bundler", "drop-in.ts", bundler),

@@ -3,8 +3,29 @@
 // name tells, so that everybody installs what the tests ran with. Run it after `npm install`.
 import { readFileSync, writeFileSync } from "node:fs";
 
-const systems = ["aix", "android", "darwin", "freebsd", "linux", "netbsd", "openbsd", "openharmony", "sunos", "win32"];
-const processors = { arm: "arm", arm64: "arm64", ia32: "ia32", loong64: "loong64", mips64el: "mips64el", ppc64: "ppc64", riscv64: "riscv64", s390x: "s390x", x64: "x64" };
+const systems = [
+  "aix",
+  "android",
+  "darwin",
+  "freebsd",
+  "linux",
+  "netbsd",
+  "openbsd",
+  "openharmony",
+  "sunos",
+  "win32",
+];
+const processors = {
+  arm: "arm",
+  arm64: "arm64",
+  ia32: "ia32",
+  loong64: "loong64",
+  mips64el: "mips64el",
+  ppc64: "ppc64",
+  riscv64: "riscv64",
+  s390x: "s390x",
+  x64: "x64",
+};
 const libraries = { gnu: "glibc", glibc: "glibc", gnueabihf: "glibc", musl: "musl", musleabihf: "musl" };
 
 for (const folder of ["", "consumers/", "bench/"]) {
@@ -22,7 +43,14 @@ for (const folder of ["", "consumers/", "bench/"]) {
       if (os.length !== 1 || !/^\d/.test(version)) continue;
       const libc = os[0] === "linux" ? words.map((word) => libraries[word]).filter(Boolean) : [];
       const place = lock.packages[places[1]] === undefined ? places[1] : places[0];
-      lock.packages[place] = { version, cpu, ...(dev ? { dev } : {}), ...(libc.length > 0 ? { libc } : {}), optional: true, os };
+      lock.packages[place] = {
+        version,
+        cpu,
+        ...(dev ? { dev } : {}),
+        ...(libc.length > 0 ? { libc } : {}),
+        optional: true,
+        os,
+      };
       console.log(`${folder}package-lock.json: ${name} ${version} for ${os} ${cpu} ${libc}`);
     }
   }

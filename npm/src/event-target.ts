@@ -49,7 +49,8 @@ export function createInProcessEventTarget<TEventMap extends EventMapOf<TEventMa
       confirms: true,
     },
     addEventListener(name: string, callback: never, added?: never) {
-      if (!closed) listeners.add(String(name), callback, added);
+      if (closed) throw new PubSubError("closed", "the event target is closed");
+      listeners.add(String(name), callback, added);
     },
     removeEventListener(name, callback, removed) {
       listeners.remove(String(name), callback, removed);
@@ -68,5 +69,5 @@ export function createInProcessEventTarget<TEventMap extends EventMapOf<TEventMa
     },
     stats: listeners.stats,
   };
-  return target as PubSubEventTarget<TEventMap>;
+  return target as unknown as PubSubEventTarget<TEventMap>;
 }

@@ -179,11 +179,13 @@ export class EnvelopeSubscription
     if (home.closed) return this.stop({ reason: "closed" });
     if (settings.signal?.aborted) return this.finish({ reason: "aborted" });
     settings.signal?.addEventListener("abort", this.abort, { once: true });
-    home.enter(this);
     try {
+      home.enter(this);
       for (const topic of this.topics) home.listen(topic, this.listener);
     } catch (error) {
-      this.stop({ reason: "failed" }, { error });
+      // A target that was closed says so by refusing a listener.
+      const closed = error instanceof PubSubError && error.code === "closed";
+      this.stop({ reason: closed ? "closed" : "failed" }, closed ? undefined : { error });
     }
   }
 

@@ -1,6 +1,7 @@
 // What a program that was written for the package's ancestor compiles: its imports, its types, its calls.
-import { createPubSub, Repeater } from "@alkdev/pubsub";
+
 import type { PubSub, Push, Stop } from "@alkdev/pubsub";
+import { createPubSub, Repeater } from "@alkdev/pubsub";
 
 type CallEvents = {
   "call.requested": { requestId: string; operationId: string; input: unknown; deadline?: number };

@@ -1,7 +1,8 @@
 // What the package's types say to a program of today.
-import { createPubSub, filter, map, pipe, take, toArray } from "@alkdev/pubsub";
+
 import type { EventEnvelope } from "@alkdev/pubsub";
-import { inProcess, laws, unmet, type Fixture, type Law } from "@alkdev/pubsub/conformance";
+import { createPubSub, filter, map, pipe, take, toArray } from "@alkdev/pubsub";
+import { type Fixture, inProcess, type Law, laws, unmet } from "@alkdev/pubsub/conformance";
 
 type Events = { "call.responded": { output: number }; "message.sent": string };
 const pubsub = createPubSub<Events>();

@@ -8,9 +8,7 @@ export interface TargetEvent {
 }
 
 /** A listener as `addEventListener` takes it. */
-export type TargetListener =
-  | ((event: TargetEvent) => void)
-  | { handleEvent: (event: TargetEvent) => void };
+export type TargetListener = ((event: TargetEvent) => void) | { handleEvent: (event: TargetEvent) => void };
 
 /** What the suite needs of a target: an `EventTarget` of any make has it, `close` aside. */
 export interface Target {

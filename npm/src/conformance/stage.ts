@@ -82,20 +82,25 @@ function equal(a: unknown, b: unknown): boolean {
   if (keys.length !== Object.keys(b).length) return false;
   return keys.every((key) => {
     const at = key as never;
-    return Object.prototype.hasOwnProperty.call(b, key) && equal(a[at], b[at]);
+    return key in b && equal(a[at], b[at]);
   });
 }
 
 /** A value in few words. */
-export function show(value: unknown): string {
+export function show(value: unknown, depth = 3): string {
+  const inner = (of: unknown) => show(of, depth - 1);
   if (typeof value === "string") return JSON.stringify(value);
   if (value instanceof Error) return `${value.name}: ${value.message}`;
+  // No further, for what holds itself.
+  if (depth === 0 && typeof value === "object" && value !== null) return "…";
   if (Array.isArray(value)) {
-    const items = value.map(show);
-    return items.length > 40 ? `[${items.slice(0, 40).join(", ")}, … ${items.length} in all]` : `[${items.join(", ")}]`;
+    const items = value.map(inner);
+    return items.length > 40
+      ? `[${items.slice(0, 40).join(", ")}, … ${items.length} in all]`
+      : `[${items.join(", ")}]`;
   }
   if (typeof value === "object" && value !== null) {
-    const members = Object.entries(value).map(([key, of]) => `${key}: ${show(of)}`);
+    const members = Object.entries(value).map(([key, of]) => `${key}: ${inner(of)}`);
     return `{ ${members.join(", ")} }`;
   }
   return String(value);
@@ -150,12 +155,15 @@ function stage(fixture: Fixture, peers: Peers, waitsFor: (what: string) => void)
     async listen(target, topic, listener, options) {
       if (options === undefined) target.addEventListener(topic, listener);
       else target.addEventListener(topic, listener, options);
-      await wait(`the listener of ${topic} to be in place`, Promise.resolve(fixture.inPlace?.(target, topic)));
+      await wait(
+        `the listener of ${topic} to be in place`,
+        Promise.resolve(fixture.inPlace?.(target, topic)),
+      );
     },
     publish(target, type, id, ...payloads) {
       for (const payload of payloads) {
         const taken: unknown = pubsub(target).publish(type, id, payload);
-        ensure(taken !== false, `publish of ${show(payload)} on ${type}:${id} was not taken`);
+        if (taken === false) ensure(false, `publish of ${show(payload)} on ${type}:${id} was not taken`);
       }
     },
     async comesTrue(what, look) {

@@ -27,7 +27,11 @@ export async function deliversOnce({ peers, publisher, listen, publish, log }: S
       const found = (await heard.toFence(at)) as number[];
       // Order is another law's business.
       const wanted = [...numbers(0, 20).map((round) => 3 * round + at), FENCE];
-      ensureEqual([...found].sort((a, b) => a - b), wanted, `subscriber ${who} heard on topic ${at}`);
+      ensureEqual(
+        [...found].sort((a, b) => a - b),
+        wanted,
+        `subscriber ${who} heard on topic ${at}`,
+      );
     }
   }
 }
@@ -46,7 +50,8 @@ export async function deliversOnceExactTopic({ publisher, subscriber, ...stage }
     [type.toUpperCase(), "ab"],
   ];
   const log = stage.log();
-  for (const [by, [type, id]] of topics.entries()) await stage.listen(subscriber, `${type}:${id}`, log.listener(by));
+  for (const [by, [type, id]] of topics.entries())
+    await stage.listen(subscriber, `${type}:${id}`, log.listener(by));
   for (const [at, [type, id]] of topics.entries()) stage.publish(publisher, type, id, at + 1);
   for (const [type, id] of topics) stage.publish(publisher, type, id, FENCE);
   for (const [by, [, id]] of topics.entries()) {
@@ -58,7 +63,13 @@ export async function deliversOnceExactTopic({ publisher, subscriber, ...stage }
  * A subscriber compares type and id, not only the topic that they make: `a` + `b:c` and `a:b` + `c` are one topic
  * and two subscriptions.
  */
-export async function deliversOnceColons({ publisher, subscriber, pubsub, publish, wait }: Stage): Promise<void> {
+export async function deliversOnceColons({
+  publisher,
+  subscriber,
+  pubsub,
+  publish,
+  wait,
+}: Stage): Promise<void> {
   const type = unique("call");
   const short = pubsub(subscriber).subscribe(type, "b:c");
   const long = pubsub(subscriber).subscribe(`${type}:b`, "c");
@@ -69,15 +80,26 @@ export async function deliversOnceColons({ publisher, subscriber, pubsub, publis
   const second = await wait("the second event of them", Promise.all([short.next(), long.next()]));
   const found = [...first, ...second].map(({ value }) => (value as { payload: unknown }).payload);
   await Promise.all([short.return(), long.return()]);
-  ensureEqual(found, [1, 3, 2, 4], "subscriptions to a type with b:c as id and to one with :b and c as id gave");
+  ensureEqual(
+    found,
+    [1, 3, 2, 4],
+    "subscriptions to a type with b:c as id and to one with :b and c as id gave",
+  );
 }
 
 /** All listeners of a topic get it, in the order in which they were added; who is added anew stands last. */
-export async function manyListeners({ publisher, subscriber, listen, publish, ...stage }: Stage): Promise<void> {
+export async function manyListeners({
+  publisher,
+  subscriber,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const topic = `${type}:1`;
   const [first, second] = [log.listener(0), log.listener(1)];
-  for (const listener of [first, second, log.listener(2), log.listener(3)]) await listen(subscriber, topic, listener);
+  for (const listener of [first, second, log.listener(2), log.listener(3)])
+    await listen(subscriber, topic, listener);
   const calls = async (count: number) => {
     await log.until(`${count} calls of listeners`, (calls) => calls.length >= count);
     return log.calls.map(({ by }) => by);
@@ -87,18 +109,33 @@ export async function manyListeners({ publisher, subscriber, listen, publish, ..
   subscriber.removeEventListener(topic, first);
   await listen(subscriber, topic, first);
   publish(publisher, type, "1", 2);
-  ensureEqual((await calls(8)).slice(4), [1, 2, 3, 0], "after a change the listeners were called in the order");
+  ensureEqual(
+    (await calls(8)).slice(4),
+    [1, 2, 3, 0],
+    "after a change the listeners were called in the order",
+  );
   subscriber.removeEventListener(topic, second);
   publish(publisher, type, "1", 3, FENCE);
-  ensureEqual((await calls(14)).slice(8), [2, 3, 0, 2, 3, 0], "after a removal the listeners were called in the order");
+  ensureEqual(
+    (await calls(14)).slice(8),
+    [2, 3, 0, 2, 3, 0],
+    "after a removal the listeners were called in the order",
+  );
 }
 
 /** The same callback on a topic counts once, and in its first place, as in the DOM; on two topics it counts twice. */
-export async function manyListenersSame({ publisher, subscriber, listen, publish, ...stage }: Stage): Promise<void> {
+export async function manyListenersSame({
+  publisher,
+  subscriber,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const both = log.listener(0);
   const object = { handleEvent: log.listener(1) };
-  for (const listener of [both, object, log.listener(2), both, object]) await listen(subscriber, `${type}:1`, listener);
+  for (const listener of [both, object, log.listener(2), both, object])
+    await listen(subscriber, `${type}:1`, listener);
   await listen(subscriber, `${type}:2`, both);
   // An absent callback is no listener and no error.
   subscriber.addEventListener(`${type}:1`, null);
@@ -136,7 +173,10 @@ export async function manyListenersHandleEvent({ publisher, subscriber, ...stage
   await log.toFence(2, 2);
   ensureEqual(log.payloads(0), [1, FENCE], "handleEvent heard, until another took its place,");
   ensureEqual(log.payloads(1), [2, FENCE], "the handleEvent that took its place heard");
-  ensure(self.length === 2 && self.every((of) => of === object), "handleEvent was not called as the object's method");
+  ensure(
+    self.length === 2 && self.every((of) => of === object),
+    "handleEvent was not called as the object's method",
+  );
 }
 
 /** What one publisher says on a topic arrives in that order, all of it. */
@@ -158,13 +198,22 @@ async function inOrder({ peers, publisher, listen, publish, log }: Stage, ids: s
     const found = await heard.toFence(0);
     const wrong = found.findIndex((payload, at) => payload !== sent[at]);
     const around = found.slice(Math.max(0, wrong - 2), wrong + 3).join(", ");
-    ensure(wrong < 0, `subscriber ${who} heard ${found[wrong]} in the place ${wrong}, in the middle of ${around}`);
+    ensure(
+      wrong < 0,
+      `subscriber ${who} heard ${found[wrong]} in the place ${wrong}, in the middle of ${around}`,
+    );
     ensureEqual(found.length, sent.length, `subscriber ${who} heard so many events`);
   }
 }
 
 /** One subscription to several topics gives their events in the order in which they were published. */
-export async function orderSubscription({ publisher, subscriber, pubsub, publish, wait }: Stage): Promise<void> {
+export async function orderSubscription({
+  publisher,
+  subscriber,
+  pubsub,
+  publish,
+  wait,
+}: Stage): Promise<void> {
   const [type, other] = [unique("call"), unique("done")];
   const events = pubsub(subscriber).subscribe([
     [type, "1"],

@@ -15,7 +15,14 @@ function refuses(publish: () => unknown): boolean {
 }
 
 /** A target that is closed tells everyone once, its streams end when they are read, and it takes nothing more. */
-export async function closes({ subscriber, publisher, pubsub, listen, publish, ...stage }: Stage): Promise<void> {
+export async function closes({
+  subscriber,
+  publisher,
+  pubsub,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const topic = `${type}:1`;
   const events = pubsub(subscriber).subscribe(type, "1");
@@ -30,22 +37,51 @@ export async function closes({ subscriber, publisher, pubsub, listen, publish, .
   close(subscriber);
   await log.until("the close notice", (calls) => calls.some(({ by }) => by === 1));
   const last = await stage.wait("what had come before the end", events.next());
-  ensureEqual((last.value as { payload?: unknown } | undefined)?.payload, FENCE, "what had come before the end is");
-  for (const [of, end] of [["that was read to its end", events.next()] as const, ["that was waiting", next] as const]) {
-    ensureEqual((await stage.wait(`the end of a subscription ${of}`, end)).done, true, `a subscription ${of} is done`);
+  ensureEqual(
+    (last.value as { payload?: unknown } | undefined)?.payload,
+    FENCE,
+    "what had come before the end is",
+  );
+  for (const [of, end] of [
+    ["that was read to its end", events.next()] as const,
+    ["that was waiting", next] as const,
+  ]) {
+    ensureEqual(
+      (await stage.wait(`the end of a subscription ${of}`, end)).done,
+      true,
+      `a subscription ${of} is done`,
+    );
   }
   ensureEqual(events.end?.reason, "closed", "the subscription ended with the reason");
-  ensure(refuses(() => pubsub(subscriber).publish(type, "1", 1)), "a closed target took an event");
-  subscriber.addEventListener(topic, log.listener(2));
+  ensure(
+    refuses(() => pubsub(subscriber).publish(type, "1", 1)),
+    "a closed target took an event",
+  );
+  refuses(() => subscriber.addEventListener(topic, log.listener(2)));
   close(subscriber);
   ensureEqual(log.calls.filter(({ by }) => by === 1).length, 1, "close notices");
-  const late = pubsub(subscriber).subscribe(type, "1");
-  ensureEqual((await stage.wait("the end of a subscription to a closed target", late.next())).done, true, "a subscription to a closed target is done");
+  const late = async () => pubsub(subscriber).subscribe(type, "1").next();
+  const over = late().then(
+    ({ done }) => done,
+    () => true,
+  );
+  ensureEqual(
+    await stage.wait("the end of a subscription to a closed target", over),
+    true,
+    "a subscription to a closed target is done",
+  );
   ensureEqual(log.payloads(2), [], "a listener that was added after the end heard");
 }
 
 /** A listener may close its target; what it then publishes is refused and heard by nobody. */
-export async function closeInListener({ subscriber, publisher, pubsub, listen, publish, ...stage }: Stage): Promise<void> {
+export async function closeInListener({
+  subscriber,
+  publisher,
+  pubsub,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const topic = `${type}:1`;
   const refused: boolean[] = [];
@@ -72,7 +108,10 @@ export async function closeInListener({ subscriber, publisher, pubsub, listen, p
   await log.until("the close notice", (calls) => calls.some(({ by }) => by === 1));
   await stage.comesTrue("both publications to be refused, or taken", () => refused.length >= 2);
   ensureEqual(refused, [true, true], "publishing on a target that is being closed was refused");
-  ensureEqual([...log.payloads(0), ...log.payloads(2)].includes(7), false, "an event that was published after `close` was heard");
+  ensureEqual(
+    [...log.payloads(0), ...log.payloads(2)].includes(7),
+    false,
+    "an event that was published after `close` was heard",
+  );
   ensureEqual(log.calls.filter(({ by }) => by === 1).length, 1, "close notices");
 }
-

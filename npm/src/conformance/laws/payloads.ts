@@ -5,7 +5,7 @@ import { ensure, ensureEqual, FENCE, payloadOf, type Stage, show, unique } from 
 const PAYLOADS: readonly unknown[] = [
   { b: 1, a: 2, "": 0, __x: 1 },
   [0.1, -1, 1e21, 2 ** 53, true, false, null],
-  "é\ud83d\ude00\u0000\u2028\"\\",
+  'é\ud83d\ude00\u0000\u2028"\\',
   "",
   0,
   false,
@@ -29,7 +29,13 @@ export async function roundTrip({ publisher, subscriber, publish, ...stage }: St
 }
 
 /** The value that is published is the very value that arrives, whatever it holds, also at a subscription. */
-export async function roundTripReference({ publisher, subscriber, pubsub, publish, ...stage }: Stage): Promise<void> {
+export async function roundTripReference({
+  publisher,
+  subscriber,
+  pubsub,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const self: { self?: unknown; none: undefined; call: () => number } = { none: undefined, call: () => 7 };
   self.self = self;
@@ -49,7 +55,13 @@ export async function roundTripReference({ publisher, subscriber, pubsub, publis
 }
 
 /** What JSON cannot hold is an error at `publish`, and nothing is sent. */
-export async function roundTripEncode({ publisher, subscriber, pubsub, publish, ...stage }: Stage): Promise<void> {
+export async function roundTripEncode({
+  publisher,
+  subscriber,
+  pubsub,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const circle: { of?: unknown } = {};
   circle.of = circle;
@@ -64,7 +76,11 @@ export async function roundTripEncode({ publisher, subscriber, pubsub, publish, 
     ensure(thrown, "a payload that JSON cannot hold was published without an error");
   }
   publish(publisher, type, "1", 1, FENCE);
-  ensureEqual(await log.toFence(0), [1, FENCE], "with payloads before them that JSON cannot hold, a listener heard");
+  ensureEqual(
+    await log.toFence(0),
+    [1, FENCE],
+    "with payloads before them that JSON cannot hold, a listener heard",
+  );
 }
 
 /** A `__` type and an empty one are an error at `publish`, before anything is sent. */
@@ -81,7 +97,10 @@ export async function reserved({ publisher, subscriber, pubsub, publish, ...stag
     } catch (error) {
       thrown = error;
     }
-    ensure(thrown instanceof Error, `publishing under the type ${show(wrong)} gave ${show(thrown)} instead of an error`);
+    ensure(
+      thrown instanceof Error,
+      `publishing under the type ${show(wrong)} gave ${show(thrown)} instead of an error`,
+    );
   }
   // Names that only look like reserved ones are ordinary.
   const ordinary = `_${type}__`;

@@ -11,7 +11,10 @@ export async function ready({ publisher, subscriber, pubsub, publish, wait }: St
     await wait("a subscription to be in place", events.ready);
     publish(publisher, type, `${round}`, 1, 2);
     for (const number of [1, 2]) {
-      const { value } = await wait(`event ${number}, published when the subscription was ready`, events.next());
+      const { value } = await wait(
+        `event ${number}, published when the subscription was ready`,
+        events.next(),
+      );
       ensureEqual((value as { payload?: unknown } | undefined)?.payload, number, "a ready subscription gave");
     }
     await events.return();
@@ -37,7 +40,14 @@ export async function readyFirstNext({ subscriber, pubsub, publish, wait, fixtur
 }
 
 /** What a subscriber's own queue lost is told, with the exact number, and as an item in its place where that is asked for. */
-export async function lossIsSeen({ publisher, subscriber, pubsub, listen, publish, ...stage }: Stage): Promise<void> {
+export async function lossIsSeen({
+  publisher,
+  subscriber,
+  pubsub,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const topic = `${type}:1`;
   const told = { oldest: 0, newest: 0, all: 0 };
@@ -49,7 +59,12 @@ export async function lossIsSeen({ publisher, subscriber, pubsub, listen, publis
   };
   const of = pubsub(subscriber);
   const oldest = of.subscribe(type, "1", { capacity: 4, losses: true, onLoss: onLoss("oldest") });
-  const newest = of.subscribe(type, "1", { capacity: 4, losses: true, overflow: "drop-newest", onLoss: onLoss("newest") });
+  const newest = of.subscribe(type, "1", {
+    capacity: 4,
+    losses: true,
+    overflow: "drop-newest",
+    onLoss: onLoss("newest"),
+  });
   const all = of.subscribe(type, "1", { onLoss: onLoss("all") });
   const plain = of.subscribe(type, "1", { capacity: 4, onLoss: () => undefined });
   const subscriptions = [oldest, newest, all, plain];
@@ -82,11 +97,22 @@ export async function lossIsSeen({ publisher, subscriber, pubsub, listen, publis
 }
 
 /** A subscriber's queue keeps its bound, whatever its policy, and harms nobody else: not the publisher, not a listener. */
-export async function bounded({ publisher, subscriber, pubsub, listen, publish, ...stage }: Stage): Promise<void> {
+export async function bounded({
+  publisher,
+  subscriber,
+  pubsub,
+  listen,
+  publish,
+  ...stage
+}: Stage): Promise<void> {
   const [type, log] = [unique("call"), stage.log()];
   const policies = ["drop-oldest", "drop-newest", "error"] as const;
   const queues = policies.map((overflow) => {
-    const events = pubsub(subscriber).subscribe(type, "1", { capacity: 3, overflow, onLoss: () => undefined });
+    const events = pubsub(subscriber).subscribe(type, "1", {
+      capacity: 3,
+      overflow,
+      onLoss: () => undefined,
+    });
     return { overflow, events };
   });
   // The bound that nobody asked for.
@@ -104,11 +130,18 @@ export async function bounded({ publisher, subscriber, pubsub, listen, publish, 
       ensure(done !== true, `a full queue, ${overflow}, was done before what waited was read`);
     }
     if (overflow !== "error") {
-      ensureEqual([events.end, events.stats().lost], [undefined, count - 2], `a full queue, ${overflow}, has ended, and lost,`);
+      ensureEqual(
+        [events.end, events.stats().lost],
+        [undefined, count - 2],
+        `a full queue, ${overflow}, has ended, and lost,`,
+      );
       continue;
     }
     let thrown: unknown;
-    await stage.wait("the error of a full queue", events.next().then(undefined, (error: unknown) => (thrown = error)));
+    await stage.wait(
+      "the error of a full queue",
+      events.next().then(undefined, (error: unknown) => (thrown = error)),
+    );
     ensure(thrown instanceof Error, `a full queue, ${overflow}, gave ${show(thrown)} instead of an error`);
     ensureEqual((await events.next()).done, true, "after its error the subscription is done");
   }
