@@ -74,8 +74,16 @@ function program(stdout) {
 
 const built = async (app, name) => program(await run(process.execPath, [join(app, name)], { cwd: app }));
 
-/** Type checks one file; `options` are those of a tsconfig. */
-async function types(app, name, file, options) {
+/**
+ * Type checks both programs: one of today, and one that was written for the package's ancestor. `ending` decides which
+ * of the two modules TypeScript resolves; `options` are those of a tsconfig.
+ */
+async function types(app, name, ending, options) {
+  const files = ["typed", "drop-in"].map((file) => {
+    const as = `${file}-${name}.${ending}`;
+    cpSync(join(app, `${file}.ts`), join(app, as));
+    return as;
+  });
   const config = join(app, `tsconfig.${name}.json`);
   const strict = {
     strict: true,
@@ -88,19 +96,13 @@ async function types(app, name, file, options) {
     lib: ["ES2022", "DOM"],
     types: [],
   };
-  writeFileSync(config, JSON.stringify({ compilerOptions: { ...strict, ...options }, files: [file] }));
+  writeFileSync(config, JSON.stringify({ compilerOptions: { ...strict, ...options }, files }));
   await run(process.execPath, [join(modules, "typescript/bin/tsc"), "-p", config], { cwd: app });
 }
 
 const node = { typeRoots: [join(modules, "@types")], types: ["node"], lib: ["ES2022"] };
 const node16 = { module: "node16", moduleResolution: "node16" };
 const bundler = { module: "esnext", moduleResolution: "bundler" };
-
-/** The same file under another name, as its ending decides which of the two modules TypeScript resolves. */
-function as(app, from, to) {
-  cpSync(join(app, from), join(app, to));
-  return to;
-}
 
 const consumers = {
   "node esm": async ({ app }) => program(await run(process.execPath, ["esm.mjs"], { cwd: app })),
@@ -172,14 +174,10 @@ const consumers = {
     });
     await built(app, "out/out-vite.mjs");
   },
-  "types node16 esm": ({ app }) => types(app, "node16-esm", as(app, "typed.ts", "typed.mts"), node16),
-  "types node16 cjs": ({ app }) => types(app, "node16-cjs", as(app, "typed.ts", "typed.cts"), node16),
-  "types bundler": ({ app }) => types(app, "bundler", "typed.ts", bundler),
-  "types without the DOM": ({ app }) =>
-    types(app, "node", as(app, "typed.ts", "typed-node.mts"), { ...node16, ...node }),
-  "drop-in node16 esm": ({ app }) => types(app, "drop-esm", as(app, "drop-in.ts", "drop-in.mts"), node16),
-  "drop-in node16 cjs": ({ app }) => types(app, "drop-cjs", as(app, "drop-in.ts", "drop-in.cts"), node16),
-  "drop-in bundler": ({ app }) => types(app, "drop-bundler", "drop-in.ts", bundler),
+  "types node16 esm": ({ app }) => types(app, "esm", "mts", node16),
+  "types node16 cjs": ({ app }) => types(app, "cjs", "cts", node16),
+  "types bundler": ({ app }) => types(app, "bundler", "ts", bundler),
+  "types without the DOM": ({ app }) => types(app, "node", "mts", { ...node16, ...node }),
   publint: async ({ tarball }) => {
     await run(process.execPath, [bin("publint"), "run", tarball, "--strict"], { cwd: here });
   },

@@ -10,3 +10,4 @@ export {
   type Stop,
 } from "./repeater.js";
 export type * from "./types.js";
+export * from "./operators/index.js";

@@ -24,6 +24,16 @@ export interface RepeaterBuffer<T = unknown> {
 }
 
 /**
+ * What `using` and `await using` call, where the runtime knows the symbol; nothing for a program whose `lib` does not
+ * know it, so that these types compile there as well.
+ */
+export type Disposes<TName extends "dispose" | "asyncDispose", TReturn> = SymbolConstructor extends {
+  readonly [K in TName]: infer TSymbol extends symbol;
+}
+  ? { [K in TSymbol]: () => TReturn }
+  : Record<never, never>;
+
+/**
  * An async iterator made from callbacks. That of `@repeaterjs/repeater`, with types that need neither its own nor
  * those of the DOM.
  *
@@ -37,16 +47,16 @@ export interface RepeaterBuffer<T = unknown> {
  *   clearInterval(timer);
  * });
  * for await (const n of ticks) if (n === 3) break;
+ *
+ * `using` and `await using` end it as `return()` does.
  */
-export interface Repeater<T, TReturn = unknown, TNext = unknown> {
+export interface Repeater<T, TReturn = unknown, TNext = unknown>
+  extends Disposes<"dispose", void>,
+    Disposes<"asyncDispose", Promise<IteratorResult<T, TReturn>>> {
   next(value?: PromiseLike<TNext> | TNext): Promise<IteratorResult<T, TReturn>>;
   return(value?: PromiseLike<TReturn> | TReturn): Promise<IteratorResult<T, TReturn>>;
   throw(error: unknown): Promise<IteratorResult<T, TReturn>>;
   [Symbol.asyncIterator](): this;
-  /** `await using`: as `return()`. There where the runtime knows the symbol. */
-  [Symbol.asyncDispose](): Promise<IteratorResult<T, TReturn>>;
-  /** `using`: as `return()`. There where the runtime knows the symbol. */
-  [Symbol.dispose](): void;
 }
 
 /** The constructor, and the statics, of {@link Repeater}. */

@@ -1,4 +1,4 @@
-import type { Repeater } from "./repeater.js";
+import type { Disposes, Repeater } from "./repeater.js";
 
 // Nothing here names a type of the DOM: the package is typed where there is none.
 
@@ -276,7 +276,9 @@ type WithLosses = SubscribeOptions & { readonly losses: true };
 type WithoutLosses = SubscribeOptions & { readonly losses?: false };
 
 /** The typed face of an event target. */
-export interface PubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEventMap> {
+export interface PubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEventMap>
+  extends Disposes<"dispose", void>,
+    Disposes<"asyncDispose", Promise<void>> {
   /**
    * Gives an event to all who listen to `<type>:<id>` now. In-process they are called before it returns, and the
    * payload is handed on by reference, whatever it is.
@@ -315,11 +317,7 @@ export interface PubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEventMap
   ): Subscription<EnvelopeOf<TEventMap, TType>>;
   /**
    * Ends all subscriptions: what waits is still read, then they are done. Again it does nothing. An event target
-   * that was given is left as it is.
+   * that was given is left as it is. `using` and `await using` do it.
    */
   close(): void;
-  /** `using`: as `close()`. There where the runtime knows the symbol. */
-  [Symbol.dispose](): void;
-  /** `await using`: as `close()`. There where the runtime knows the symbol. */
-  [Symbol.asyncDispose](): Promise<void>;
 }

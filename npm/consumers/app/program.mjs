@@ -14,7 +14,7 @@ export async function program({ createPubSub, Repeater, filter, map, pipe, take,
   pubsub.publish("call.responded", "another", { output: 0 });
   await heard;
 
-  const numbers = pipe(
+  const numbers = await pipe(
     new Repeater((push, stop) => {
       for (const number of [1, 2, 3, 4, 5, 6]) push(number);
       stop();
@@ -22,8 +22,9 @@ export async function program({ createPubSub, Repeater, filter, map, pipe, take,
     filter((number) => number % 2 === 0),
     map((number) => number * 10),
     take(2),
+    toArray(),
   );
-  lines.push(JSON.stringify(await toArray(numbers)));
+  lines.push(JSON.stringify(numbers));
 
   const error = new Error("the very same");
   const failing = new Repeater((push, stop) => {

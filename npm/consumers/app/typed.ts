@@ -10,13 +10,12 @@ const pubsub = createPubSub<Events>();
 export async function outputs(): Promise<number[]> {
   const events = pubsub.subscribe("call.responded", "uuid-123");
   const envelopes: AsyncIterable<EventEnvelope<"call.responded", { output: number }>> = events;
-  return toArray(
-    pipe(
-      envelopes,
-      map((event) => event.payload.output),
-      filter((output) => output > 0),
-      take(3),
-    ),
+  return pipe(
+    envelopes,
+    map((event) => event.payload.output),
+    filter((output) => output > 0),
+    take(3),
+    toArray(),
   );
 }
 
