@@ -8,6 +8,8 @@ export default defineConfig({
   target: "es2020",
   fixedExtension: false,
   dts: true,
+  // The types have Symbol.dispose, also where a program's own `lib` has none.
+  banner: { dts: '/// <reference lib="esnext.disposable" />' },
   sourcemap: false,
   minify: false,
   report: false,

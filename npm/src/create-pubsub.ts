@@ -1,11 +1,10 @@
 import { checkTopic, PubSubError, report } from "./errors.js";
 import { LightEvent, realEvent } from "./event.js";
 import { createInProcessEventTarget } from "./event-target.js";
-import { EnvelopeSubscription, type Home } from "./subscription.js";
+import { createSubscription, type Home, type Member } from "./subscription.js";
 import type {
   EventEnvelope,
   EventMapOf,
-  Notices,
   PubSub,
   PubSubConfig,
   PubSubEventMap,
@@ -13,10 +12,6 @@ import type {
   TypedEvent,
   TypedEventTarget,
 } from "./types.js";
-
-type Options = SubscribeOptions & { readonly losses?: boolean };
-
-const NOTICES = ["close", "denied", "gap"] as const;
 
 /** A plain `new EventTarget()` is in place at once; what a subclass makes of it is not known. */
 const isPlain = (target: object) =>
@@ -45,15 +40,16 @@ export function createPubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEve
   const { eventTarget, onError, onLoss } = config;
   const own = eventTarget ? undefined : createInProcessEventTarget({ onError });
   const target = (eventTarget ?? own) as TypedEventTarget;
-  const ours = !!target.capabilities;
-  const live = new Set<EnvelopeSubscription>();
+  const live = new Set<Member>();
   let closed = false;
 
   // One listener a notice for all subscriptions, there as long as there is one.
-  const hear = ({ type, detail }: TypedEvent) => {
-    for (const subscription of [...live]) {
-      subscription.notice(type as keyof Notices, detail as Notices[keyof Notices]);
-    }
+  const hear = (event: TypedEvent) => {
+    for (const member of [...live]) member.notice(event);
+  };
+  const listenToNotices = (method: "addEventListener" | "removeEventListener") => {
+    if (!target.capabilities || live.size) return;
+    for (const name of ["close", "denied", "gap"]) target[method](name, hear);
   };
   const home: Home = {
     listen: (topic, listener) => target.addEventListener(topic, listener),
@@ -61,18 +57,16 @@ export function createPubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEve
     async ready(topic) {
       return target.ready?.(topic) ?? { status: isPlain(target) ? "confirmed" : "unconfirmed" };
     },
-    get closed() {
-      return closed;
-    },
-    enter(subscription) {
-      if (ours && live.size === 0) for (const name of NOTICES) target.addEventListener(name, hear);
-      live.add(subscription);
-    },
-    leave(subscription) {
-      live.delete(subscription);
-      if (ours && live.size === 0) for (const name of NOTICES) target.removeEventListener(name, hear);
-    },
+    isClosed: () => closed,
     report: (error) => report(error, onError),
+    enter(member) {
+      listenToNotices("addEventListener");
+      live.add(member);
+    },
+    leave(member) {
+      live.delete(member);
+      listenToNotices("removeEventListener");
+    },
   };
   const open = () => {
     if (closed) throw new PubSubError("closed", "the pubsub is closed");
@@ -84,44 +78,31 @@ export function createPubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEve
       checkTopic(type, id);
       const topic = `${type}:${id}`;
       const envelope: EventEnvelope = { type, id, payload };
-      return target.dispatchEvent(
-        (ours ? new LightEvent(topic, envelope) : realEvent(topic, envelope)) as TypedEvent,
-      );
+      const event = target.capabilities ? new LightEvent(topic, envelope) : realEvent(topic, envelope);
+      return target.dispatchEvent(event as TypedEvent);
     },
 
     subscribe(
       first: string | readonly (readonly [string, string])[],
-      second?: string | Options,
-      third?: Options,
-    ): EnvelopeSubscription {
+      second?: string | SubscribeOptions,
+      third?: SubscribeOptions,
+    ): unknown {
       open();
-      const several = typeof first === "object" && first !== null;
-      const pairs = several ? first : [[first, second as string] as const];
-      const {
-        capacity = 1024,
-        overflow,
-        losses = false,
-        onLoss: lost = onLoss,
-        signal,
-      } = ((several ? second : third) as Options | undefined) ?? {};
-      if (pairs.length === 0) throw new PubSubError("bad_topic", "a subscription needs a topic at least");
-      if (!Number.isInteger(capacity) || capacity < 1) {
-        throw new RangeError(`capacity must be a whole number from 1 on, not ${capacity}`);
-      }
+      const several = Array.isArray(first);
       const wanted = new Map<string, Set<string>>();
-      for (const [type, id] of pairs) {
+      for (const [type, id] of (several ? first : [[first, second]]) as [string, string][]) {
         checkTopic(type, id);
-        const ids = wanted.get(type);
-        if (ids) ids.add(id);
-        else wanted.set(type, new Set([id]));
+        wanted.set(type, (wanted.get(type) ?? new Set()).add(id));
       }
-      return new EnvelopeSubscription(home, wanted, { capacity, overflow, losses, onLoss: lost, signal });
+      if (!wanted.size) throw new PubSubError("bad_topic", "a subscription needs a topic at least");
+      const options = (several ? second : third) as SubscribeOptions | undefined;
+      return createSubscription(home, wanted, { ...(onLoss && { onLoss }), ...options });
     },
 
     close() {
       if (closed) return;
       closed = true;
-      for (const subscription of [...live]) subscription.stop({ reason: "closed" });
+      for (const member of [...live]) member.stop({ reason: "closed" });
       own?.close();
     },
   };

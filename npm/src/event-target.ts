@@ -8,16 +8,14 @@ export interface InProcessOptions {
   readonly onError?: ((error: unknown) => void) | undefined;
 }
 
-/** Refuses an event whose name is not that of its envelope. */
-function check(event: TypedEvent): void {
-  const { type, id } = (event.detail ?? {}) as EventEnvelope;
+/** The event that listeners get of one that was dispatched by hand, whose name must be that of its envelope. */
+function adopt(event: TypedEvent): LightEvent {
+  const { type, id } = Object(event.detail) as EventEnvelope;
   checkTopic(type, id);
   if (event.type !== `${type}:${id}`) {
-    throw new PubSubError(
-      "bad_topic",
-      `the event ${JSON.stringify(event.type)} has the envelope of another topic`,
-    );
+    throw new PubSubError("bad_topic", `an event named ${event.type} has an envelope of ${type}:${id}`);
   }
+  return new LightEvent(event.type, event.detail, event);
 }
 
 /**
@@ -25,8 +23,9 @@ function check(event: TypedEvent): void {
  * standard's `EventTarget` does where there is no tree (`once`, `signal`, `passive`, `handleEvent`, removal during a
  * dispatch), needs no globals, and differs in this:
  * - a listener that throws is reported to `onError`, and never ends the process,
- * - `dispatchEvent` takes events of topics alone: their `detail` is an envelope, their `type` its `<type>:<id>`,
- * - it can be closed: listeners of `close` are told once, then all are removed and `dispatchEvent` throws.
+ * - `dispatchEvent` takes events of topics alone: their `detail` is an envelope, their `type` its `<type>:<id>`;
+ *   listeners get an event object of the target's own, with that type and detail,
+ * - it can be closed: listeners of `close` are told once, then all are removed, and adding one and `dispatchEvent` throw.
  *
  * It queues nothing and loses nothing: who listens is called within `dispatchEvent`.
  *
@@ -57,8 +56,7 @@ export function createInProcessEventTarget<TEventMap extends EventMapOf<TEventMa
     },
     dispatchEvent(event) {
       if (closed) throw new PubSubError("closed", "the event target is closed");
-      if (!(event instanceof LightEvent)) check(event);
-      return listeners.dispatch(event, target);
+      return listeners.dispatch(event instanceof LightEvent && !event.target ? event : adopt(event), target);
     },
     ready: () => Promise.resolve({ status: closed ? "closed" : "confirmed" }),
     close() {

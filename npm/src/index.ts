@@ -1,6 +1,7 @@
 export { createPubSub } from "./create-pubsub.js";
 export { PubSubError, type PubSubErrorCode } from "./errors.js";
 export { createInProcessEventTarget, type InProcessOptions } from "./event-target.js";
+export * from "./operators/index.js";
 export {
   type Push,
   Repeater,
@@ -10,4 +11,3 @@ export {
   type Stop,
 } from "./repeater.js";
 export type * from "./types.js";
-export * from "./operators/index.js";

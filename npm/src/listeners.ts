@@ -1,10 +1,6 @@
 import { report } from "./errors.js";
-import { dispatching } from "./event.js";
-import type {
-  TypedEventListenerOrEventListenerObject as Callback,
-  TypedEvent,
-  TypedListenerOptions,
-} from "./types.js";
+import type { LightEvent } from "./event.js";
+import type { TypedEventListenerOrEventListenerObject as Callback, TypedListenerOptions } from "./types.js";
 
 interface Entry {
   readonly callback: Callback<never>;
@@ -12,15 +8,8 @@ interface Entry {
   readonly once: boolean;
   readonly passive: boolean;
   /** Stops waiting for the signal. */
-  release: (() => void) | undefined;
-  removed: boolean;
-}
-
-/** Those of one name. `entries` is not changed while a dispatch runs over it, but replaced. */
-interface List {
-  entries: Entry[];
-  captures: number;
-  running: number;
+  release?: () => void;
+  removed?: boolean;
 }
 
 /**
@@ -34,103 +23,78 @@ export interface Listeners {
   /** @returns whether it was the last of its name. */
   remove(name: string, callback: Callback<never> | null, options?: TypedListenerOptions | boolean): boolean;
   /** Calls them, with `target` as `this`. What one throws is reported and stops nobody. */
-  dispatch(event: TypedEvent, target: object): boolean;
-  has(name: string): boolean;
+  dispatch(event: LightEvent, target: object): boolean;
   clear(): void;
   stats(): { topics: number; listeners: number; errors: number };
 }
+
+const isCapture = (options: TypedListenerOptions | boolean | undefined) =>
+  typeof options === "object" ? !!options?.capture : !!options;
 
 /** `onLast` is told when the last listener of a name went by itself: it was for `once`, or by its signal. */
 export function createListeners(
   onError: ((error: unknown) => void) | undefined,
   onLast?: (name: string) => void,
 ): Listeners {
-  const lists = new Map<string, List>();
+  // A list is never changed, but replaced: a dispatch under way keeps its own.
+  const lists = new Map<string, readonly Entry[]>();
   let errors = 0;
 
-  const find = (list: List | undefined, callback: unknown, capture: boolean) =>
-    list ? list.entries.findIndex((entry) => entry.callback === callback && entry.capture === capture) : -1;
+  const find = (name: string, callback: unknown, capture: boolean) =>
+    lists.get(name)?.find((entry) => entry.callback === callback && entry.capture === capture);
 
-  const writable = (list: List) => {
-    if (list.running > 0) list.entries = list.entries.slice();
-    return list.entries;
-  };
-
-  const drop = (name: string, list: List, entry: Entry): boolean => {
-    if (entry.removed) return false;
+  const drop = (name: string, entry: Entry): boolean => {
     entry.removed = true;
     entry.release?.();
-    const entries = writable(list);
-    entries.splice(entries.indexOf(entry), 1);
-    if (entry.capture) list.captures--;
-    if (entries.length > 0) return false;
-    lists.delete(name);
-    return true;
+    const left = [...(lists.get(name) ?? [])];
+    left.splice(left.indexOf(entry), 1);
+    if (left.length) lists.set(name, left);
+    else lists.delete(name);
+    return !left.length;
   };
 
   return {
     add(name, callback, options) {
       if (callback === null || callback === undefined) return false;
       if (typeof callback !== "function" && typeof callback !== "object") {
-        throw new TypeError(`a listener must be a function, an object or null, not ${typeof callback}`);
+        throw new TypeError(`a listener must be a function or an object, not ${typeof callback}`);
       }
-      const given = typeof options === "boolean" ? { capture: options } : options;
-      const { capture = false, once = false, passive = false, signal } = given ?? {};
-      if (signal?.aborted) return false;
-      let list = lists.get(name);
-      if (find(list, callback, !!capture) >= 0) return false;
-      const first = list === undefined;
-      if (!list) {
-        list = { entries: [], captures: 0, running: 0 };
-        lists.set(name, list);
-      }
-      const entry: Entry = {
-        callback,
-        capture: !!capture,
-        once: !!once,
-        passive: !!passive,
-        release: undefined,
-        removed: false,
-      };
-      const of = list;
-      if (entry.capture) writable(of).splice(of.captures++, 0, entry);
-      else writable(of).push(entry);
+      const { once, passive, signal } = Object(options) as TypedListenerOptions;
+      const capture = isCapture(options);
+      if (signal?.aborted || find(name, callback, capture)) return false;
+      const entry: Entry = { callback, capture, once: !!once, passive: !!passive };
+      const list = [...(lists.get(name) ?? [])];
+      const behind = capture ? list.filter((other) => other.capture).length : list.length;
+      list.splice(behind, 0, entry);
+      lists.set(name, list);
       if (signal) {
         const abort = () => {
-          if (drop(name, of, entry)) onLast?.(name);
+          if (drop(name, entry)) onLast?.(name);
         };
         signal.addEventListener("abort", abort, { once: true });
         entry.release = () => signal.removeEventListener("abort", abort);
       }
-      return first;
+      return list.length === 1;
     },
 
     remove(name, callback, options) {
-      const capture = typeof options === "boolean" ? options : !!options?.capture;
-      const list = lists.get(name);
-      const entry = list?.entries[find(list, callback, capture)];
-      return !!entry && drop(name, list as List, entry);
+      const entry = find(name, callback, isCapture(options));
+      return !!entry && drop(name, entry);
     },
 
     dispatch(event, target) {
-      const state = dispatching(event);
-      if (state.currentTarget) {
-        throw Object.assign(new Error("the event is being dispatched already"), {
-          name: "InvalidStateError",
-        });
-      }
-      const list = lists.get(event.type);
-      state.target = target;
+      const { type } = event;
+      const list = lists.get(type);
+      event.target = target;
       if (list) {
-        state.currentTarget = target;
-        const { entries } = list;
-        list.running++;
-        for (let i = 0; i < entries.length; i++) {
-          const entry = entries[i] as Entry;
-          if (state.stopped > (entry.capture ? 1 : 0)) break;
+        event.currentTarget = target;
+        let phase: boolean | undefined;
+        for (const entry of list) {
+          if (event.stopped > +(entry.capture === phase)) break;
+          phase = entry.capture;
           if (entry.removed) continue;
-          if (entry.once && drop(event.type, list, entry)) onLast?.(event.type);
-          state.passive = entry.passive;
+          if (entry.once && drop(type, entry)) onLast?.(type);
+          event.passive = entry.passive;
           try {
             const { callback } = entry;
             if (typeof callback === "function") callback.call(target as never, event as never);
@@ -140,23 +104,18 @@ export function createListeners(
             report(error, onError);
           }
         }
-        list.running--;
-        state.currentTarget = null;
-        state.passive = false;
+        event.currentTarget = null;
       }
-      state.stopped = 0;
       return !event.defaultPrevented;
     },
 
-    has: (name) => lists.has(name),
-
     clear() {
-      for (const [name, list] of lists) for (const entry of [...list.entries]) drop(name, list, entry);
+      for (const [name, list] of lists) for (const entry of list) drop(name, entry);
     },
 
     stats() {
       let listeners = 0;
-      for (const list of lists.values()) listeners += list.entries.length;
+      for (const list of lists.values()) listeners += list.length;
       return { topics: lists.size, listeners, errors };
     },
   };

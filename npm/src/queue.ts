@@ -1,101 +1,91 @@
-import type { Gap, Loss } from "./types.js";
+import type { EventEnvelope, Gap, Loss } from "./types.js";
 
-/** What is lost before one place of the queue. Neighbours merge: the numbers add up, the first reason stays. */
-interface Mark {
+/** What is missing in one place. Neighbours merge: the numbers add up, the first reason stays. */
+interface Missing {
   missed: number;
-  gap: Gap | undefined;
+  gap?: Gap | undefined;
 }
 
-const merge = (first: Gap | undefined, second: Gap | undefined): Gap | undefined =>
-  !first || !second || first.topic === second.topic
-    ? (first ?? second)
-    : { type: "__gap", reason: first.reason };
+export interface Queue {
+  /** How many events wait. */
+  readonly size: number;
+  push(event: EventEnvelope): void;
+  /** The next event or loss; undefined if there is none. */
+  shift(): EventEnvelope | Loss | undefined;
+  /** Drops the event that came first, and keeps that it is missing there. */
+  dropOldest(): void;
+  /** Keeps that something is missing behind all that waits. */
+  lose(loss: Loss): void;
+  clear(): void;
+}
+
+export const isLoss = (item: EventEnvelope | Loss): item is Loss => item.type.startsWith("__");
+
+function merge(into: Missing, loss: Loss): void {
+  if (loss.type === "__lagged") into.missed += loss.missed;
+  else if (!into.gap) into.gap = loss;
+  else if (into.gap.topic !== loss.topic) into.gap = { type: "__gap", reason: into.gap.reason };
+}
+
+function takeFrom(from: Missing): Loss | undefined {
+  const { missed, gap } = from;
+  if (missed) {
+    from.missed = 0;
+    return { type: "__lagged", missed };
+  }
+  from.gap = undefined;
+  return gap;
+}
 
 /**
- * What waits to be read, and what is missing between it. Losses are bounded by what waits, as neighbours merge.
- * Without `marks` losses leave no trace here.
+ * What waits to be read, and what is missing between it. Losses are bounded by what waits, as neighbours merge. With
+ * `losses` false they leave no trace here.
  */
-export class Queue<T> {
-  private items: (T | undefined)[];
-  private head: number;
-  /** The serial number of the item at the head: the place of its mark. */
-  private first: number;
-  private readonly marks: Map<number, Mark> | undefined;
+export function createQueue(losses: boolean): Queue {
+  let items: (EventEnvelope | Loss | undefined)[] = [];
+  let head = 0;
+  let size = 0;
+  // Before all items, and behind them. There is nothing in front of an empty queue: who drops the oldest pushes then.
+  const front: Missing = { missed: 0 };
+  const back: Missing = { missed: 0 };
 
-  constructor(marks: boolean) {
-    this.items = [];
-    this.head = this.first = 0;
-    this.marks = marks ? new Map() : undefined;
-  }
-
-  get size(): number {
-    return this.items.length - this.head;
-  }
-
-  push(item: T): void {
-    this.items.push(item);
-  }
-
-  /** The next item or loss; undefined if there is none. */
-  shift(): T | Loss | undefined {
-    if (this.marks?.size) {
-      const mark = this.marks.get(this.first);
-      if (mark) {
-        const { missed, gap } = mark;
-        if (missed && gap) mark.missed = 0;
-        else this.marks.delete(this.first);
-        return missed ? { type: "__lagged", missed } : gap;
-      }
-    }
-    return this.take();
-  }
-
-  /** Drops the item at the head and leaves a mark in its place. */
-  dropOldest(): void {
-    const before = this.marks?.get(this.first);
-    this.marks?.delete(this.first);
-    this.take();
-    this.mark(this.first, 1 + (before?.missed ?? 0), before?.gap, true);
-  }
-
-  /** Leaves a mark behind the last item. */
-  lose(missed: number, gap?: Gap): void {
-    this.mark(this.first + this.size, missed, gap, false);
-  }
-
-  clear(): void {
-    this.items = [];
-    this.head = 0;
-    this.marks?.clear();
-  }
-
-  private take(): T | undefined {
-    const { items, head } = this;
-    if (head === items.length) return undefined;
+  const take = () => {
     const item = items[head];
-    items[head] = undefined;
-    this.first++;
-    this.head++;
-    if (this.head === items.length) this.clearItems();
-    // Half of it is gone: each item is moved once at most for each that was taken.
-    else if (this.head >= 64 && this.head * 2 >= items.length) {
-      items.splice(0, this.head);
-      this.head = 0;
+    if (item) {
+      items[head++] = undefined;
+      // Half of it is gone: so each item is moved once at most for each that is taken.
+      if (head * 2 >= items.length && (head > 63 || head === items.length)) {
+        items.splice(0, head);
+        head = 0;
+      }
+      if (!isLoss(item)) size--;
     }
     return item;
-  }
-
-  private clearItems(): void {
-    this.items.length = this.head = 0;
-  }
-
-  private mark(at: number, missed: number, gap: Gap | undefined, ahead: boolean): void {
-    if (!this.marks) return;
-    const mark = this.marks.get(at);
-    if (!mark) this.marks.set(at, { missed, gap });
-    else {
-      mark.missed += missed;
-      mark.gap = ahead ? merge(gap, mark.gap) : merge(mark.gap, gap);
-    }
-  }
+  };
+  return {
+    get size() {
+      return size;
+    },
+    push(event) {
+      if (losses) for (let loss = takeFrom(back); loss; loss = takeFrom(back)) items.push(loss);
+      items.push(event);
+      size++;
+    },
+    shift: () => takeFrom(front) ?? take() ?? takeFrom(back),
+    dropOldest() {
+      for (let item = take(); item; item = take()) {
+        const loss: Loss = isLoss(item) ? item : { type: "__lagged", missed: 1 };
+        if (losses) merge(front, loss);
+        if (loss !== item) break;
+      }
+    },
+    lose(loss) {
+      if (losses) merge(back, loss);
+    },
+    clear() {
+      items = [];
+      head = size = front.missed = back.missed = 0;
+      front.gap = back.gap = undefined;
+    },
+  };
 }

@@ -1,4 +1,4 @@
-import { Repeater as Implementation } from "@repeaterjs/repeater";
+import { Repeater as Implementation } from "@repeaterjs/repeater/core";
 
 /** Gives a value to a {@link Repeater}: takes it, or a promise of it, and resolves when the next one is asked for. */
 export type Push<T = unknown, TNext = unknown> = (value: PromiseLike<T> | T) => Promise<TNext | undefined>;
@@ -24,16 +24,6 @@ export interface RepeaterBuffer<T = unknown> {
 }
 
 /**
- * What `using` and `await using` call, where the runtime knows the symbol; nothing for a program whose `lib` does not
- * know it, so that these types compile there as well.
- */
-export type Disposes<TName extends "dispose" | "asyncDispose", TReturn> = SymbolConstructor extends {
-  readonly [K in TName]: infer TSymbol extends symbol;
-}
-  ? { [K in TSymbol]: () => TReturn }
-  : Record<never, never>;
-
-/**
  * An async iterator made from callbacks. That of `@repeaterjs/repeater`, with types that need neither its own nor
  * those of the DOM.
  *
@@ -47,16 +37,16 @@ export type Disposes<TName extends "dispose" | "asyncDispose", TReturn> = Symbol
  *   clearInterval(timer);
  * });
  * for await (const n of ticks) if (n === 3) break;
- *
- * `using` and `await using` end it as `return()` does.
  */
-export interface Repeater<T, TReturn = unknown, TNext = unknown>
-  extends Disposes<"dispose", void>,
-    Disposes<"asyncDispose", Promise<IteratorResult<T, TReturn>>> {
+export interface Repeater<T, TReturn = unknown, TNext = unknown> {
   next(value?: PromiseLike<TNext> | TNext): Promise<IteratorResult<T, TReturn>>;
   return(value?: PromiseLike<TReturn> | TReturn): Promise<IteratorResult<T, TReturn>>;
   throw(error: unknown): Promise<IteratorResult<T, TReturn>>;
   [Symbol.asyncIterator](): this;
+  /** `await using`: as `return()`. There where the runtime knows the symbol. */
+  [Symbol.asyncDispose](): Promise<IteratorResult<T, TReturn>>;
+  /** `using`: as `return()`. There where the runtime knows the symbol. */
+  [Symbol.dispose](): void;
 }
 
 /** The constructor, and the statics, of {@link Repeater}. */

@@ -1,4 +1,4 @@
-import type { Disposes, Repeater } from "./repeater.js";
+import type { Repeater } from "./repeater.js";
 
 // Nothing here names a type of the DOM: the package is typed where there is none.
 
@@ -165,16 +165,16 @@ export interface PubSubEventTarget<TEventMap extends EventMapOf<TEventMap> = Pub
 
 // ------------------------------------------------------------------------------------------------ subscriptions
 
-/** Whether a subscription is in place. */
+/** Whether a subscription is in place; of several topics, the worst answer, and the first topic that has it. */
 export type Readiness =
   /** No event published from now on is missed. */
   | { readonly status: "confirmed" }
   /** It is asked for, and the far side does not answer such questions. */
-  | { readonly status: "unconfirmed" }
+  | { readonly status: "unconfirmed"; readonly topic?: string }
   /** The far side refuses. */
   | { readonly status: "denied"; readonly reason: string; readonly topic?: string }
   /** The subscription, or the target, has ended before. */
-  | { readonly status: "closed" };
+  | { readonly status: "closed"; readonly topic?: string };
 
 /** So many events are missing here, for they were read too slowly. */
 export interface Lagged {
@@ -276,9 +276,7 @@ type WithLosses = SubscribeOptions & { readonly losses: true };
 type WithoutLosses = SubscribeOptions & { readonly losses?: false };
 
 /** The typed face of an event target. */
-export interface PubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEventMap>
-  extends Disposes<"dispose", void>,
-    Disposes<"asyncDispose", Promise<void>> {
+export interface PubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEventMap> {
   /**
    * Gives an event to all who listen to `<type>:<id>` now. In-process they are called before it returns, and the
    * payload is handed on by reference, whatever it is.
@@ -317,7 +315,11 @@ export interface PubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEventMap
   ): Subscription<EnvelopeOf<TEventMap, TType>>;
   /**
    * Ends all subscriptions: what waits is still read, then they are done. Again it does nothing. An event target
-   * that was given is left as it is. `using` and `await using` do it.
+   * that was given is left as it is.
    */
   close(): void;
+  /** `using`: as `close()`. There where the runtime knows the symbol. */
+  [Symbol.dispose](): void;
+  /** `await using`: as `close()`. There where the runtime knows the symbol. */
+  [Symbol.asyncDispose](): Promise<void>;
 }

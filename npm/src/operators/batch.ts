@@ -27,7 +27,8 @@ export interface BatchOptions {
  * ```
  */
 export function batch(options: number | BatchOptions): <T>(source: Source<T>) => Stream<T[]> {
-  const { count = 1024, ms } = typeof options === "number" ? ({ count: options } as BatchOptions) : options;
+  const { count = 1024, ms = Infinity } =
+    typeof options === "number" ? ({ count: options } as BatchOptions) : options;
   whole("batch: count", count);
   // A longer timer fires at once.
   duration("batch: ms", ms, 2 ** 31 - 1);
@@ -35,24 +36,26 @@ export function batch(options: number | BatchOptions): <T>(source: Source<T>) =>
     const cursor = open(source);
     let held: T[] = [];
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const rest = () => {
-      clearTimeout(timer);
-      timer = undefined;
-    };
-    return stream<T[]>([cursor, { close: async () => rest() }], (out) => {
+    return stream<T[]>([cursor, { close: async () => clearTimeout(timer) }], (out) => {
       let wanted = false;
       let reading = false;
       const give = () => {
         const full = held;
         held = [];
         wanted = false;
-        rest();
+        clearTimeout(timer);
+        timer = undefined;
         out.emit(full);
+      };
+      // `reading` stays true: nobody reads on.
+      const finish = (end: () => void) => {
+        if (held.length) give();
+        end();
       };
       const fill = () => {
         if (!wanted) return;
         if (held.length >= count) return give();
-        if (ms !== undefined && held.length && timer === undefined) {
+        if (ms < Infinity && held.length && timer === undefined) {
           timer = setTimeout(give, ms);
           // A number in a browser.
           (timer as { unref?(): void }).unref?.();
@@ -60,21 +63,13 @@ export function batch(options: number | BatchOptions): <T>(source: Source<T>) =>
         if (reading) return;
         reading = true;
         cursor.pull(
-          (result) => {
+          (value) => {
             reading = false;
-            if (!result.done) {
-              held.push(result.value);
-              fill();
-            } else if (wanted) {
-              if (held.length) give();
-              else out.end();
-            }
+            held.push(value);
+            fill();
           },
-          (error) => {
-            // `reading` stays true: nobody reads on.
-            if (held.length) give();
-            out.fail(error);
-          },
+          () => finish(out.end),
+          (error) => finish(() => out.fail(error)),
         );
       };
       return () => {

@@ -19,14 +19,14 @@ export function chain<S extends readonly Source<unknown>[]>(
   type T = S[number] extends Source<infer T> ? T : never;
   const cursors = sources.map((source) => open(source as Source<T>));
   return stream<T>(cursors, (out) => {
+    const ended = () => {
+      cursors.shift();
+      ask();
+    };
     const ask = () => {
-      const cursor = cursors[0];
-      if (!cursor) return out.end();
-      cursor.pull((result) => {
-        if (!result.done) return out.emit(result.value);
-        cursors.shift();
-        ask();
-      }, out.fail);
+      const [cursor] = cursors;
+      if (cursor) cursor.pull(out.emit, ended, out.fail);
+      else out.end();
     };
     return ask;
   });

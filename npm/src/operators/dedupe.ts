@@ -1,4 +1,4 @@
-import { callable, duration, each, type Source, type Stream, settle, whole } from "./stream.js";
+import { callable, duration, each, open, type Source, type Stream, settle, whole } from "./stream.js";
 
 export interface DedupeOptions<T, K = unknown> {
   /** What makes two values the same: their keys are compared as in a `Map`. May return a promise. Default: the value itself. */
@@ -30,31 +30,27 @@ export function dedupe<T, K = unknown>(
   options: ((value: T) => K | PromiseLike<K>) | DedupeOptions<T, K> = {},
 ): (source: Source<T>) => Stream<T> {
   const {
-    key,
-    ms,
-    last = ms === undefined ? 1 : 1024,
-  } = typeof options === "function" ? { key: options } : options;
-  if (key !== undefined) callable("dedupe: key", key);
+    key = (value: T) => value,
+    ms = Infinity,
+    last = ms < Infinity ? 1024 : 1,
+  }: DedupeOptions<T> = typeof options === "function" ? { key: options } : options;
+  callable("dedupe: key", key);
   duration("dedupe: ms", ms);
   whole("dedupe: last", last);
   return (source) =>
-    each(source, (out, more) => {
+    each(open(source), (out, more) => {
       // Key to the time when it was let through. A Map keeps the order of insertion, here the order of age.
-      const seen = new Map<unknown, number>();
+      const passed = new Map<unknown, number>();
       return (value) =>
-        settle<unknown>(
-          () => (key ? key(value) : value),
+        settle(
+          () => key(value),
           (key) => {
-            const now = ms === undefined ? 0 : performance.now();
-            const since = seen.get(key);
-            if (since !== undefined && now - since <= (ms ?? 0)) return more();
-            seen.delete(key);
-            if (seen.size >= last)
-              for (const [oldest] of seen) {
-                seen.delete(oldest);
-                break;
-              }
-            seen.set(key, now);
+            const now = performance.now();
+            // NaN, which is no less, for a key that is not remembered.
+            if (now - (passed.get(key) as number) <= ms) return more();
+            passed.delete(key);
+            if (passed.size >= last) passed.delete(passed.keys().next().value);
+            passed.set(key, now);
             out.emit(value);
           },
           out.fail,

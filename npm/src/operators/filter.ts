@@ -1,4 +1,4 @@
-import { callable, each, type Source, type Stream, settle } from "./stream.js";
+import { callable, each, open, type Source, type Stream, settle } from "./stream.js";
 
 /**
  * Keeps the values for which `keep` says yes. Used in {@link pipe}, or called with a source.
@@ -23,7 +23,7 @@ export function filter<T>(
   callable("filter: keep", keep);
   return (source) =>
     each(
-      source,
+      open(source),
       (out, more) => (value) =>
         settle(
           () => keep(value),

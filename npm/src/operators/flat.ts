@@ -1,4 +1,4 @@
-import { type Cursor, open, reader, type Source, type Stream, stream } from "./stream.js";
+import { type Cursor, open, type Source, type Stream, stream } from "./stream.js";
 
 /** What {@link flat} makes of a `T`: the values in it, or the `T` itself. */
 export type Flat<T> = T extends string ? T : T extends AsyncIterable<infer U> | Iterable<infer U> ? U : T;
@@ -20,22 +20,23 @@ export function flat(): <T>(source: Source<T>) => Stream<Flat<T>> {
     const outer = open(source);
     let inner: Cursor<Flat<T>> | undefined;
     return stream<Flat<T>>([{ close: async () => inner?.close() }, outer], (out) => {
-      const more = reader(outer, out, (value) => {
-        if (
-          Object(value) === value &&
-          (Symbol.asyncIterator in (value as object) || Symbol.iterator in (value as object))
-        ) {
+      const ask = () => {
+        if (inner) {
+          const ended = () => {
+            inner = undefined;
+            ask();
+          };
+          return inner.pull(out.emit, ended, out.fail);
+        }
+        const handle = (value: T) => {
+          const iterable =
+            Object(value) === value &&
+            (Symbol.asyncIterator in (value as object) || Symbol.iterator in (value as object));
+          if (!iterable) return out.emit(value as Flat<T>);
           inner = open(value as Source<Flat<T>>);
           ask();
-        } else out.emit(value as Flat<T>);
-      });
-      const ask = () => {
-        if (!inner) return more();
-        inner.pull((result) => {
-          if (!result.done) return out.emit(result.value);
-          inner = undefined;
-          more();
-        }, out.fail);
+        };
+        outer.pull(handle, out.end, out.fail);
       };
       return ask;
     });

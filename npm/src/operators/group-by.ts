@@ -1,6 +1,7 @@
 import {
   type Cursor,
   callable,
+  check,
   type Out,
   open,
   type Source,
@@ -30,6 +31,10 @@ export interface GroupByOptions<T, K = unknown> {
   onLoss?: (value: T, key: K) => void;
 }
 
+type Ending = (out: Out<unknown>) => void;
+
+const ended: Ending = (out) => out.end();
+
 /** What is read: a group, or the stream of groups. */
 interface Queue {
   held: unknown[];
@@ -37,7 +42,7 @@ interface Queue {
   /** Answers who waits: with a value, or with the end. */
   answer?: () => void;
   /** What comes after what is held. Set once no value will come any more. */
-  ending?: (out: Out<unknown>) => void;
+  ending?: Ending;
   /** Its reader has gone. */
   left?: boolean;
 }
@@ -69,9 +74,13 @@ export function groupBy<T, K>(
   callable("groupBy: key", key);
   whole("groupBy: buffer", buffer);
   whole("groupBy: groups", groups);
-  if (!["drop-oldest", "drop-newest", "error"].includes(overflow)) {
-    throw new TypeError(`groupBy: unknown overflow ${overflow}`);
-  }
+  check(
+    ["drop-oldest", "drop-newest", "error"].includes(overflow),
+    "groupBy: overflow",
+    "drop-oldest, drop-newest or error",
+    overflow,
+    TypeError,
+  );
   return (source) => {
     const cursor = open(source);
     // The group that has been without a value for the longest time comes first.
@@ -79,12 +88,11 @@ export function groupBy<T, K>(
     const waiting = new Set<Queue>();
     let reading = false;
 
-    const make = (left: () => void, sources: Pick<Cursor<T>, "close">[] = []): Queue => {
+    const make = (...sources: Pick<Cursor<T>, "close">[]): Queue => {
       const close = async () => {
         waiting.delete(queue);
         queue.left = true;
         queue.held = [];
-        left();
       };
       const queue: Queue = {
         held: [],
@@ -105,11 +113,11 @@ export function groupBy<T, K>(
     const wake = (queue: Queue) => {
       if (waiting.delete(queue)) queue.answer?.();
     };
-    const finish = (queue: Queue, how: Queue["ending"] & {}) => {
+    const finish = (queue: Queue, how: Ending) => {
       queue.ending ??= how;
       wake(queue);
     };
-    const stop = (how: Queue["ending"] & {} = (out) => out.end()) => {
+    const stop = (how = ended) => {
       reading = true;
       for (const group of running.values()) finish(group, how);
       running.clear();
@@ -122,36 +130,36 @@ export function groupBy<T, K>(
     const read = () => {
       if (reading) return;
       reading = true;
-      cursor.pull((result) => {
-        if (result.done) return stop();
-        const { value } = result;
-        const sorted = () => {
-          reading = false;
-          if (waiting.size) read();
-        };
-        settle(
-          () => key(value),
-          (key) => settle(() => sort(key, value), sorted, fail),
-          fail,
-        );
-      }, fail);
+      const sorted = () => {
+        reading = false;
+        if (waiting.size) read();
+      };
+      cursor.pull(
+        (value) =>
+          settle(
+            () => key(value),
+            (key) => settle(() => sort(key, value), sorted, fail),
+            fail,
+          ),
+        stop,
+        fail,
+      );
     };
     const sort = (key: K, value: T) => {
-      if (found.left) return;
       let group = running.get(key);
       running.delete(key);
       if (!group) {
         for (const [oldest, old] of running) {
           if (running.size < groups) break;
           running.delete(oldest);
-          finish(old, (out) => out.end());
+          finish(old, ended);
           const at = found.held.indexOf(old.values);
           if (at >= 0) {
             found.held.splice(at, 1);
             for (const lost of old.held) onLoss?.(lost as T, oldest);
           }
         }
-        group = make(() => {});
+        group = make();
         found.held.push(Object.assign(group.values, { key }));
       }
       running.set(key, group);
@@ -167,7 +175,7 @@ export function groupBy<T, K>(
       wake(found);
       if (held.length > buffer) onLoss?.(held.shift() as T, key);
     };
-    const found = make(() => stop(), [cursor]);
+    const found = make(cursor, { close: async () => stop() });
     return found.values as Stream<Group<K, T>>;
   };
 }

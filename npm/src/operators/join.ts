@@ -24,6 +24,10 @@ export function join<S extends readonly Source<unknown>[]>(
     const arrived: (() => void)[] = [];
     let running = cursors.length;
     let wanted = false;
+    const come = (answer: () => void) => {
+      arrived.push(answer);
+      give();
+    };
     const give = () => {
       if (!wanted) return;
       const next = arrived.shift();
@@ -36,20 +40,16 @@ export function join<S extends readonly Source<unknown>[]>(
       for (const cursor of [...idle]) {
         idle.delete(cursor);
         cursor.pull(
-          (result) => {
-            if (result.done) running--;
-            else {
-              arrived.push(() => {
-                idle.add(cursor);
-                out.emit(result.value);
-              });
-            }
+          (value) =>
+            come(() => {
+              idle.add(cursor);
+              out.emit(value);
+            }),
+          () => {
+            running--;
             give();
           },
-          (error) => {
-            arrived.push(() => out.fail(error));
-            give();
-          },
+          (error) => come(() => out.fail(error)),
         );
       }
       wanted = true;

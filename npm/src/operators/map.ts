@@ -1,4 +1,4 @@
-import { callable, each, type Out, type Source, type Stream, settle } from "./stream.js";
+import { callable, each, type Out, open, type Source, type Stream, settle } from "./stream.js";
 
 /**
  * Puts what `mapper` makes of each value in its place. Used in {@link pipe}, or called with a source.
@@ -17,7 +17,7 @@ export function map<T, U>(mapper: (value: T) => U | PromiseLike<U>): (source: So
   callable("map: mapper", mapper);
   return (source) =>
     each(
-      source,
+      open(source),
       (out: Out<U>) => (value) =>
         settle(
           () => mapper(value),

@@ -38,16 +38,14 @@ export function reduce<T, A>(
         more();
       };
       const more = () =>
-        cursor.pull((result) => {
-          if (!result.done) {
-            settle(
-              () => (started ? reducer(accumulated, result.value) : (result.value as never)),
-              took,
-              out.fail,
-            );
-          } else if (started) out.emit(accumulated);
-          else out.fail(new TypeError("reduce: no value came, and there is no initial one"));
-        }, out.fail);
+        cursor.pull(
+          (value) => settle(() => (started ? reducer(accumulated, value) : (value as never)), took, out.fail),
+          () => {
+            if (started) out.emit(accumulated);
+            else out.fail(new TypeError("reduce: no value came, and there is no initial one"));
+          },
+          out.fail,
+        );
       return more;
     });
     return (await result.next()).value as A;

@@ -22,16 +22,14 @@ export type Source<T> = AsyncIterable<T> | Iterable<T>;
  */
 export type Stream<T> = AsyncGenerator<T, void, undefined>;
 
-/** Hands on one result: of the source, or the `done` of its end. */
-export type Answer<T> = (result: IteratorResult<T, unknown>) => void;
 export type Failure = (error: unknown) => void;
 
 export interface Cursor<T> {
   /**
-   * Asks for one result. Either `ok` or `fail` is called, once, at once or later, and neither throws. A foreign
-   * source that is closed meanwhile calls neither.
+   * Asks for one value. One of the three is called, once, at once or later: with the value, at the end, with the
+   * error. None of them throws. A foreign source that is closed meanwhile calls none.
    */
-  pull(ok: Answer<T>, fail: Failure): void;
+  pull(value: (value: T) => void, end: () => void, fail: Failure): void;
   /** Ends it. Does nothing to a source that has ended or failed by itself. */
   close(): Promise<unknown>;
 }
@@ -47,8 +45,6 @@ export interface Out<T> {
 }
 
 const CURSOR = Symbol("cursor");
-
-const finished = <R>(value: R): IteratorReturnResult<R> => ({ value, done: true });
 
 /** Calls `call` and hands its outcome on: at once, unless it is a promise. */
 export function settle<T>(call: () => T | PromiseLike<T>, ok: (value: T) => void, fail: Failure): void {
@@ -73,20 +69,21 @@ export function settle<T>(call: () => T | PromiseLike<T>, ok: (value: T) => void
 export function open<T>(source: Source<T>): Cursor<T> {
   const { [CURSOR]: own, [Symbol.asyncIterator]: start, [Symbol.iterator]: startSync } = Object(source);
   if (own) return own;
-  if (!(start ?? startSync)) throw new TypeError(`a source must be iterable, not ${typeof source}`);
+  check(start ?? startSync, "a source", "iterable", typeof source, TypeError);
 
   let iterator: AsyncIterator<T> | undefined;
   let over = false;
   const opened = () => (iterator ??= (start ?? startSync).call(source) as AsyncIterator<T>);
   const cursor: Cursor<T> = {
-    pull(ok, fail) {
-      if (over) return ok(finished(undefined));
+    pull(value, end, fail) {
+      if (over) return end();
       settle(
         () => opened().next(),
         (result) => {
           if (over) return;
-          over = !!result.done;
-          ok(result);
+          if (!result.done) return value(result.value);
+          over = true;
+          end();
         },
         (error) => {
           if (over) return;
@@ -102,12 +99,7 @@ export function open<T>(source: Source<T>): Cursor<T> {
     },
   };
   // What answers at once needs the loop that a stream has.
-  return start ? cursor : open(stream([cursor], (out) => reader(cursor, out, out.emit)));
-}
-
-/** Asks `cursor` for its next value and hands it to `handle`; its end and its failure go to `out`. */
-export function reader<T>(cursor: Cursor<T>, out: Out<never>, handle: (value: T) => void): () => void {
-  return () => cursor.pull((result) => (result.done ? out.end() : handle(result.value)), out.fail);
+  return start ? cursor : open(each(cursor, ({ emit }) => emit));
 }
 
 /**
@@ -131,7 +123,7 @@ export function stream<T>(
 
   const go = () => {
     if (over) {
-      for (const [ok, fail] of asked.splice(0)) afterwards(() => ok(finished(undefined)), fail);
+      for (const [, end, fail] of asked.splice(0)) afterwards(end, fail);
     } else if (!driving) {
       // An answer may come before `ask` returns, and who gets it may ask again: hence a loop.
       driving = true;
@@ -143,9 +135,10 @@ export function stream<T>(
       driving = false;
     }
   };
+  // Called once: never when it is over.
   const close = () => {
     over = true;
-    closing ??= Promise.all(sources.map((source) => source.close())).then(
+    closing = Promise.all(sources.map((source) => source.close())).then(
       () => {},
       (error) => {
         if (!trouble.length) trouble.push(error);
@@ -162,7 +155,7 @@ export function stream<T>(
       if (over) return;
       asking = false;
       if (last) close();
-      asked.shift()?.[0]({ value, done: false });
+      asked.shift()?.[0](value);
       go();
     },
     end() {
@@ -181,9 +174,9 @@ export function stream<T>(
     go();
   };
   const leave = <R>(value?: R) => {
-    for (const [ok] of asked.splice(0)) ok(finished(undefined));
+    for (const [, end] of asked.splice(0)) end();
     if (!over) close();
-    return new Promise((ok, fail) => afterwards(() => ok(finished(value)), fail));
+    return new Promise((ok, fail) => afterwards(() => ok({ value, done: true }), fail));
   };
 
   const self = {
@@ -191,7 +184,14 @@ export function stream<T>(
     [Symbol.asyncDispose ?? CURSOR]: () => leave(),
     [CURSOR]: { pull, close: leave },
     [Symbol.asyncIterator]: () => self,
-    next: () => new Promise(pull),
+    next: () =>
+      new Promise((ok, fail) =>
+        pull(
+          (value) => ok({ value, done: false }),
+          () => ok({ value: undefined, done: true }),
+          fail,
+        ),
+      ),
     return: leave,
     throw: (error: unknown) =>
       leave().finally(() => {
@@ -206,32 +206,32 @@ export function stream<T>(
  * each value, and calls either one of `out` or `more`, which asks for the next.
  */
 export function each<T, U>(
-  source: Source<T>,
+  cursor: Cursor<T>,
   start: (out: Out<U>, more: () => void) => (value: T) => void,
 ): Stream<U> {
-  const cursor = open(source);
   return stream([cursor], (out) => {
-    const more = reader(cursor, out, (value) => handle(value));
+    const more = () => cursor.pull(handle, out.end, out.fail);
     const handle = start(out, more);
     return more;
   });
 }
 
-/** @throws RangeError unless `value` is a whole number from `least` on. */
+/** @throws RangeError unless `value` is a whole number from `least` on, or `Infinity`. */
 export function whole(name: string, value: number, least = 1): void {
-  if (!Number.isInteger(value) || value < least) {
-    throw new RangeError(`${name} must be a whole number from ${least} on, not ${value}`);
-  }
+  check(Math.floor(value) === value && value >= least, name, `a whole number from ${least} on`, value);
 }
 
-/** @throws RangeError unless `value` is undefined, or a number of milliseconds that is above 0 and at most `most`. */
-export function duration(name: string, value: number | undefined, most = Infinity): void {
-  if (value !== undefined && !(value > 0 && value <= most)) {
-    throw new RangeError(`${name} must be above 0 and at most ${most}, not ${value}`);
-  }
+/** @throws RangeError unless `value` is a number of milliseconds above 0 and at most `most`, or `Infinity`. */
+export function duration(name: string, value: number, most = Infinity): void {
+  check(value > 0 && (value <= most || value === Infinity), name, `above 0 and at most ${most}`, value);
 }
 
 /** @throws TypeError unless `value` is a function. */
 export function callable(name: string, value: unknown): void {
-  if (typeof value !== "function") throw new TypeError(`${name} must be a function, not ${typeof value}`);
+  check(typeof value === "function", name, "a function", typeof value, TypeError);
+}
+
+/** @throws `Kind`, which says what `name` must be, unless `valid`. */
+export function check(valid: unknown, name: string, need: string, value: unknown, Kind = RangeError): void {
+  if (!valid) throw new Kind(`${name} must be ${need}, not ${value}`);
 }

@@ -1,4 +1,4 @@
-import { each, type Source, type Stream, stream, whole } from "./stream.js";
+import { each, open, type Source, type Stream, stream, whole } from "./stream.js";
 
 /**
  * The first `count` values. The source is closed when the last of them has come, not at the `next()` after it; should
@@ -13,10 +13,10 @@ import { each, type Source, type Stream, stream, whole } from "./stream.js";
  * ```
  */
 export function take(count: number): <T>(source: Source<T>) => Stream<T> {
-  if (count !== Infinity) whole("take: count", count, 0);
+  whole("take: count", count, 0);
   return <T>(source: Source<T>) =>
     count
-      ? each<T, T>(source, (out) => {
+      ? each<T, T>(open(source), (out) => {
           let left = count;
           return (value) => out.emit(value, !--left);
         })

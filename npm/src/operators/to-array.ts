@@ -19,8 +19,8 @@ export interface ToArrayOptions {
  * const all = await pipe(readEvents(file), toArray({ limit: 10_000 }));
  * ```
  */
-export function toArray({ limit }: ToArrayOptions = {}): <T>(source: Source<T>) => Promise<T[]> {
-  if (limit !== undefined) whole("toArray: limit", limit, 0);
+export function toArray({ limit = Infinity }: ToArrayOptions = {}): <T>(source: Source<T>) => Promise<T[]> {
+  whole("toArray: limit", limit, 0);
   return <T>(source: Source<T>) =>
     // An array for each call, so that an operator can be used twice.
     reduce<T, T[]>((values, value) => {

@@ -1,4 +1,4 @@
-import { duration, each, type Source, type Stream, whole } from "./stream.js";
+import { duration, each, open, type Source, type Stream, whole } from "./stream.js";
 
 export interface WindowOptions {
   /**
@@ -6,7 +6,7 @@ export interface WindowOptions {
    * Default with `ms`: 1024. Required without.
    */
   count?: number;
-  /** How many values further the next window begins; nothing with `ms`. A whole number from 1 on. Default: 1. */
+  /** After how many more values the next window is given. A whole number from 1 on. Default: 1. */
   step?: number;
   /** How many milliseconds a window reaches back from its newest value. Above 0; `Infinity` is allowed. */
   ms?: number;
@@ -17,7 +17,7 @@ export interface WindowOptions {
  *
  * - By `count`: the last `count` values, every `step` values. A window is always full: a source with fewer than `count`
  *   values has none. With a `step` above `count`, the values between two windows are left out.
- * - By `ms`: for every value, the values that came within `ms` milliseconds before it, itself included, and of these
+ * - By `ms`: every `step` values, the values that came within the last `ms` milliseconds, the newest included, and of these
  *   the last `count`. `{ ms: Infinity, count }` gives windows that grow to `count` values.
  *
  * At most `count` values are held. Nothing is read ahead, no timer is set, and a window that nobody looks at is garbage.
@@ -40,29 +40,18 @@ export function window(options: number | WindowOptions): <T>(source: Source<T>) 
   } = typeof options === "number" ? ({ count: options } as WindowOptions) : options;
   whole("window: count", count);
   whole("window: step", step);
-  duration("window: ms", ms);
+  duration("window: ms", ms ?? Infinity);
   return <T>(source: Source<T>) =>
-    each<T, T[]>(source, (out, more) => {
-      let held: T[] = [];
-      // When they came.
-      let times: number[] = [];
-      // How many values are to pass before the next window begins; below 0 if one has begun already.
-      let skip = 0;
+    each<T, T[]>(open(source), (out, more) => {
+      const held: [came: number, value: T][] = [];
+      let missing = ms === undefined ? count : 1;
       return (value) => {
-        if (ms !== undefined) {
-          const now = performance.now();
-          times.push(now);
-          // Times are in order: what is too old comes first.
-          times = times.filter((time) => now - time <= ms).slice(-count);
-          held = [...held, value].slice(-times.length);
-          return out.emit([...held]);
-        }
-        if (skip-- > 0) return more();
-        if (held.push(value) < count) return more();
-        const full = held;
-        held = full.slice(step);
-        skip = step - count;
-        out.emit(full);
+        const now = performance.now();
+        held.push([now, value]);
+        while (held.length > count || now - (held[0]?.[0] as number) > (ms as number)) held.shift();
+        if (--missing) return more();
+        missing = step;
+        out.emit(held.map(([, value]) => value));
       };
     });
 }

@@ -265,6 +265,21 @@ describe("a callback that fails", () => {
     );
   }
 
+  it("that answers after the reader has gone asks the source for nothing", async () => {
+    const source = watched([1, 2]);
+    const stream = filter(async () => {
+      await settled();
+      return false;
+    })(source);
+    const waiting = stream.next();
+    await null;
+    await stream.return();
+    expect((await waiting).done).toBe(true);
+    await settled();
+    await settled();
+    expect(source).toMatchObject({ pulled: 1, returned: 1 });
+  });
+
   it("is not called any more once the reader has gone", async () => {
     const called = vi.fn(() => true);
     async function* slow() {
@@ -339,7 +354,7 @@ describe("operators say what is wrong with an option, at the call", () => {
     [
       "groupBy",
       () => groupBy(String, { overflow: wrong("drop") }),
-      new TypeError("groupBy: unknown overflow drop"),
+      new TypeError("groupBy: overflow must be drop-oldest, drop-newest or error, not drop"),
     ],
   ])("%s: %s", (_name, call, error) => {
     expect(call).toThrow(error);

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { type Group, groupBy, map, pipe, toArray } from "../../src/operators/index.js";
-import { collect, manual, settled, watched } from "./sources.js";
+import { byHand, collect, manual, settled, watched } from "./sources.js";
 
 type Entry = [key: string, value: number];
 const entries = (text: string) =>
@@ -89,7 +89,7 @@ describe("groupBy", () => {
     const source = watched(entries("a1 a2 b1 a3 b2"));
     const keys: string[] = [];
     const rest: Promise<Entry[]>[] = [];
-    for await (const group of pipe(source, groupBy(key, { onLoss: lost }))) {
+    for await (const group of pipe(source, groupBy(key, { buffer: 1, onLoss: lost }))) {
       keys.push(group.key);
       if (group.key === "a") for await (const _ of group) break;
       else rest.push(collect(group));
@@ -177,6 +177,38 @@ describe("groupBy", () => {
     expect([value(await next(b)), value(await next(b))]).toEqual([1, 2]);
     await expect(b.next()).rejects.toBe(fail);
     expect((await groups.next()).done).toBe(true);
+  });
+
+  it("a key that fails closes the source at once, also while only a group is being read", async () => {
+    const error = new Error("key");
+    const source = watched([1, 2, 3]);
+    const groups = groupBy((n: number) => {
+      if (n === 2) throw error;
+      return n;
+    })(source);
+    const one = await next(groups);
+    expect(await next(one)).toBe(1);
+    await expect(one.next()).rejects.toBe(error);
+    expect(source.returned).toBe(1);
+    await expect(groups.next()).rejects.toBe(error);
+    expect(source).toMatchObject({ pulled: 2, returned: 1 });
+  });
+
+  it("a group that is left while it waits is no reason to read on", async () => {
+    const { source, give, pulled } = byHand<Entry>();
+    const groups = groupBy(key)(source);
+    const first = groups.next();
+    give(["a", 1]);
+    const a = (await first).value as Group<string, Entry>;
+    await next(a);
+    const waiting = a.next();
+    expect(pulled()).toBe(2);
+    await a.return();
+    expect((await waiting).done).toBe(true);
+    give(["b", 1]);
+    await settled();
+    expect(pulled()).toBe(2);
+    expect((await next(groups)).key).toBe("b");
   });
 
   it("an onLoss that throws is an error like that of a callback", async () => {

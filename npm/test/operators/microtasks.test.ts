@@ -16,20 +16,7 @@ import {
   take,
   window,
 } from "../../src/operators/index.js";
-import { settled } from "./sources.js";
-
-/** A source of which each value is given by hand. */
-function byHand<T>() {
-  let give = (_value: T): void => {};
-  const source: AsyncIterableIterator<T> = {
-    [Symbol.asyncIterator]: () => source,
-    next: () =>
-      new Promise((resolve) => {
-        give = (value) => resolve({ value, done: false });
-      }),
-  };
-  return { source, give: (value: T) => give(value) };
-}
+import { byHand, settled } from "./sources.js";
 
 /** Microtasks from the arrival of the last of `values` at the source until `next()` of what `operator` made resolves. */
 async function hops(

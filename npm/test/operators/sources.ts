@@ -60,6 +60,21 @@ export function manual<T>() {
   return control;
 }
 
+/** A source of which each value is given by hand. */
+export function byHand<T>() {
+  let pulled = 0;
+  let give = (_value: T): void => {};
+  const source: AsyncIterableIterator<T> = {
+    [Symbol.asyncIterator]: () => source,
+    next: () =>
+      new Promise((resolve) => {
+        pulled++;
+        give = (value) => resolve({ value, done: false });
+      }),
+  };
+  return { source, give: (value: T) => give(value), pulled: () => pulled };
+}
+
 /** Lets everything that is ready run. */
 export const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 

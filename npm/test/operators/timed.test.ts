@@ -198,6 +198,11 @@ describe("by time", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it("window by time is given every step values, from the first one on", async () => {
+    const windows = await collect(window({ ms: 100, step: 2, count: 3 })([1, 2, 3, 4, 5]));
+    expect(windows).toEqual([[1], [1, 2, 3], [3, 4, 5]]);
+  });
+
   it("dedupe lets a key through again after its time, however often it came meanwhile", async () => {
     const control = manual<string>();
     const seen: string[] = [];
@@ -217,6 +222,54 @@ describe("by time", () => {
       await vi.advanceTimersByTimeAsync(wait);
     }
     expect(seen).toEqual(["a", "b", "a", "b"]);
+  });
+
+  it("dedupe still knows a key when exactly its time has passed", async () => {
+    const control = manual<string>();
+    const stream = dedupe<string>({ ms: 100, key: (text) => text.slice(0, 1) })(control.source);
+    const [first, second] = [stream.next(), stream.next()];
+    for (const value of ["a 0", "a 100", "a 101"]) {
+      control.push(value);
+      await vi.advanceTimersByTimeAsync(value === "a 0" ? 100 : 1);
+    }
+    expect([(await first).value, (await second).value]).toEqual(["a 0", "a 101"]);
+  });
+
+  it("dedupe forgets the key that passed longest ago, also one that passed again", async () => {
+    const control = manual<string>();
+    const seen: string[] = [];
+    void (async () => {
+      for await (const value of dedupe<string>({ ms: 100, last: 3 })(control.source)) seen.push(value);
+    })();
+    for (const [value, wait] of [
+      ["a", 50],
+      ["b", 51],
+      ["a", 0],
+      ["c", 0],
+      ["d", 0],
+      ["a", 0],
+      ["b", 0],
+    ] as const) {
+      control.push(value);
+      await vi.advanceTimersByTimeAsync(wait);
+    }
+    // The second a is younger than b, so that d makes b forgotten.
+    expect(seen).toEqual(["a", "b", "a", "c", "d", "b"]);
+  });
+
+  it("batch has one read under way at most", async () => {
+    let pulled = 0;
+    const source: AsyncIterableIterator<number> = {
+      [Symbol.asyncIterator]: () => source,
+      next: () => (++pulled === 1 ? Promise.resolve({ value: 1, done: false }) : new Promise(() => {})),
+    };
+    const stream = batch({ ms: 100 })(source);
+    const first = stream.next();
+    await vi.advanceTimersByTimeAsync(100);
+    expect((await first).value).toEqual([1]);
+    void stream.next();
+    await ready();
+    expect(pulled).toBe(2);
   });
 
   it("dedupe by time remembers 1024 keys unless told otherwise", async () => {
