@@ -5,6 +5,7 @@
 //   npm run consumers            all of them
 //   npm run consumers -- NAME…   those alone (the tarball is made and installed all the same)
 //   npm run consumers -- --list  their names
+//   npm run consumers -- --install   what they need, and no more
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -189,6 +190,10 @@ const consumers = {
 const names = process.argv.slice(2);
 if (names.includes("--list")) {
   console.log(Object.keys(consumers).join("\n"));
+  process.exit();
+}
+if (names.includes("--install")) {
+  await install();
   process.exit();
 }
 for (const name of names) {
