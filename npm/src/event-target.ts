@@ -25,7 +25,7 @@ function adopt(event: TypedEvent): LightEvent {
  * - a listener that throws is reported to `onError`, and never ends the process,
  * - `dispatchEvent` takes events of topics alone: their `detail` is an envelope, their `type` its `<type>:<id>`;
  *   listeners get an event object of the target's own, with that type and detail,
- * - it can be closed: listeners of `close` are told once, then all are removed, and adding one and `dispatchEvent` throw.
+ * - it can be closed: listeners of `close` are told once, then all are removed; adding and dispatching throw.
  *
  * It queues nothing and loses nothing: who listens is called within `dispatchEvent`.
  *
@@ -39,6 +39,9 @@ export function createInProcessEventTarget<TEventMap extends EventMapOf<TEventMa
 ): PubSubEventTarget<TEventMap> {
   const listeners = createListeners(options.onError);
   let closed = false;
+  const open = () => {
+    if (closed) throw new PubSubError("closed", "the event target is closed");
+  };
   const target: PubSubEventTarget = {
     capabilities: {
       echo: true,
@@ -48,14 +51,14 @@ export function createInProcessEventTarget<TEventMap extends EventMapOf<TEventMa
       confirms: true,
     },
     addEventListener(name: string, callback: never, added?: never) {
-      if (closed) throw new PubSubError("closed", "the event target is closed");
+      open();
       listeners.add(String(name), callback, added);
     },
     removeEventListener(name, callback, removed) {
       listeners.remove(String(name), callback, removed);
     },
     dispatchEvent(event) {
-      if (closed) throw new PubSubError("closed", "the event target is closed");
+      open();
       return listeners.dispatch(event instanceof LightEvent && !event.target ? event : adopt(event), target);
     },
     ready: () => Promise.resolve({ status: closed ? "closed" : "confirmed" }),

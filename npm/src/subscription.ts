@@ -168,9 +168,9 @@ export function createSubscription(
       home.enter(member);
       for (const topic of topics) home.listen(topic, listener);
     } catch (error) {
-      // A target that is closed says so by refusing a listener: that is an end like any other.
-      const closed = error instanceof PubSubError && error.code === "closed";
-      member.stop({ reason: closed ? "closed" : "failed" }, closed ? undefined : { error });
+      // A target that was closed says so by refusing a listener.
+      if ((error as Partial<PubSubError>).code === "closed") member.stop({ reason: "closed" });
+      else member.stop({ reason: "failed" }, { error });
     }
   };
 

@@ -336,6 +336,9 @@ test("closing the target ends its subscriptions, with its reason", async () => {
   await ended;
   expect(events.end).toEqual({ reason: "closed", detail: "closed by the program" });
   expect(() => pubsub.publish("a", "1", 1)).toThrow(expect.objectContaining({ code: "closed" }));
+  const late = pubsub.subscribe("a", "1");
+  expect(await late.next()).toEqual({ value: undefined, done: true });
+  expect(late.end).toEqual({ reason: "closed" });
 });
 
 test("nothing keeps a target's listeners: a thousand subscriptions leave none", async () => {

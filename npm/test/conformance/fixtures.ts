@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { type Fixture, inProcess } from "../../src/conformance/index.js";
 
 /** The targets of this package, and the platform's own, by the name of their column. */
@@ -9,6 +10,7 @@ export const fixtures: Record<string, Fixture> = {
     offers: {},
     peers() {
       const target = new EventTarget();
+      setMaxListeners(0, target);
       return { publisher: target, subscribers: [target] };
     },
   },

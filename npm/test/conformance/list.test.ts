@@ -27,7 +27,7 @@ it("laws of JavaScript's own are cases of laws that both suites have", () => {
 it("docs/conformance/npm.md tells of all of it", () => {
   const page = new URL("npm.md", docs);
   const text = write();
-  if (process.env["UPDATE"]) writeFileSync(page, text);
+  if (process.env.UPDATE) writeFileSync(page, text);
   expect(readFileSync(page, "utf8"), "UPDATE=1 writes it anew").toBe(text);
 });
 

@@ -24,7 +24,7 @@ it("each wrong target dies by its laws", async () => {
       const died = await verdict(law, of);
       return died === undefined
         ? `SURVIVES: ${of.name}, ${law.name}`
-        : `${of.name} dies by ${law.name}: ${died}`;
+        : `${of.name} dies by ${law.name}: ${died.slice(0, 160)}`;
     }),
   );
   console.log(lines.join("\n"));
