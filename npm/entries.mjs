@@ -2,6 +2,7 @@
 // the `exports` of package.json from them; a test compares the two. A new entry is one line here.
 export const entries = {
   ".": "src/index.ts",
+  "./conformance": "src/conformance/index.ts",
 };
 
 /** The name of an entry's files in dist/. */
