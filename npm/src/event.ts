@@ -45,7 +45,7 @@ export class LightEvent<TType extends string = string, TDetail = unknown>
   }
   /** That of the time when it is read: few do, and a dispatch is synchronous. */
   get timeStamp(): number {
-    return this.origin?.timeStamp ?? performance.now();
+    return this.origin?.timeStamp ?? (typeof performance === "object" ? performance : Date).now();
   }
   composedPath(): object[] {
     return this.currentTarget ? [this.currentTarget] : [];

@@ -112,12 +112,19 @@ test("the default needs no Event, no EventTarget, no performance and no console"
     vi.stubGlobal(name, undefined);
   }
   try {
-    const pubsub = make();
+    const target = createInProcessEventTarget();
+    const pubsub = make(target);
     const { seen } = read(pubsub.subscribe("a", "1", { capacity: 1 }));
+    let time: unknown;
+    target.addEventListener("a:1", (event) => {
+      time = event.timeStamp;
+      throw new Error("for the console that is not there");
+    });
     for (const n of [1, 2, 3]) pubsub.publish("a", "1", n);
     await new Promise<void>((resolve) => resolve());
     for (let i = 0; i < 10; i++) await null;
     expect(seen).toEqual([1, 3]);
+    expect(time).toBeTypeOf("number");
   } finally {
     vi.unstubAllGlobals();
   }
