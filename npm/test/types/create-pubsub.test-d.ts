@@ -82,6 +82,11 @@ test("losses are items only where they are asked for", async () => {
   }
 });
 
+test("whether losses are items is known when it is compiled", () => {
+  // @ts-expect-error it could be either
+  pubsub.subscribe("call.error", "1", { losses: Date.now() > 0 });
+});
+
 test("reserved names are no events of a map", () => {
   const odd = createPubSub<{ __ping: number; ok: number }>();
   odd.publish("ok", "", 1);
