@@ -215,6 +215,17 @@ test("B9 whoever waits is done when it ends elsewhere", async () => {
   ]);
 });
 
+test("B11 a subscription that waits holds no timer and no handle", async () => {
+  await setImmediate();
+  const before = process.getActiveResourcesInfo();
+  const pubsub = make();
+  read(pubsub.subscribe("a", "1", { signal: new AbortController().signal }));
+  const events = pubsub.subscribe("a", "1", { capacity: 1, overflow: "drop-oldest" });
+  await events.ready;
+  for (const n of [1, 2]) pubsub.publish("a", "1", n);
+  expect(process.getActiveResourcesInfo()).toEqual(before);
+});
+
 test("B13 the constructor's loops add their topics in order, before it returns", () => {
   const target = Object.assign(Object.create(EventTarget.prototype), {
     topics: [] as string[],
