@@ -216,14 +216,15 @@ test("B9 whoever waits is done when it ends elsewhere", async () => {
 });
 
 test("B11 a subscription that waits holds no timer and no handle", async () => {
+  const { getActiveResourcesInfo } = process as unknown as { getActiveResourcesInfo(): string[] };
   await setImmediate();
-  const before = process.getActiveResourcesInfo();
+  const before = getActiveResourcesInfo();
   const pubsub = make();
   read(pubsub.subscribe("a", "1", { signal: new AbortController().signal }));
   const events = pubsub.subscribe("a", "1", { capacity: 1, overflow: "drop-oldest" });
   await events.ready;
   for (const n of [1, 2]) pubsub.publish("a", "1", n);
-  expect(process.getActiveResourcesInfo()).toEqual(before);
+  expect(getActiveResourcesInfo()).toEqual(before);
 });
 
 test("B13 the constructor's loops add their topics in order, before it returns", () => {
