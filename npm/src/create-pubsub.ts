@@ -38,8 +38,7 @@ export function createPubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEve
   config: PubSubConfig<TEventMap> = {},
 ): PubSub<TEventMap> {
   const { eventTarget, onError, onLoss } = config;
-  const own = eventTarget ? undefined : createInProcessEventTarget({ onError });
-  const target = (eventTarget ?? own) as TypedEventTarget;
+  const target = (eventTarget ?? createInProcessEventTarget({ onError })) as TypedEventTarget;
   const live = new Set<Member>();
   let closed = false;
 
@@ -103,7 +102,6 @@ export function createPubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEve
       if (closed) return;
       closed = true;
       for (const member of [...live]) member.stop({ reason: "closed" });
-      own?.close();
     },
   };
   if (Symbol.dispose) Object.assign(pubsub, { [Symbol.dispose]: pubsub.close });

@@ -47,7 +47,7 @@ export function createInProcessEventTarget<TEventMap extends EventMapOf<TEventMa
       echo: true,
       order: "connection",
       carries: "reference",
-      lifetime: "connection",
+      lifetime: "outlives",
       confirms: true,
     },
     addEventListener(name: string, callback: never, added?: never) {

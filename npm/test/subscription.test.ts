@@ -207,6 +207,60 @@ test("losses: what the target tells is in its place, for the topics concerned al
   ]);
 });
 
+test("gaps of two topics that merge are a gap of any topic", async () => {
+  const { target, tell } = remote();
+  const events = createPubSub<Events>({ eventTarget: target }).subscribe(
+    [
+      ["a", "1"],
+      ["a", "2"],
+    ],
+    { losses: true },
+  );
+  events.ready;
+  tell("gap", { topic: "a:1", missed: null, reason: "slow" });
+  tell("gap", { topic: "a:2", missed: null, reason: "broker" });
+  expect(await drain(events)).toEqual([{ type: "__gap", reason: "slow" }]);
+});
+
+test("a target with capabilities gets light events, others real ones", () => {
+  const { target } = remote();
+  const seen: unknown[] = [];
+  target.addEventListener("a:1", () => {});
+  const dispatch = vi.spyOn(target, "dispatchEvent");
+  createPubSub<Events>({ eventTarget: target }).publish("a", "1", 1);
+  seen.push(dispatch.mock.calls[0]?.[0]);
+  expect(seen[0]).toMatchObject({ type: "a:1", detail: { type: "a", id: "1", payload: 1 } });
+  expect(seen[0]).not.toBeInstanceOf(Event);
+});
+
+test("a long queue is read whole and in order", async () => {
+  const pubsub = createPubSub<Events>();
+  const events = pubsub.subscribe("a", "1", { capacity: 500, overflow: "drop-oldest" });
+  await events.ready;
+  const seen: unknown[] = [];
+  for (let n = 0; n < 700; n++) {
+    pubsub.publish("a", "1", n);
+    if (n % 3 === 0) seen.push(((await events.next()).value as { payload: number }).payload);
+  }
+  seen.push(...(await drain(events)));
+  expect(seen).toEqual(Array.from({ length: 700 }, (_, n) => n));
+});
+
+test("an onLoss that throws does not reach a publisher whose target catches nothing", async () => {
+  const { target } = remote();
+  const errors: unknown[] = [];
+  const pubsub = createPubSub<Events>({ eventTarget: target, onError: (error) => errors.push(error) });
+  const events = pubsub.subscribe("a", "1", {
+    capacity: 1,
+    onLoss() {
+      throw "mine";
+    },
+  });
+  await events.ready;
+  for (const n of [1, 2]) pubsub.publish("a", "1", n);
+  expect(errors).toEqual(["mine"]);
+});
+
 test("without losses a gap is told to onLoss, and wakes nobody", async () => {
   const { target, tell } = remote();
   const told: Loss[] = [];
@@ -282,6 +336,8 @@ test("one listener a notice for all subscriptions, gone with the last", () => {
   const all = [1, 2, 3].map((id) => pubsub.subscribe("a", String(id)));
   for (const events of all) events.next();
   expect(count()).toBe(3 + 3);
+  all[0]?.return();
+  expect(count()).toBe(3 + 2);
   for (const events of all) events.return();
   expect(count()).toBe(0);
 });

@@ -78,7 +78,7 @@ const capabilities: Capabilities = {
   echo: true,
   order: "connection",
   carries: "reference",
-  lifetime: "connection",
+  lifetime: "outlives",
   confirms: true,
 };
 
