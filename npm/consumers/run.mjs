@@ -119,6 +119,13 @@ const consumers = {
       },
     );
   },
+  "laws, node:test": async ({ app }) => {
+    for (const node of [process.execPath, bin("node")]) {
+      const said = await run(node, ["--test", "laws.test.mjs"], { cwd: app });
+      const [, passed] = /^[#ℹ] pass (\d+)/m.exec(said) ?? [];
+      if (!(Number(passed) > 20)) throw new Error(said);
+    }
+  },
   worker: async ({ app }) => program(await run(process.execPath, ["worker.mjs"], { cwd: app })),
   "worker, node 18": async ({ app }) => program(await run(bin("node"), ["worker.mjs"], { cwd: app })),
   bun: async ({ app }) => {

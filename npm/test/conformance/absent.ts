@@ -5,7 +5,6 @@ const LATER = {
   hub: "later: needs a target at a hub (WebSocket client, spoke)",
   spoke: "later: needs a hub of ours (WebSocket server)",
   wire: "later: needs a target with a wire",
-  connection: "later: needs a target with a connection",
   outlives: "later: needs a target that outlives its connections (spoke)",
 };
 
@@ -35,8 +34,7 @@ export const absent: Readonly<Record<string, string>> = {
     "never: it mixes bounds in events and in bytes, and a queue of references has none in bytes",
   loss_is_seen_far: LATER.hub,
   loss_is_seen_merged: LATER.hub,
-  connection_loss: LATER.connection,
-  connection_loss_waiters: LATER.connection,
+  connection_loss_waiters: LATER.hub,
   connection_loss_outlives: LATER.outlives,
   connection_loss_ready: LATER.outlives,
   connection_loss_gap: LATER.outlives,

@@ -62,7 +62,7 @@ the package's pubsub on it. \`memory\`, \`memory_link\`: the sound targets besid
 and as two ends of a link that carries JSON text.
 
 What may be wanting: \`Echo\`, a publisher hears its own event; \`Reference\` or \`Json\`, what crosses; \`Reports\`, the fixture
-tells what listeners threw; \`Close\`, the target has an end.
+tells what listeners threw; \`Close\`, the target has an end; \`Cut\`, the connection can be cut.
 
 ${table(["law", "case", "suite", ...columns.map(([name]) => name)], ran)}
 ## Laws of the Rust suite that are not here

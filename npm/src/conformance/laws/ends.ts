@@ -1,6 +1,6 @@
-// How it ends: close.
+// How it ends: connection_loss, close.
 import type { Target, TargetEvent } from "../fixture.js";
-import { ensure, ensureEqual, FENCE, payloadOf, type Stage, unique } from "../stage.js";
+import { ensure, ensureEqual, FENCE, payloadOf, type Stage, show, unique } from "../stage.js";
 
 const close = (target: Target) => target.close?.();
 
@@ -113,5 +113,35 @@ export async function closeInListener({
     false,
     "an event that was published after `close` was heard",
   );
+  ensureEqual(log.calls.filter(({ by }) => by === 1).length, 1, "close notices");
+}
+
+/** A target that ends with its connection tells everyone, once, why; publishing then says that nothing was taken. */
+export async function connectionLoss({ peers, subscriber, pubsub, listen, ...stage }: Stage): Promise<void> {
+  const [type, log] = [unique("call"), stage.log()];
+  const events = pubsub(subscriber).subscribe(type, "1");
+  await stage.wait("a subscription to be in place", events.ready);
+  await listen(subscriber, `${type}:1`, log.listener(0));
+  subscriber.addEventListener("close", log.listener(1));
+  const next = events.next();
+  await peers.fault?.cut();
+  await log.until("the close notice", (calls) => calls.some(({ by }) => by === 1));
+  const { done } = await stage.wait("the end of a subscription whose connection was cut", next);
+  ensureEqual(done, true, "a subscription whose connection was cut is done");
+  const told = log.calls.find(({ by }) => by === 1);
+  const { reason } = (told?.event.detail ?? {}) as { reason?: unknown };
+  ensureEqual(events.end, { reason: "closed", detail: reason }, "the subscription ended with");
+  let taken: unknown;
+  try {
+    taken = pubsub(subscriber).publish(type, "1", 1);
+  } catch (error) {
+    ensure(
+      false,
+      `publishing after the connection was cut, which is no mistake of the program, threw: ${show(error)}`,
+    );
+  }
+  ensureEqual(taken, false, "after the connection was cut, publishing gave");
+  // Its own end comes on top, and is told to nobody.
+  subscriber.close?.();
   ensureEqual(log.calls.filter(({ by }) => by === 1).length, 1, "close notices");
 }

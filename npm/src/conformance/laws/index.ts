@@ -41,6 +41,7 @@ export const laws: readonly Law[] = [
   law(11, "ready", subscriptions.ready, "Confirms"),
   law(11, "ready_first_next", subscriptions.readyFirstNext, "Echo"),
   law(13, "loss_is_seen", subscriptions.lossIsSeen),
+  law(14, "connection_loss", ends.connectionLoss, "Cut", "PerConnection"),
   law(15, "close", ends.closes, "Close"),
   law(15, "close_in_listener", ends.closeInListener, "Close"),
   law(16, "bounded", subscriptions.bounded),

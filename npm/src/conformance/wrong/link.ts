@@ -1,4 +1,5 @@
 // Two ends of a link that carries JSON text, in one memory: what one says the other hears, in a later turn.
+import { PubSubError } from "../../errors.js";
 import type { Capabilities } from "../../types.js";
 import type { Fixture, Target, TargetEvent } from "../fixture.js";
 import { createMemory } from "./memory.js";
@@ -6,7 +7,11 @@ import { createMemory } from "./memory.js";
 /** What such a link can do wrong, and the laws that see it. */
 export const linkFlaws = {
   SwallowsUnencodable: ["sends nothing, and says nothing, where a payload is no JSON", "round_trip_encode"],
-  ListsForNumbers: ["writes payloads by way of a string", "round_trip"],
+  WritesStrings: ["writes payloads by way of a string", "round_trip"],
+  CutNotTold: ["does not tell that its connection was cut", "connection_loss"],
+  CutToldTwice: ["tells twice that its connection was cut", "connection_loss"],
+  CutIsClose: ["takes a cut connection for a close of its own", "connection_loss"],
+  TakesAfterCut: ["takes events when its connection is gone", "connection_loss"],
 } as const satisfies Record<string, readonly [string, ...string[]]>;
 
 export type LinkFlaw = keyof typeof linkFlaws;
@@ -20,29 +25,40 @@ const capabilities: Capabilities = {
 };
 
 /** One end: what the program hears is `near`'s, what it says goes into `wire`. */
-function createEnd(near: Target, wire: (text: string) => void, flaw: LinkFlaw | undefined): Target {
-  const end: Target = Object.create(near);
-  Object.defineProperty(end, "capabilities", { value: capabilities });
+function createEnd(near: Target, wire: (text: string) => void, flaw: LinkFlaw | undefined) {
   let closed = false;
-  end.dispatchEvent = ({ detail }: TargetEvent) => {
-    if (closed) throw new Error("the target is closed");
-    let text: string;
-    try {
-      text = JSON.stringify(detail);
-    } catch (error) {
-      if (flaw === "SwallowsUnencodable") return true;
-      throw error;
-    }
-    if (flaw === "ListsForNumbers") {
-      const { payload, ...rest } = detail as { payload?: unknown };
-      text = JSON.stringify({ ...rest, payload: payload === undefined ? undefined : String(payload) });
-    }
-    queueMicrotask(() => wire(text));
-    return true;
-  };
-  end.close = () => {
-    closed = true;
-    near.close?.();
+  let cut = false;
+  const end = {
+    ...near,
+    capabilities,
+    dispatchEvent({ detail }: TargetEvent) {
+      if (closed) throw new PubSubError("closed", "the target is closed");
+      if (cut) return flaw === "TakesAfterCut";
+      let text: string;
+      try {
+        text = JSON.stringify(detail);
+      } catch (error) {
+        if (flaw === "SwallowsUnencodable") return true;
+        throw error;
+      }
+      if (flaw === "WritesStrings") {
+        const { payload, ...rest } = detail as { payload?: unknown };
+        text = JSON.stringify({ ...rest, payload: payload === undefined ? undefined : String(payload) });
+      }
+      queueMicrotask(() => wire(text));
+      return true;
+    },
+    close() {
+      closed = true;
+      near.close?.();
+    },
+    /** The connection is gone: the end of this target. */
+    cut() {
+      if (flaw === "CutNotTold") return;
+      cut = true;
+      if (flaw === "CutIsClose") end.close();
+      else near.close?.();
+    },
   };
   return end;
 }
@@ -51,24 +67,33 @@ function createEnd(near: Target, wire: (text: string) => void, flaw: LinkFlaw | 
 export function link(flaw?: LinkFlaw): Fixture {
   return {
     capabilities,
-    offers: { reports: true, close: true },
+    offers: { reports: true, close: true, cut: true },
     deadline: flaw === undefined ? 5_000 : 300,
     peers() {
       const reported: unknown[] = [];
-      const [here, there] = [createMemory(undefined, reported), createMemory(undefined, [])];
-      let ended = false;
+      const twice = flaw === "CutToldTwice" ? "CloseToldTwice" : undefined;
+      const [here, there] = [createMemory(twice, reported), createMemory(undefined, [])];
+      let whole = true;
       const to = (memory: Target) => (text: string) => {
         const detail = JSON.parse(text) as { type: string; id: string };
-        if (!ended) memory.dispatchEvent({ type: `${detail.type}:${detail.id}`, detail } as never);
+        if (whole) memory.dispatchEvent({ type: `${detail.type}:${detail.id}`, detail } as never);
       };
-      const subscriber = createEnd(here, to(there), flaw);
-      const publisher = createEnd(there, to(here), flaw);
-      const close = subscriber.close;
-      subscriber.close = () => {
-        ended = true;
-        close?.();
+      const end = createEnd(here, to(there), flaw);
+      const subscriber: Target = {
+        ...end,
+        close() {
+          whole = false;
+          end.close();
+        },
       };
-      return { publisher, subscribers: [subscriber], reported };
+      const fault = {
+        cut() {
+          whole = false;
+          end.cut();
+        },
+        heal() {},
+      };
+      return { publisher: createEnd(there, to(here), flaw), subscribers: [subscriber], reported, fault };
     },
   };
 }

@@ -78,7 +78,7 @@ const capabilities: Capabilities = {
   echo: true,
   order: "connection",
   carries: "reference",
-  lifetime: "connection",
+  lifetime: "outlives",
   confirms: true,
 };
 
@@ -231,7 +231,8 @@ export function createMemory(flaw: MemoryFlaw | undefined, reported: unknown[]):
     },
     dispatchEvent(event: TargetEvent): boolean {
       if (closed && flaw === "TakesAfterClose") return true;
-      if (closed && !(closing && flaw === "HeardWhileClosing")) throw new Error("the target is closed");
+      if (closed && !(closing && flaw === "HeardWhileClosing"))
+        throw new PubSubError("closed", "the target is closed");
       for (const each of plan(changed(event))) {
         const most =
           flaw === "DefersNested" ? 0 : flaw === "DefersNestedTwice" ? 1 : Number.POSITIVE_INFINITY;
