@@ -6,6 +6,6 @@ test("the exports map is that of the table of entries", () => {
   expect(manifest.exports).toEqual(exportsOf(entries));
 });
 
-test("the parent's range takes this version", () => {
+test("the range that programs ask for takes this version", () => {
   expect(manifest.version).toMatch(/^0\.1\.\d+$/);
 });

@@ -94,7 +94,7 @@ test("reserved names are no events of a map", () => {
   odd.publish("__ping", "", 1);
 });
 
-test("as programs for the parent write it", () => {
+test("as programs for the earlier package write it", () => {
   createPubSub<Events>(undefined);
   createPubSub<Events>({ eventTarget: undefined });
   createPubSub<Events>({ eventTarget: new EventTarget() });
