@@ -1,0 +1,8 @@
+// By name, so that a bundler leaves out what is not asked for.
+import { createPubSub, filter, map, pipe, Repeater, take, toArray } from "@alkdev/pubsub";
+import { laws as all, inProcess, unmet } from "@alkdev/pubsub/conformance";
+import { laws, program } from "./program.mjs";
+
+const of = { createPubSub, filter, map, pipe, Repeater, take, toArray };
+const run = async () => [...(await program(of)), ...(await laws({ laws: all, unmet, inProcess }))];
+run().then((lines) => console.log(lines.join("\n")));

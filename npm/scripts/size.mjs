@@ -1,0 +1,38 @@
+// What a page pays, minified and gzipped: prints it, and fails above a bound.
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { entries, fileOf } from "../entries.mjs";
+
+const KIB = 1024;
+const file = (path) => `./dist/${fileOf(path)}.js`;
+const all = (path) => `export * from "${file(path)}";`;
+
+/** What is imported, what is left out of the count, and the bound in bytes if there is one. */
+const cases = [
+  [". (without its dependency)", all("."), ["@repeaterjs/*"], 6 * KIB],
+  [". (all of it, bundled)", all("."), [], 7.25 * KIB],
+  ["createPubSub alone, bundled", `export { createPubSub } from "${file(".")}";`, [], 5 * KIB],
+  ...Object.keys(entries)
+    .filter((path) => path !== ".")
+    .map((path) => [`${path}, bundled`, all(path), []]),
+];
+
+for (const [name, contents, external, bound] of cases) {
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: new URL("..", import.meta.url).pathname },
+    external,
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2020",
+    write: false,
+  });
+  const { contents: code } = outputFiles[0];
+  const bytes = gzipSync(code, { level: 9 }).length;
+  const over = bytes > (bound ?? Number.POSITIVE_INFINITY);
+  if (over) process.exitCode = 1;
+  const limit = bound ? `, at most ${bound}` : "";
+  console.log(
+    `${name.padEnd(30)} ${code.length} B minified, ${bytes} B gzipped${limit}${over ? ": TOO LARGE" : ""}`,
+  );
+}

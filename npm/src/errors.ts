@@ -1,0 +1,42 @@
+/**
+ * What went wrong, for programs:
+ * - `reserved`: the type begins with `__`, which is for the adapters' own talk
+ * - `bad_topic`: the type is empty, type or id is no string, or an event's name is not `<type>:<id>` of its envelope
+ * - `closed`: used after its own `close()`
+ * - `overflow`: a subscription that asked for an error lost an event, or too many calls of `next()` wait
+ */
+export type PubSubErrorCode = "reserved" | "bad_topic" | "closed" | "overflow";
+
+/** A mistake of the program, or an overflow that it asked to be told of. */
+export class PubSubError extends Error {
+  readonly code: PubSubErrorCode;
+  /** @internal */
+  constructor(code: PubSubErrorCode, message: string) {
+    super(message);
+    this.name = "PubSubError";
+    this.code = code;
+  }
+}
+
+/** Refuses what is no type and id of an event. */
+export function checkTopic(type: unknown, id: unknown): void {
+  if (typeof type !== "string" || !type || typeof id !== "string") {
+    throw new PubSubError(
+      "bad_topic",
+      `type and id must be strings, the type not empty: ${String(type)}, ${String(id)}`,
+    );
+  }
+  if (type.startsWith("__")) {
+    throw new PubSubError("reserved", `types that begin with __ are for event targets themselves: ${type}`);
+  }
+}
+
+/** Tells of what must stop nobody: to `onError`, or on the console if there is one. */
+export function report(error: unknown, onError?: (error: unknown) => void): void {
+  try {
+    if (onError) return onError(error);
+  } catch (another) {
+    report(another);
+  }
+  if (typeof console === "object") console.error("@alkdev/pubsub:", error);
+}

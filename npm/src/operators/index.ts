@@ -1,0 +1,14 @@
+export { type BatchOptions, batch } from "./batch.js";
+export { chain } from "./chain.js";
+export { type DedupeOptions, dedupe } from "./dedupe.js";
+export { filter } from "./filter.js";
+export { type Flat, flat } from "./flat.js";
+export { type Group, type GroupByOptions, groupBy } from "./group-by.js";
+export { join } from "./join.js";
+export { map } from "./map.js";
+export { pipe } from "./pipe.js";
+export { reduce } from "./reduce.js";
+export type { Source, Stream } from "./stream.js";
+export { take } from "./take.js";
+export { type ToArrayOptions, toArray } from "./to-array.js";
+export { type WindowOptions, window } from "./window.js";

@@ -1,0 +1,17 @@
+import { setMaxListeners } from "node:events";
+import { type Fixture, inProcess } from "../../src/conformance/index.js";
+
+/** The targets of this package, and the platform's own, by the name of their column. */
+export const fixtures: Record<string, Fixture> = {
+  in_process: inProcess,
+  event_target: {
+    ...inProcess,
+    // Not `reports`: what a listener throws there ends a process. Not `close`: it has none.
+    offers: {},
+    peers() {
+      const target = new EventTarget();
+      setMaxListeners(0, target);
+      return { publisher: target, subscribers: [target] };
+    },
+  },
+};

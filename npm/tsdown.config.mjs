@@ -1,0 +1,16 @@
+import { defineConfig } from "tsdown";
+import { entries, fileOf } from "./entries.mjs";
+
+export default defineConfig({
+  entry: Object.fromEntries(Object.entries(entries).map(([path, file]) => [fileOf(path), file])),
+  format: ["esm", "cjs"],
+  platform: "neutral",
+  target: "es2020",
+  fixedExtension: false,
+  dts: true,
+  // The types have Symbol.dispose, also where a program's own `lib` has none.
+  banner: { dts: '/// <reference lib="esnext.disposable" />' },
+  sourcemap: false,
+  minify: false,
+  report: false,
+});
