@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::logging::Logging;
 use crate::options::{Config, HubOptions};
 use crate::remote::Remote;
-use crate::values::Depth;
+use crate::values::{Depth, Patience};
 use alkpubsub::{MessageLimits, Topic};
 use clap::{Parser, Subcommand};
 
@@ -118,7 +118,7 @@ pub(crate) struct Sub {
     pub(crate) count: Option<u64>,
     /// End with exit code 4 when this time passes without an event, as in `5s` or `1m 30s`.
     #[arg(long, value_name = "TIME")]
-    pub(crate) timeout: Option<humantime::Duration>,
+    pub(crate) timeout: Option<Patience>,
     /// End with exit code 1 when the connection is lost. Otherwise connect again, as often as it takes, and say on
     /// stderr what may have been missed meanwhile. The first connection has to come about either way.
     #[arg(long)]

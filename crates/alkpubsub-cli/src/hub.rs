@@ -15,10 +15,13 @@ use tokio::net::{TcpListener, TcpSocket};
 pub(crate) async fn run(loaded: Loaded) -> Result<(), Failure> {
     let listener = listen(&loaded).await?;
     let address = listener.local_addr().map_err(|error| Failure::connection(error.to_string()))?;
-    let hub = WebSocketServerEventTarget::new(server_options(&loaded.options));
+    let hub = WebSocketServerEventTarget::try_new(server_options(&loaded.options)).map_err(|error| {
+        let what_to_do = "fewer --shards need fewer threads and open files (`ulimit -n`)";
+        Failure::connection(format!("cannot start the hub: {error}; {what_to_do}"))
+    })?;
     // Before the line, so that whoever has read it can end the hub in good order.
     let mut signals = Signals::listen()?;
-    tracing::info!(%address, "listening");
+    tracing::info!(%address, shards = loaded.options.shards.0.get(), "listening");
     // A hub whose starter does not read on is still a hub.
     print(&format!("listening on ws://{address}/\n"))?;
     let mut serving = pin!(hub.serve(listener));

@@ -1,7 +1,7 @@
 //! The options of the hub: the one place that says which there are. Flags, environment variables, keys of the file, the
 //! table in `docs/hub.md` and `--print-config` are made from it.
 
-use crate::values::{Count, Depth, Origin, Shards, Size, Switch, Time, list, one_of};
+use crate::values::{Count, Depth, Links, Origin, Patience, Shards, Size, Switch, Time, list, one_of};
 use alkpubsub::websocket_server::HubLimits;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -50,8 +50,8 @@ pub(crate) struct HubOptions {
     #[arg(long, value_name = "TOPICS", default_value_t = Count(HubLimits::DEFAULT.max_topics_per_link), help_heading = LIMITS)]
     pub(crate) max_topics_per_link: Count,
     /// Connections at one time; beyond, 503.
-    #[arg(long, value_name = "CONNECTIONS", default_value_t = Count(HubLimits::DEFAULT.max_links), help_heading = LIMITS)]
-    pub(crate) max_links: Count,
+    #[arg(long, value_name = "CONNECTIONS", default_value_t = Links(HubLimits::DEFAULT.max_links), help_heading = LIMITS)]
+    pub(crate) max_links: Links,
     /// What may wait for one connection; beyond, it is closed with 1013.
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_outbound), help_heading = LIMITS)]
     pub(crate) max_outbound: Size,
@@ -65,14 +65,14 @@ pub(crate) struct HubOptions {
     #[arg(long, value_name = "BYTES", default_value_t = Size(HubLimits::DEFAULT.max_incoming_total), help_heading = LIMITS)]
     pub(crate) max_incoming_total: Size,
     /// How long a connection may be silent before it is pinged.
-    #[arg(long, value_name = "TIME", default_value_t = Time(HubLimits::DEFAULT.ping_interval), help_heading = LIMITS)]
-    pub(crate) ping_interval: Time,
+    #[arg(long, value_name = "TIME", default_value_t = Patience(HubLimits::DEFAULT.ping_interval), help_heading = LIMITS)]
+    pub(crate) ping_interval: Patience,
     /// How long it may take to answer.
-    #[arg(long, value_name = "TIME", default_value_t = Time(HubLimits::DEFAULT.ping_timeout), help_heading = LIMITS)]
-    pub(crate) ping_timeout: Time,
+    #[arg(long, value_name = "TIME", default_value_t = Patience(HubLimits::DEFAULT.ping_timeout), help_heading = LIMITS)]
+    pub(crate) ping_timeout: Patience,
     /// How long a handshake may take.
-    #[arg(long, value_name = "TIME", default_value_t = Time(Duration::from_secs(10)), help_heading = LIMITS)]
-    pub(crate) handshake_timeout: Time,
+    #[arg(long, value_name = "TIME", default_value_t = Patience(Duration::from_secs(10)), help_heading = LIMITS)]
+    pub(crate) handshake_timeout: Patience,
     /// Over how long a shutdown spreads the closes, up to half of --drain-limit; few connections take less, one every
     /// 10 ms.
     #[arg(long, value_name = "TIME", default_value_t = Time(Duration::from_secs(5)), help_heading = LIMITS)]

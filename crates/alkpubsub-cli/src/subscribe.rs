@@ -38,7 +38,7 @@ pub(crate) async fn run(args: Sub) -> Result<(), Failure> {
     };
     let output = Arc::new(Output::new(args.count));
     let heard = tokio::select! {
-        heard = hear(&*target, topics, &output, args.timeout.map(Into::into)) => heard,
+        heard = hear(&*target, topics, &output, args.timeout.map(|patience| patience.0)) => heard,
         () = signals.next() => Ok(()),
     };
     target.close();

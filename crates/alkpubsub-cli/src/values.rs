@@ -2,7 +2,7 @@
 //! line, in the environment or in a file.
 
 use alkpubsub::MessageLimits;
-use alkpubsub::websocket_server::ServerOptions;
+use alkpubsub::websocket_server::{HubLimits, ServerOptions};
 use clap::ValueEnum;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -88,6 +88,29 @@ impl fmt::Display for Depth {
     }
 }
 
+/// How many connections a hub may have: more than it can tell apart, a limit would be none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Links(pub(crate) usize);
+
+impl FromStr for Links {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            Count(links) if links > HubLimits::MOST_LINKS => {
+                Err(format!("must be at most {}", HubLimits::MOST_LINKS))
+            }
+            Count(links) => Ok(Self(links)),
+        }
+    }
+}
+
+impl fmt::Display for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Into how many shards a hub is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shards(pub(crate) NonZeroU8);
@@ -129,6 +152,27 @@ impl FromStr for Time {
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+/// A length of time that something may take: none at all would be too little for whoever it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience(pub(crate) Duration);
+
+impl FromStr for Patience {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            Time(Duration::ZERO) => Err("must be more than 0".into()),
+            Time(time) => Ok(Self(time)),
+        }
+    }
+}
+
+impl fmt::Display for Patience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Time(self.0).fmt(f)
     }
 }
 
@@ -221,8 +265,10 @@ macro_rules! read_as_text {
 
 read_as_text! {
     Time => |time: &Time, to: S| to.collect_str(time),
+    Patience => |time: &Patience, to: S| to.collect_str(time),
     Origin => |origin: &Origin, to: S| to.collect_str(origin),
     Count => |count: &Count, to: S| to.serialize_u64(count.0 as u64),
+    Links => |links: &Links, to: S| to.serialize_u64(links.0 as u64),
     Depth => |depth: &Depth, to: S| to.serialize_u64(depth.0 as u64),
     Shards => |shards: &Shards, to: S| to.serialize_u8(shards.0.get()),
     Switch => |switch: &Switch, to: S| to.serialize_bool(switch.0),

@@ -2,7 +2,7 @@
 
 mod program;
 
-use program::{Peer, Program, in_time, run};
+use program::{Ended, Peer, Program, in_time, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -97,6 +97,24 @@ async fn an_address_in_use_ends_it_with_1() {
     run(&["hub", "--listen", address(&url)]).await.assert(1, "--listen takes another address");
 }
 
+/// Of 64 shards, some are there when there is no descriptor for the next; or there is none for the sockets behind them.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn too_few_descriptors_for_its_shards_end_it_with_1() {
+    for descriptors in ["16", "40", "100"] {
+        let hub = ["hub", "--listen", "127.0.0.1:0", "--shards", "64"];
+        let script = "ulimit -n \"$0\" && exec \"$@\"";
+        let mut command = tokio::process::Command::new("sh");
+        command.args(["-c", script, descriptors, env!("CARGO_BIN_EXE_alkpubsub")]).args(hub);
+        let ended = in_time(command.env("RUST_LOG", "warn").output()).await.unwrap();
+        let [stdout, stderr] = [ended.stdout, ended.stderr].map(|text| String::from_utf8(text).unwrap());
+        let ended = Ended { code: ended.status.code(), stdout, stderr };
+        ended
+            .assert(1, "Too many open files (os error 24); fewer --shards need fewer threads and open files");
+        assert_eq!(ended.stdout, "");
+    }
+}
+
 #[tokio::test]
 async fn other_addresses_than_loopback_are_taken_where_it_is_said_so() {
     let mut hub = Program::start(["hub", "--insecure", "--listen", "0.0.0.0:0"]);
@@ -145,6 +163,7 @@ async fn each_limit_is_an_option() {
 
     let (_hub, url) = Program::hub(&["--max-topic", "3", "--max-topics-per-link", "1"]).await;
     run(&["sub", &url, "a", "bc"]).await.assert(3, "topic_too_long");
+    run(&["pub", &url, "a", "bc", "1"]).await.assert(3, r#"publish "a:bc" was denied: topic_too_long"#);
     run(&["sub", &url, "a", "b", "a", "c"]).await.assert(3, "too_many_subscriptions");
 
     let (_hub, url) = Program::hub(&["--max-topic", "1KiB"]).await;

@@ -52,8 +52,9 @@ async fn the_counters_are_the_last_line_of_text() {
 
 #[tokio::test]
 async fn a_hub_logs_its_beginning_and_its_end_unless_it_is_told_not_to() {
-    let mut hub = Program::start(["hub", "--listen", "127.0.0.1:0"]);
-    assert!(hub.said().await.contains("listening"));
+    let mut hub = Program::start(["hub", "--listen", "127.0.0.1:0", "--shards", "2"]);
+    let first = hub.said().await;
+    assert!(first.contains("listening address=127.0.0.1:") && first.ends_with(" shards=2\n"), "{first}");
     hub.signal("TERM").await;
     assert!(hub.said().await.contains("shutting down"));
     let last = hub.said().await;

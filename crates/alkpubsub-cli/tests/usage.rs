@@ -47,6 +47,10 @@ async fn each_mistake_is_one_line() {
         (&["hub", "--max-message", "64kb"], "as in 65536, 64KiB or 1MiB; see `alkpubsub hub --help`"),
         (&["hub", "--ping-interval", "often"], "--ping-interval"),
         (&["hub", "--max-links", "0"], "must be at least 1"),
+        (&["hub", "--max-links", "16777217"], "must be at most 16777216; see `alkpubsub hub --help`"),
+        (&["hub", "--handshake-timeout", "0s"], "must be more than 0; see `alkpubsub hub --help`"),
+        (&["hub", "--ping-interval", "0ms"], "must be more than 0"),
+        (&["hub", "--ping-timeout", "0s"], "must be more than 0"),
         (&["hub", "--shards", "65"], "must be at most 64; see `alkpubsub hub --help`"),
         (&["hub", "--shards", "0"], "must be at least 1"),
         (&["hub", "--max-depth", "5000"], "must be at most 1024; see `alkpubsub hub --help`"),
@@ -92,6 +96,7 @@ async fn each_mistake_is_one_line() {
         (&["sub", url, "__gap", ""], "reserved for control events"),
         (&["sub", url, "a", "b", "--count", "0"], "--count"),
         (&["sub", url, "a", "b", "--timeout", "soon"], "--timeout"),
+        (&["sub", url, "a", "b", "--timeout", "0s"], "must be more than 0; see `alkpubsub sub --help`"),
         (&["sub", "ws://:8484", "a", "b"], "it names no host"),
         (&["--log", "a=loud", "sub", url, "a", "b"], "a level is error, warn, info, debug or trace"),
     ] {

@@ -85,6 +85,7 @@ struct Readme;
 
 #[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
 mod adapter;
+mod caught;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connect;
@@ -138,7 +139,7 @@ pub use alkpubsub_macros::Event;
 /// What a WebSocket hub is given and gives, beside [`WebSocketServerEventTarget`].
 #[cfg(feature = "websocket-server")]
 pub mod websocket_server {
-    pub use crate::adapter::engine::{AddConnectionError, HubHooks, Socket, Spoke};
+    pub use crate::adapter::engine::{AddConnectionError, HubHooks, Socket, Spoke, StartError};
     pub use crate::adapter::websocket::{Origins, ServerOptions};
     pub use crate::protocol::hub::{FanOut, HubLimits};
 }

@@ -1,14 +1,13 @@
 //! Topic to listeners: the one dispatch that every target uses.
 
+use crate::caught::caught;
 use crate::counts::Counts;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{CloseReason, ListenError, Listener, ListenerId, Notice, TargetError};
 use crate::sync::AtomicBool;
 use crate::topic::{self, Topic};
 use hashbrown::HashMap;
-use std::any::Any;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use table::{Key, Table};
@@ -215,8 +214,8 @@ impl Listeners {
                 call(&*entry.listener);
             }
         };
-        while let Err(panic) = catch_unwind(AssertUnwindSafe(&run)) {
-            self.report(name, &*panic);
+        while let Err(message) = caught(run) {
+            self.report(name, &message);
         }
         list.len() as u64 - passed_over.get()
     }
@@ -236,8 +235,8 @@ impl Listeners {
     }
 
     fn let_go_one(&self, name: &str, entry: Arc<Entry>) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(entry))) {
-            self.report(name, &*panic);
+        if let Err(message) = caught(|| drop(entry)) {
+            self.report(name, &message);
         }
     }
 
@@ -249,11 +248,10 @@ impl Listeners {
     /// Counts a panic and tells of it, as one of a listener to `name`. A panic of an `error` listener is counted and
     /// goes no further.
     #[cold]
-    pub(crate) fn report(&self, name: &str, panic: &(dyn Any + Send)) {
+    pub(crate) fn report(&self, name: &str, message: &str) {
         self.count_panic();
         if name != "error" {
-            let error =
-                TargetError::ListenerPanicked { name: name.into(), message: panic_message(panic).into() };
+            let error = TargetError::ListenerPanicked { name: name.into(), message: message.into() };
             self.notify_named(&Notice::Error(error));
         }
     }
@@ -263,11 +261,6 @@ impl<'t> From<&'t Topic> for Key<'t> {
     fn from(topic: &'t Topic) -> Self {
         Self { name: topic.as_str(), digest: topic.digest() }
     }
-}
-
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
 }
 
 impl std::fmt::Debug for Listeners {

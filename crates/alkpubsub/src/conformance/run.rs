@@ -35,10 +35,7 @@ pub fn check(law: &'static Law, fixture: &Arc<dyn Fixture>) -> Outcome {
         move || {
             let ran = catch_unwind(AssertUnwindSafe(|| run(law, &*fixture)));
             let panicked = |panic: Box<dyn std::any::Any + Send>| {
-                Err(Violation::new(format!(
-                    "a panic came through: {}",
-                    crate::listeners::panic_message(&*panic)
-                )))
+                Err(Violation::new(format!("a panic came through: {}", crate::caught::message(panic))))
             };
             // The receiver is gone only where the time was up long ago.
             let _ = done.send(ran.unwrap_or_else(panicked));

@@ -625,6 +625,14 @@ impl<M: Message> Hub<M> {
         Some(message)
     }
 
+    /// Of what was taken by [`pop`](Self::pop), only the first `written` bytes went out, as its link is gone: the events
+    /// in it that do not end within them count as dropped.
+    pub fn not_sent(&mut self, message: &M, written: usize) {
+        if !message.is_control() {
+            self.counters.dropped += (message.count() - message.ended_within(written)) as u64;
+        }
+    }
+
     /// Drops from a link's queue what was written: so many bytes, from the beginning of its oldest message. Gives
     /// how many of them are of the message that is the oldest now.
     pub fn written(&mut self, id: LinkId, bytes: usize) -> usize {
@@ -764,7 +772,11 @@ impl<M: Message> Hub<M> {
 }
 
 fn events_in<M: Message>(outbound: &Outbound<M>) -> u64 {
-    outbound.iter().filter(|message| !message.is_control()).map(|events| events.count() as u64).sum()
+    outbound.iter().map(events_of).sum()
+}
+
+fn events_of<M: Message>(message: &M) -> u64 {
+    if message.is_control() { 0 } else { message.count() as u64 }
 }
 
 /// Gives whether more waits for the link now than may.

@@ -20,6 +20,11 @@ pub trait Message: Clone {
         1
     }
 
+    /// How many of these messages end within its first so many bytes of weight.
+    fn ended_within(&self, bytes: usize) -> usize {
+        if bytes >= self.weight() { self.count() } else { 0 }
+    }
+
     /// Puts another event behind this one, so that both go out as one piece to all who get it. `true`:
     /// [`weight`](Self::weight) and [`count`](Self::count) are the sums of both from here on, and clones made before
     /// stay as they were. `false`: nothing has changed, as on a transport that hands over messages and no bytes.

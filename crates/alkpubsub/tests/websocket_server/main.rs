@@ -5,14 +5,18 @@
 mod bad_input;
 mod churn;
 mod control;
+mod conversation;
 mod drain;
 mod ends;
 mod fan_out;
 mod handshake;
 mod hostile;
+mod layers;
 mod limits;
+mod load;
 #[cfg(feature = "hyper")]
 mod mounted;
+mod once_wrong;
 mod programs;
 mod races;
 mod shards;

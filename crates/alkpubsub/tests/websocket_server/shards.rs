@@ -1,8 +1,8 @@
 //! A hub of several shards: what its spokes and the program see of that, which is nothing.
 
-use crate::support::{Hub, Raw, denied, envelope, hear, limits, next, recorded, subscribe, text};
-use alkpubsub::websocket_server::{AddConnectionError, FanOut, HubLimits, ServerOptions};
-use alkpubsub::{DispatchError, EventEnvelope, EventTarget};
+use crate::support::{Hub, Raw, denied, envelope, hear, limits, next, recorded, subscribe, text, within};
+use alkpubsub::websocket_server::{AddConnectionError, FanOut, HubLimits, ServerOptions, StartError};
+use alkpubsub::{DispatchError, EventEnvelope, EventTarget, WebSocketServerEventTarget};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
@@ -293,7 +293,52 @@ async fn a_hub_that_is_dropped_ends_in_all_shards() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "65 shards; 64 are the most")]
+#[should_panic(expected = "65 shards are too many: a hub may have 64")]
 async fn more_shards_than_there_may_be_are_refused() {
     Hub::start(shards(65)).await;
+}
+
+/// In a process of its own, which may have few files open: this very test.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_descriptors_for_all_shards_there_is_an_error_and_nothing_is_left_of_the_others() {
+    const NAME: &str =
+        "shards::without_descriptors_for_all_shards_there_is_an_error_and_nothing_is_left_of_the_others";
+    if !crate::support::is_alone(NAME, "ulimit -n 64 && ") {
+        return;
+    }
+    let entries = |of: &str| std::fs::read_dir(of).unwrap().count();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (threads, descriptors) = (entries("/proc/self/task"), entries("/proc/self/fd"));
+        for _ in 0..3 {
+            let error = WebSocketServerEventTarget::try_new(shards(64)).unwrap_err();
+            let StartError::Shard { shard, shards: 64, error } = &error else { panic!("{error}") };
+            assert!(*shard > 4, "some were started: {shard}");
+            assert_eq!(error.raw_os_error(), Some(24), "{error}");
+            assert_eq!(entries("/proc/self/fd"), descriptors);
+            // One that was joined may be listed for a moment longer.
+            let gone = async {
+                while entries("/proc/self/task") > threads {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            within("the end of the threads", gone).await;
+        }
+        let hub = Hub::start(shards(4)).await;
+        let [mut one, _, _, mut other] = spread(&hub, &["a:b"]).await;
+        one.publish("a", "b", "1").await;
+        assert_eq!(other.text().await, envelope("a", "b", "1"));
+    });
+}
+
+#[test]
+fn too_many_shards_and_no_runtime_are_errors() {
+    let error = WebSocketServerEventTarget::try_new(shards(2)).unwrap_err();
+    assert!(matches!(error, StartError::NoRuntime), "{error}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _on_it = runtime.enter();
+    let error = WebSocketServerEventTarget::try_new(shards(65)).unwrap_err();
+    assert_eq!(error.to_string(), "65 shards are too many: a hub may have 64");
+    assert!(format!("{:?}", shards(65)).contains("shards: 65"));
 }

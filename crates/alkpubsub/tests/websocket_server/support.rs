@@ -95,6 +95,21 @@ impl Drop for Hub {
     }
 }
 
+/// Whether this process runs this test alone. If not, it is run so, in one that `before` was done in by a shell.
+#[cfg(unix)]
+pub(crate) fn is_alone(name: &str, before: &str) -> bool {
+    const ALONE: &str = "ALKPUBSUB_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let this = std::env::current_exe().unwrap();
+    let script = format!("{before}exec \"$0\" --exact \"$1\" --nocapture");
+    let mut alone = std::process::Command::new("sh");
+    let alone = alone.args(["-c", &script, this.to_str().unwrap(), name]).env(ALONE, "").status();
+    assert!(alone.unwrap().success(), "what it saw is above");
+    false
+}
+
 pub(crate) fn limits(change: impl FnOnce(&mut HubLimits)) -> HubLimits {
     let mut limits = HubLimits::DEFAULT;
     change(&mut limits);
@@ -237,6 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         within("room to write", self.socket.write_all(bytes.as_ref())).await.unwrap();
+        within("room to flush", self.socket.flush()).await.unwrap();
     }
 
     pub(crate) async fn send_text(&mut self, envelope: &str) {

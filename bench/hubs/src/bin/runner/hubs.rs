@@ -116,13 +116,20 @@ fn quoted(path: &Path) -> String {
     format!("'{}'", path.display())
 }
 
-/// Our own program, built from this checkout unless it is given.
+/// Our own program, built from this checkout unless it is given. Of one that is given, it is not known from where: its
+/// version is what it says itself.
 pub(crate) fn ours(root: &Path, profile: &str, given: Option<&Path>) -> Result<Hub> {
-    let program = match given {
-        Some(path) => path.canonicalize().with_context(|| path.display().to_string())?,
-        None => built(root, profile)?,
+    let (program, version) = match given {
+        Some(path) => {
+            let program = path.canonicalize().with_context(|| path.display().to_string())?;
+            let version = first_line(&program.display().to_string(), &["--version"]);
+            (program, version.map(|version| version.trim_start_matches("alkpubsub ").to_owned()))
+        }
+        None => {
+            let root_path = root.display().to_string();
+            (built(root, profile)?, first_line("git", &["-C", &root_path, "describe", "--always", "--dirty"]))
+        }
     };
-    let version = first_line("git", &["-C", &root.display().to_string(), "describe", "--always", "--dirty"]);
     let command = format!("{} hub --listen 127.0.0.1:{{port}}", quoted(&program));
     Ok(Hub { ours: true, ..Hub::new("alkpubsub", command, version.unwrap_or_default()) })
 }

@@ -156,6 +156,13 @@ impl Connection {
         }
     }
 
+    /// To be called when it is gone: what was taken out of the queue and is not written to its end counts as dropped.
+    pub(super) fn count_unsent(&self, hub: &mut Hub<Frame>) {
+        if let Some(unsent) = &self.unsent {
+            hub.not_sent(&unsent.frame, unsent.written);
+        }
+    }
+
     /// Whether nothing was read or written in part, so that somebody else can go on with the socket.
     pub(super) fn is_between_messages(&self) -> bool {
         self.unsent.is_none()

@@ -55,6 +55,11 @@ impl Message for Frame {
         self.0.count
     }
 
+    fn ended_within(&self, bytes: usize) -> usize {
+        let written = &self[..bytes.min(self.len())];
+        frame::texts(written).count()
+    }
+
     fn join(&mut self, next: &Self) -> bool {
         match Arc::get_mut(&mut self.0) {
             Some(joined) => {

@@ -16,10 +16,11 @@ use crate::event_target::{
 use crate::protocol::hub::HubLimits;
 use crate::stats::Stats;
 use std::fmt;
+use std::io;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, unconstrained};
@@ -31,12 +32,40 @@ pub enum AddConnectionError {
     /// There are as many connections as there may be.
     #[error("the hub holds {limit} connections, which is its limit")]
     Full {
-        /// [`HubLimits::max_links`].
+        /// [`HubLimits::max_links`], but no more than [`HubLimits::MOST_LINKS`].
         limit: usize,
     },
     /// The hub is closed, or shuts down.
     #[error("the hub is closed")]
     Closed,
+}
+
+/// Why a hub was not started. Nothing is left of it then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is no tokio runtime here.
+    #[error("a hub is made on a tokio runtime, and there is none here")]
+    NoRuntime,
+    /// It was to have more shards than a hub may.
+    #[error("{shards} shards are too many: a hub may have {most}")]
+    TooManyShards {
+        /// As many as were asked for.
+        shards: u8,
+        /// [`ServerOptions::MOST_SHARDS`](super::super::websocket::ServerOptions::MOST_SHARDS).
+        most: u8,
+    },
+    /// The system has no thread for a shard, or no descriptors: each needs about four.
+    #[error("shard {shard} of {shards} cannot be started: {error}")]
+    Shard {
+        /// Which it is, counted from 1.
+        shard: u8,
+        /// How many there were to be.
+        shards: u8,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
 }
 
 /// Owns the shards: they end with this handle.
@@ -47,23 +76,34 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// Starts the first shard on the current runtime, and each other one on a thread of its own.
+    /// Starts the first shard on the current runtime, and each other one on a thread of its own: all of them, or none.
     pub(crate) fn start(
         limits: HubLimits,
         relaying: Relaying,
         shards: NonZeroU8,
         hooks: Option<Arc<dyn HubHooks>>,
-    ) -> Self {
-        assert!(shards.get() <= ShardSet::MOST, "{shards} shards; {} are the most", ShardSet::MOST);
+    ) -> Result<Self, StartError> {
+        let home = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        if shards.get() > ShardSet::MOST {
+            return Err(StartError::TooManyShards { shards: shards.get(), most: ShardSet::MOST });
+        }
         let shared = Arc::new(Shared::new(limits, relaying.fan_out, shards));
         for shard in 1..shards.get() {
-            start_thread(shared.clone(), shard, relaying, hooks.clone());
+            match start_thread(shared.clone(), shard, home.clone(), relaying, hooks.clone()) {
+                Ok(thread) => shared.keep_thread(thread),
+                Err(error) => {
+                    shared.stop();
+                    // They have nothing to do but that, and a failure of theirs is none beside this one.
+                    shared.take_threads().into_iter().for_each(|thread| drop(thread.join()));
+                    return Err(StartError::Shard { shard: shard + 1, shards: shards.get(), error });
+                }
+            }
         }
         let shard = Shard::new(shared.clone(), 0, None, relaying, hooks);
         // A round writes to thousands of sockets: tokio's budget would cut it into pieces of 128. It yields by
         // itself, once a round.
         let task = tokio::spawn(unconstrained(shard)).abort_handle();
-        Self { shared, relaying, task }
+        Ok(Self { shared, relaying, task })
     }
 
     /// Takes a place among the connections, before the handshake is paid for.
@@ -74,7 +114,7 @@ impl Handle {
         let shard = self.shared.reserve();
         shard
             .map(|shard| Reserved { shared: self.shared.clone(), shard, used: false, head: 0 })
-            .ok_or(AddConnectionError::Full { limit: self.shared.limits.max_links })
+            .ok_or(AddConnectionError::Full { limit: self.shared.max_links() })
     }
 
     /// Hands a listener's new socket to its shard, which shakes hands with it.
@@ -112,18 +152,22 @@ impl fmt::Debug for Reserved {
 /// Starts a shard on a thread with a runtime of its own, which ends with it.
 ///
 /// A panic of ours ends that shard, and with it the hub: see [`Shared::end`].
-fn start_thread(shared: Arc<Shared>, shard: u8, relaying: Relaying, hooks: Option<Arc<dyn HubHooks>>) {
-    let home = tokio::runtime::Handle::current();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.unwrap_or_else(|error| panic!("no runtime for shard {shard}: {error}"));
+fn start_thread(
+    shared: Arc<Shared>,
+    shard: u8,
+    home: tokio::runtime::Handle,
+    relaying: Relaying,
+    hooks: Option<Arc<dyn HubHooks>>,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let running = shared.running();
     let serve = move || {
+        // It goes last, behind the runtime.
+        let (_running, runtime) = (running, runtime);
         runtime
             .block_on(async { unconstrained(Shard::new(shared, shard, Some(home), relaying, hooks)).await });
     };
-    let thread = thread::Builder::new().name(format!("hub-shard-{shard}")).spawn(serve);
-    if let Err(error) = thread {
-        panic!("no thread for shard {shard}: {error}");
-    }
+    thread::Builder::new().name(format!("hub-shard-{shard}")).spawn(serve)
 }
 
 /// A place among the connections; given back when it is dropped unused.

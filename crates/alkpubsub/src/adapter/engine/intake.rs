@@ -7,17 +7,15 @@ use super::hooks::HubHooks;
 use super::shared::Shared;
 use super::spoke::Spoke;
 use crate::adapter::websocket::frame::{self, Rules, Violation};
+use crate::caught::caught;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{CloseReason, LinkId, Notice, TargetError};
-use crate::listeners::panic_message;
 use crate::protocol::RefusalCounts;
 use crate::protocol::check::{self, Parts, Refusal};
 use crate::protocol::control::{Action, DenyReason};
 use crate::protocol::hub::{Asked, Hub};
 use crate::stats::Stats;
 use bytestring::ByteString;
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -306,6 +304,7 @@ impl Intake {
     }
 
     /// Does what is bound to the program's runtime.
+    #[cfg(unix)]
     pub(super) fn at_home<T>(&self, work: impl FnOnce() -> T) -> T {
         let _home = self.enter_home();
         work()
@@ -324,9 +323,9 @@ impl Intake {
         };
         let (event_type, id) = topic.split_once(':').unwrap_or((topic, ""));
         let _home = self.enter_home();
-        let asked = catch_unwind(AssertUnwindSafe(|| hooks.authorise(spoke, action, event_type, id)));
-        asked.unwrap_or_else(|panic| {
-            self.hook_panicked(&*panic);
+        let asked = caught(|| hooks.authorise(spoke, action, event_type, id));
+        asked.unwrap_or_else(|message| {
+            self.hook_panicked(&message);
             Err(DenyReason::NotAllowed)
         })
     }
@@ -335,18 +334,18 @@ impl Intake {
     pub(super) fn hook(&self, call: impl FnOnce(&dyn HubHooks)) -> bool {
         let Some(hooks) = &self.hooks else { return true };
         let _home = self.enter_home();
-        let called = catch_unwind(AssertUnwindSafe(|| call(&**hooks)));
-        called.map_err(|panic| self.hook_panicked(&*panic)).is_ok()
+        let called = caught(|| call(&**hooks));
+        called.map_err(|message| self.hook_panicked(&message)).is_ok()
     }
 
-    fn hook_panicked(&self, panic: &(dyn Any + Send)) {
-        self.shared.listeners.report("hook", panic);
+    fn hook_panicked(&self, message: &str) {
+        self.shared.listeners.report("hook", message);
     }
 
     /// Something of the program's that a connection holds panicked.
     #[cold]
-    pub(super) fn connection_panicked(&self, panic: &(dyn Any + Send)) {
-        let message = panic_message(panic).into();
+    pub(super) fn connection_panicked(&self, message: &str) {
+        let message = message.into();
         self.shared.listeners.count_panic();
         self.shared.listeners.notify_named(&Notice::Error(TargetError::ConnectionPanicked { message }));
     }

@@ -14,7 +14,7 @@ mod shared;
 mod spoke;
 mod wake;
 
-pub use handle::AddConnectionError;
+pub use handle::{AddConnectionError, StartError};
 pub(crate) use handle::{Handle, Reserved};
 pub use hooks::HubHooks;
 pub use io::Socket;

@@ -193,8 +193,7 @@ impl Shard {
         #[cfg(unix)]
         if let Some(poller) = &mut self.poller {
             let mut told = std::mem::take(&mut self.told);
-            poller.take(context, &mut told);
-            self.busy = !told.is_empty();
+            self.busy = poller.take(context, &mut told);
             for ready in told.drain(..) {
                 self.tell(ready);
             }
@@ -479,6 +478,26 @@ impl Shard {
 
     /// Once a tick: silent peers, and closes that were not answered.
     fn look_around(&mut self) {
+        // Of those that are not read, nobody can tell whether they have answered.
+        if !self.intake.is_held_up() {
+            self.end_silent();
+        }
+        for slot in 0..self.connections.len() {
+            if let Some(Connection { state: State::Closing(closing), .. }) = &self.connections[slot]
+                && self.intake.now >= closing.until
+            {
+                self.guarded(Some(slot), |shard| {
+                    shard.reset_unread(slot);
+                    shard.gone(slot);
+                });
+            }
+        }
+        self.intake.log_refusals();
+        self.give_back();
+    }
+
+    /// Pings those that were silent for a while, and gives up those that did not answer.
+    fn end_silent(&mut self) {
         let mut dead = Vec::new();
         let mut ping = Vec::new();
         self.intake.hub.silent(self.intake.now, |id, silence| match silence {
@@ -490,17 +509,11 @@ impl Shard {
         }
         for id in dead {
             let error = "the peer did not answer a ping".to_owned();
-            self.guarded(Some(id.slot()), |shard| shard.lost(id.slot(), error));
+            self.guarded(Some(id.slot()), |shard| {
+                shard.reset_unread(id.slot());
+                shard.lost(id.slot(), error);
+            });
         }
-        for slot in 0..self.connections.len() {
-            if let Some(Connection { state: State::Closing(closing), .. }) = &self.connections[slot]
-                && self.intake.now >= closing.until
-            {
-                self.guarded(Some(slot), |shard| shard.gone(slot));
-            }
-        }
-        self.intake.log_refusals();
-        self.give_back();
     }
 
     /// Gives the memory back that many at once have called for.
@@ -545,7 +558,9 @@ impl Shard {
                 self.guarded(Some(id.slot()), |shard| shard.close(id, reason, false, Heed::Events));
             }
             let Some(at) = drain.next_at() else { break true };
-            timer.as_mut().reset(self.started + at);
+            // A time beyond what the clock can tell does not come.
+            let Some(at) = self.started.checked_add(at) else { break false };
+            timer.as_mut().reset(at);
             if timer.as_mut().poll(context).is_pending() {
                 break false;
             }

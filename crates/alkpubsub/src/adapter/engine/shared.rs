@@ -16,6 +16,8 @@ use std::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
     Ordering::Release,
 };
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub(super) struct Shared {
@@ -37,6 +39,19 @@ pub(super) struct Shared {
     identities: AtomicBool,
     dispatched: AtomicU64,
     rejected: AtomicU64,
+    /// Those of the other shards, and how many of them are not about to end.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    running: AtomicUsize,
+}
+
+/// Held by a shard's thread until nothing is left of its shard and its runtime.
+pub(super) struct Running(Arc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, AcqRel);
+        self.0.waiters.wake_all();
+    }
 }
 
 impl Shared {
@@ -58,6 +73,8 @@ impl Shared {
             identities: AtomicBool::new(false),
             dispatched: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            threads: Mutex::default(),
+            running: AtomicUsize::new(0),
         }
     }
 
@@ -76,9 +93,13 @@ impl Shared {
         self.orders.get(usize::from(link.shard())).is_some_and(|orders| orders.order(command))
     }
 
+    pub(super) fn max_links(&self) -> usize {
+        self.limits.max_links.min(HubLimits::MOST_LINKS)
+    }
+
     /// Takes a place among the connections, and in the shard that has the fewest; `None` where there is none.
     pub(super) fn reserve(&self) -> Option<u8> {
-        let limit = self.limits.max_links.min(HubLimits::MOST_LINKS);
+        let limit = self.max_links();
         let taken = self.links.fetch_update(Relaxed, Relaxed, |links| (links < limit).then_some(links + 1));
         taken.ok().map(|_| self.crossings.as_ref().map_or(0, |crossings| crossings.place()))
     }
@@ -226,10 +247,36 @@ impl Shared {
 
     /// Resolves when all shards have ended, every close notice was given and no listener is left.
     pub(super) fn ended(&self) -> BoxFuture<'_, CloseReason> {
-        Box::pin(self.waiters.until(|| {
-            let ended = self.orders.iter().all(|orders| orders.commands().has_ended());
-            (ended && self.listeners.ended().is_some()).then_some(CloseReason::Closed)
-        }))
+        Box::pin(async {
+            let ended = || {
+                let ended = self.orders.iter().all(|orders| orders.commands().has_ended());
+                ended && self.listeners.ended().is_some() && self.running.load(Acquire) == 0
+            };
+            self.waiters.until(|| ended().then_some(())).await;
+            // All that they still do is end. A panic of theirs was told when it ended the shard.
+            self.take_threads().into_iter().for_each(|thread| drop(thread.join()));
+            CloseReason::Closed
+        })
+    }
+
+    /// To be called before a shard's thread is started.
+    pub(super) fn running(self: &Arc<Self>) -> Running {
+        self.running.fetch_add(1, AcqRel);
+        Running(self.clone())
+    }
+
+    /// A shard's thread was started.
+    pub(super) fn keep_thread(&self, thread: JoinHandle<()>) {
+        self.threads().push(thread);
+    }
+
+    /// The threads of the other shards, to be waited for.
+    pub(super) fn take_threads(&self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut self.threads())
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn stats(&self) -> Stats {

@@ -37,8 +37,11 @@ impl Doorway {
                     let (socket, _) = accepted?;
                     self.accepted += 1;
                     // A hub's messages are small and wanted now; everything that waits leaves in one write anyway.
-                    socket.set_nodelay(true)?;
-                    return Ok(Arrival(Plain::new(socket)));
+                    // It fails where the peer has left already (on macOS, as if the argument were wrong): that ends this
+                    // connection, and no listener.
+                    if socket.set_nodelay(true).is_ok() {
+                        return Ok(Arrival(Plain::new(socket)));
+                    }
                 }
                 Err(_would_block) => self.accepted = 0,
             }
@@ -57,9 +60,13 @@ impl Doorway {
     }
 
     pub(super) async fn accept(&mut self) -> io::Result<Arrival> {
-        let (socket, _) = self.0.accept().await?;
-        // A hub's messages are small and wanted now; everything that waits leaves in one write anyway.
-        socket.set_nodelay(true)?;
-        Ok(Arrival(Box::new(socket)))
+        loop {
+            let (socket, _) = self.0.accept().await?;
+            // A hub's messages are small and wanted now; everything that waits leaves in one write anyway. It fails
+            // where the peer has left already.
+            if socket.set_nodelay(true).is_ok() {
+                return Ok(Arrival(Box::new(socket)));
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::doorway::Doorway;
 use super::handshake::{self, Origins, Refused};
 use super::opening::{Door, Entry, Opening};
-use crate::adapter::engine::{AddConnectionError, Handle, HubHooks, Relaying, Socket, Spoke};
+use crate::adapter::engine::{AddConnectionError, Handle, HubHooks, Relaying, Socket, Spoke, StartError};
 use crate::envelope::EventEnvelope;
 use crate::event_target::{
     BoxFuture, Capabilities, CloseReason, DispatchError, EventTarget, LinkId, ListenError, Listener,
@@ -140,17 +140,24 @@ impl ServerOptions {
     /// Up to 4,096 events (1 MiB) wait for a shard. Whoever finds as many there reads no socket until there is room
     /// again: nothing is lost between shards.
     ///
-    /// [`WebSocketServerEventTarget::new`] panics with more than [`MOST_SHARDS`](Self::MOST_SHARDS).
+    /// Each takes a thread and about four file descriptors. [`WebSocketServerEventTarget::try_new`] says where the
+    /// system lacks these, or there were to be more than [`MOST_SHARDS`](Self::MOST_SHARDS).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
+    /// # async fn main() -> Result<(), alkpubsub::websocket_server::StartError> {
     /// use alkpubsub::WebSocketServerEventTarget;
     /// use alkpubsub::websocket_server::ServerOptions;
     /// use std::num::NonZeroU8;
     ///
-    /// let hub = WebSocketServerEventTarget::new(ServerOptions::new().shards(NonZeroU8::new(2).unwrap()));
+    /// let options = ServerOptions::new().shards(NonZeroU8::new(2).unwrap());
+    /// let hub = WebSocketServerEventTarget::try_new(options)?;
     /// hub.shutdown(std::time::Duration::from_secs(1)).await;
+    ///
+    /// let too_many = ServerOptions::new().shards(NonZeroU8::new(65).unwrap());
+    /// let error = WebSocketServerEventTarget::try_new(too_many).unwrap_err();
+    /// assert_eq!(error.to_string(), "65 shards are too many: a hub may have 64");
+    /// # Ok(())
     /// # }
     /// ```
     #[must_use]
@@ -171,6 +178,7 @@ impl fmt::Debug for ServerOptions {
             .field("limits", &self.limits)
             .field("fan_out", &self.fan_out)
             .field("relay", &self.relay)
+            .field("shards", &self.shards)
             .finish_non_exhaustive()
     }
 }
@@ -182,7 +190,7 @@ impl fmt::Debug for ServerOptions {
 /// from spoke to spoke behind the program's back. [`HubHooks`] sees connections come and go, each with a target of
 /// its own, and decides what they may do.
 ///
-/// One task serves all connections, on the tokio runtime on which [`new`](Self::new) is called; with several
+/// One task serves all connections, on the tokio runtime on which it is [made](Self::try_new); with several
 /// [`shards`](ServerOptions::shards) it is one for each, on threads of their own but for the first. They end with this
 /// target. Listeners and hooks run on them and must not block.
 ///
@@ -227,10 +235,20 @@ impl WebSocketServerEventTarget {
     /// A hub without connections.
     ///
     /// # Panics
-    /// Outside of a tokio runtime; with more shards than [`ServerOptions::MOST_SHARDS`]; or where the system has no thread or
-    /// no descriptors for a shard.
+    /// Where [`try_new`](Self::try_new) gives an error: outside of a tokio runtime, and, asked for several shards, with
+    /// too many of them or where the system has no thread or no descriptors for one. With one shard, on a runtime, it
+    /// does not fail.
     #[must_use]
     pub fn new(options: ServerOptions) -> Self {
+        Self::try_new(options).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A hub without connections, all of its shards started. Of one that fails nothing is left.
+    ///
+    /// # Errors
+    /// [`StartError`]: there is no tokio runtime; there are to be more shards than
+    /// [`ServerOptions::MOST_SHARDS`]; or the system has no thread or no descriptors for one of them.
+    pub fn try_new(options: ServerOptions) -> Result<Self, StartError> {
         let ServerOptions {
             limits,
             fan_out,
@@ -243,8 +261,8 @@ impl WebSocketServerEventTarget {
             shards,
             hooks,
         } = options;
-        let hub = Handle::start(limits, Relaying { fan_out, relay, identities }, shards, hooks);
-        Self {
+        let hub = Handle::start(limits, Relaying { fan_out, relay, identities }, shards, hooks)?;
+        Ok(Self {
             hub,
             origins: Arc::new(origins),
             handshake_timeout,
@@ -252,7 +270,7 @@ impl WebSocketServerEventTarget {
             health,
             #[cfg(feature = "hyper")]
             upgrades: std::sync::Mutex::default(),
-        }
+        })
     }
 
     /// Accepts connections until the hub has ended; the task that will serve a connection shakes hands with it, within

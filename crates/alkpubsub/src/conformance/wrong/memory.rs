@@ -126,7 +126,7 @@ impl Memory {
                 if self.has(Flaw::PanicGoesThrough) {
                     resume_unwind(panic);
                 }
-                self.report(name, crate::listeners::panic_message(&*panic));
+                self.report(name, &crate::caught::message(panic));
                 if self.has(Flaw::PanicStopsOthers) {
                     return;
                 }
@@ -215,7 +215,7 @@ impl Memory {
                 if self.has(Flaw::DropPanicGoesThrough) {
                     resume_unwind(panic);
                 }
-                self.report(&name, crate::listeners::panic_message(&*panic));
+                self.report(&name, &crate::caught::message(panic));
             }
         }
     }

@@ -180,7 +180,13 @@ cases! {
 }
 
 /// What has a test of its own, elsewhere: what the peer does, what comes of it, how it ends, and the test's name.
-pub(super) const ELSEWHERE: [[&str; 4]; 4] = [
+pub(super) const ELSEWHERE: [[&str; 4]; 5] = [
+    [
+        "stops reading, is too slow, and does not read up to the Close within 8 s",
+        "what waited is dropped at once",
+        "reset",
+        "limits::who_does_not_read_up_to_its_close_is_reset_after_8_s_and_nothing_is_kept_for_it",
+    ],
     [
         "has a socket that the program lent to the hub, and that panics",
         "counted as `panicked`",

@@ -5,34 +5,32 @@ use super::super::intake::Ending;
 use super::super::io::{Io, Socket};
 use super::Shard;
 use crate::adapter::websocket::frame;
+use crate::caught::caught;
 use crate::event_target::{CloseReason, LinkId};
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a peer may take to answer a close.
+/// How long a peer may take to answer a close, and to read what is before it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 
 impl Shard {
     /// Does what calls upon the program's own: a socket that was lent, or what a listener owned, when it is dropped.
     /// Should it panic, the connection that it was done for ends, and no other one notices.
     pub(super) fn guarded(&mut self, slot: Option<usize>, work: impl FnOnce(&mut Self)) {
-        let done = catch_unwind(AssertUnwindSafe(|| work(self)));
-        if let Err(panic) = done {
-            self.panicked(slot, &*panic);
+        if let Err(message) = caught(|| work(self)) {
+            self.panicked(slot, &message);
         }
     }
 
     #[cold]
-    fn panicked(&mut self, slot: Option<usize>, panic: &(dyn Any + Send)) {
-        self.intake.connection_panicked(panic);
+    fn panicked(&mut self, slot: Option<usize>, message: &str) {
+        self.intake.connection_panicked(message);
         let Some(connection) = slot.and_then(|slot| self.connections.get(slot)?.as_ref()) else { return };
         let id = connection.id;
         // It may panic again when it is written to, and when it is dropped; and whether it would ever wake to tell of
         // the peer's answer is not known.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.fail(id)));
-        let _ = catch_unwind(AssertUnwindSafe(|| self.gone(id.slot())));
+        let _ = caught(|| self.fail(id));
+        let _ = caught(|| self.gone(id.slot()));
     }
 
     /// Closes a connection for a fault of this side.
@@ -121,6 +119,7 @@ impl Shard {
         };
         if !matches!(connection.state, State::Open) {
             // It was told already, and does not read.
+            self.reset_unread(id.slot());
             return self.gone(id.slot());
         }
         self.intake.too_slow += 1;
@@ -160,12 +159,25 @@ impl Shard {
         }
     }
 
+    /// To be called before a connection is given up whose peer has let its time pass. Where something still waits for it,
+    /// the peer does not read: the system would keep what it has taken for it, and offer it for minutes. A reset lets go
+    /// of that at once, and does not look like an end of all that there was.
+    pub(super) fn reset_unread(&mut self, slot: usize) {
+        if let Some(connection) = &self.connections[slot]
+            && self.intake.hub.waiting(connection.id).is_some_and(|waiting| !waiting.is_empty())
+        {
+            connection.io.reset_at_end();
+        }
+    }
+
     /// A connection has ended: forgets it and tells who wants to know.
     pub(super) fn gone(&mut self, slot: usize) {
-        let Some(connection) = self.connections[slot].take() else {
+        let Some(mut connection) = self.connections[slot].take() else {
             return;
         };
+        connection.keep_begun(&mut self.intake.hub);
         self.intake.hub.disconnect(connection.id);
+        connection.count_unsent(&mut self.intake.hub);
         self.intake.shared.left(self.intake.shard);
         let Connection { spoke, state, .. } = connection;
         let reason = match state {

@@ -104,9 +104,11 @@ impl Shard {
         entry.insert(Newcomer { number, again: false, io, way: Way::In(opening) });
         // Its request may be there, and then it needs not be watched under two names.
         self.serve_newcomer(key);
-        let Some(newcomer) = self.newcomers.slab.get_mut(key) else { return };
+        if !self.newcomers.slab.contains(key) {
+            return;
+        }
         #[cfg(unix)]
-        if let Err(error) = watch(&mut self.poller, &mut newcomer.io, key | NEWCOMER) {
+        if let Err(error) = watch(&mut self.poller, &mut self.newcomers.slab[key].io, key | NEWCOMER) {
             tracing::warn!(%error, "a new connection was dropped");
             return self.newcomers.remove(key);
         }
@@ -164,7 +166,9 @@ impl Shard {
                     let io = self.newcomers.slab.remove(key).io;
                     place.keep();
                     let greeting = Some(greeting.into_bytes().into());
-                    return self.open(Opened::Newcomer(io), None, greeting, &mut received, None);
+                    self.open(Opened::Newcomer(io), None, greeting, &mut received, None);
+                    // As after any other read.
+                    return self.relieve();
                 }
             }
         }
