@@ -65,6 +65,9 @@ export function createSubscription(
   if (!Number.isInteger(capacity) || capacity < 1) {
     throw new RangeError(`capacity must be a whole number from 1 on, not ${capacity}`);
   }
+  if (overflow && !["drop-oldest", "drop-newest", "error"].includes(overflow)) {
+    throw new RangeError(`overflow must be drop-oldest, drop-newest or error, not ${overflow}`);
+  }
   // As a set, for "a" + "b:c" and "a:b" + "c" share a topic.
   const names = new Set<string>();
   for (const [type, ids] of wanted) for (const id of ids) names.add(`${type}:${id}`);

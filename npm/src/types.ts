@@ -289,7 +289,7 @@ export interface PubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEventMap
   /**
    * The events of one topic. With `losses: true` what was lost is an item among them, in its place.
    *
-   * @throws PubSubError as `publish` does; RangeError for a capacity that is none.
+   * @throws PubSubError as `publish` does; RangeError for a capacity or an overflow that is none.
    */
   subscribe<TType extends EventTypeOf<TEventMap>>(
     type: TType,

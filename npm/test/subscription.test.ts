@@ -164,6 +164,12 @@ test("a capacity that is none is refused", () => {
   }
 });
 
+test("an overflow that is none is refused", () => {
+  const pubsub = createPubSub();
+  const overflow = "drop" as "error";
+  expect(() => pubsub.subscribe("a", "1", { overflow })).toThrow("not drop");
+});
+
 test("losses: an item in the place of the loss; neighbours merge", async () => {
   const pubsub = createPubSub<Events>();
   const oldest = pubsub.subscribe("a", "1", { capacity: 2, losses: true });

@@ -256,28 +256,18 @@ mod plain {
 
     /// How many sockets a round hears of at the most.
     const EVENTS: usize = 1024;
-    /// From so many on, the system is asked once more in the next round, before the task sleeps. It may not be more than
-    /// [`EVENTS`], of which some would be left.
-    const MANY: usize = 16;
 
     /// Asks the system which plain sockets are ready: an epoll or kqueue of the shard's own, which the runtime sees as
     /// one descriptor. So a ready socket costs an entry in a list, and no waker, no lock and no task.
     pub(in super::super) struct Poller {
         selector: AsyncFd<Selector>,
         events: Events,
-        /// Whether there were many the last time: there may be more by now, and asking the system at once is cheaper than
-        /// to be woken by the runtime.
-        many: bool,
     }
 
     impl Poller {
         /// On the current runtime.
         pub(in super::super) fn new() -> io::Result<Self> {
-            Ok(Self {
-                selector: readable(Selector::new()?)?,
-                events: Events::with_capacity(EVENTS),
-                many: false,
-            })
+            Ok(Self { selector: readable(Selector::new()?)?, events: Events::with_capacity(EVENTS) })
         }
 
         /// From now on, changes of this socket are told with this token; what it is by now is told again.
@@ -291,28 +281,19 @@ mod plain {
             }
         }
 
-        /// Takes what there is to tell. `false`: that was all, and the task will be woken when there is more.
-        pub(in super::super) fn take(&mut self, context: &mut Context<'_>, into: &mut Vec<Ready>) -> bool {
-            loop {
-                if !self.many {
-                    match self.selector.poll_read_ready_mut(context) {
-                        // Before the system is asked: what comes after its answer sets it anew.
-                        Poll::Ready(Ok(mut guard)) if into.is_empty() => guard.clear_ready(),
-                        Poll::Ready(Ok(_)) => return true,
-                        Poll::Ready(Err(_)) | Poll::Pending => return false,
-                    }
-                }
+        /// Takes what there is to tell. Where that is nothing, the task will be woken.
+        pub(in super::super) fn take(&mut self, context: &mut Context<'_>, into: &mut Vec<Ready>) {
+            while let Poll::Ready(Ok(mut guard)) = self.selector.poll_read_ready_mut(context) {
                 // An interrupted call is made again when the task is woken; it fails for no other reason.
-                if self.selector.get_mut().poll(&mut self.events, Some(Duration::ZERO)).is_err() {
-                    self.many = true;
+                if guard.get_inner_mut().poll(&mut self.events, Some(Duration::ZERO)).is_err() {
                     context.waker().wake_by_ref();
-                    return false;
+                    return;
                 }
-                into.extend(self.events.iter().map(Ready::new));
-                self.many = into.len() >= MANY;
-                if self.many {
-                    return true;
+                if !self.events.is_empty() {
+                    into.extend(self.events.iter().map(Ready::new));
+                    return;
                 }
+                guard.clear_ready();
             }
         }
     }

@@ -193,7 +193,8 @@ impl Shard {
         #[cfg(unix)]
         if let Some(poller) = &mut self.poller {
             let mut told = std::mem::take(&mut self.told);
-            self.busy = poller.take(context, &mut told);
+            poller.take(context, &mut told);
+            self.busy = !told.is_empty();
             for ready in told.drain(..) {
                 self.tell(ready);
             }
