@@ -1,48 +1,82 @@
-#![allow(unsafe_code, missing_docs)]
-use alkpubsub::protocol::check::{self, MessageLimits};
-use alkpubsub::protocol::link::{Heard, Link, LinkOptions};
-use alkpubsub::protocol::Message;
+//! The core as one WebAssembly module that imports nothing.
+//!
+//! It decides what links do, and never calls out: JavaScript moves text in and out, keeps its listeners and payloads,
+//! and asks what a message means. A call takes and gives numbers. Text goes in by the [`scratch`] memory, and what is
+//! more than one number comes out by [`words`]. Times are milliseconds from any fixed point, as those of
+//! `performance.now()`.
+//!
+//! [`scratch`]: exports::scratch
+//! [`words`]: exports::words
+
+// Exports are named by attributes that are unsafe where two have one name; the linker refuses that. Nothing else here
+// is unsafe.
+#[allow(unsafe_code, reason = "the attribute that names an export")]
+pub mod exports;
+mod link;
+mod message;
+mod topics;
+
+use slab::Slab;
 use std::cell::RefCell;
 use std::time::Duration;
 
-#[derive(Clone, Debug)]
-enum Text { Control(String), Event(u32) }
-impl Message for Text {
-    fn from_text(text: String) -> Self { Self::Control(text) }
-    fn weight(&self) -> usize { match self { Self::Control(t) => t.len(), Self::Event(w) => *w as usize } }
-    fn is_control(&self) -> bool { matches!(self, Self::Control(_)) }
+/// All that lives in this instance.
+#[derive(Default)]
+struct Instance {
+    shared: Shared,
+    links: Slab<link::LinkEnd>,
 }
-struct Core { input: Vec<u8>, link: Link<Text>, topics: hashbrown::HashMap<Box<str>, u32>, out: [u32; 8], key: String, text: String }
-thread_local! { static CORE: RefCell<Core> = RefCell::new(Core { input: vec![0; 256], link: Link::new(LinkOptions::DEFAULT), topics: Default::default(), out: [0; 8], key: String::new(), text: String::new() }); }
-fn with<R>(f: impl FnOnce(&mut Core) -> R) -> R { CORE.with(|c| f(&mut c.borrow_mut())) }
 
-#[unsafe(no_mangle)]
-pub extern "C" fn input(len: u32) -> *mut u8 { with(|c| { if c.input.len() < len as usize { c.input.resize(len as usize, 0); } c.input.as_mut_ptr() }) }
-#[unsafe(no_mangle)]
-pub extern "C" fn out() -> *mut u32 { with(|c| c.out.as_mut_ptr()) }
-#[unsafe(no_mangle)]
-pub extern "C" fn want(len: u32, now: f64) -> u32 { with(|c| {
-    let topic = std::str::from_utf8(&c.input[..len as usize]).unwrap_or("");
-    let n = c.topics.len() as u32 + 1;
-    let n = *c.topics.entry(topic.into()).or_insert(n);
-    let _ = c.link.want(topic, Duration::from_secs_f64(now / 1000.0));
-    n }) }
-#[unsafe(no_mangle)]
-pub extern "C" fn send(weight: u32) -> u32 { with(|c| u32::from(c.link.send(Text::Event(weight)))) }
-#[unsafe(no_mangle)]
-pub extern "C" fn pop() -> u32 { with(|c| match c.link.pop() { None => 0, Some(Text::Event(_)) => 1, Some(Text::Control(t)) => { c.out[0] = t.as_ptr() as u32; c.out[1] = t.len() as u32; c.text = t; 2 } }) }
-#[unsafe(no_mangle)]
-pub extern "C" fn admit(len: u32) -> u32 { with(|c| { let Ok(t) = std::str::from_utf8(&c.input[..len as usize]) else { return 2 }; u32::from(MessageLimits::DEFAULT.admit(t).is_ok()) }) }
-#[unsafe(no_mangle)]
-pub extern "C" fn receive(len: u32) -> u32 { with(|c| {
-    let Core { input, link, topics, out, key, .. } = c;
-    let parts = match check::parts(&input[..len as usize], &MessageLimits::DEFAULT) { Ok(p) => p, Err(_) => return 9 };
-    match link.receive(&parts) {
-        Ok(Heard::Event { after_gap }) => {
-            key.clear(); key.push_str(&parts.event_type); key.push(':'); key.push_str(&parts.id);
-            let Some(&n) = topics.get(key.as_str()) else { return 0 };
-            out[0] = n; out[1] = u32::from(after_gap); out[2] = parts.event_type.len() as u32;
-            if let Some(p) = parts.payload { let at = p.as_ptr() as usize - parts.text.as_ptr() as usize; out[3] = at as u32; out[4] = (at + p.len()) as u32; } else { out[4] = 0; }
-            1 }
-        Ok(_) => 2, Err(_) => 9,
-    } }) }
+/// What calls hand over text and numbers by.
+#[derive(Default)]
+struct Shared {
+    /// What JavaScript wrote.
+    input: Vec<u8>,
+    /// What it may read, until the next call.
+    text: String,
+    numbers: Vec<u32>,
+    /// The first of what a call gives beside its result.
+    words: Box<[u32; 8]>,
+}
+
+impl Shared {
+    /// What JavaScript wrote as text of its own: never anything but UTF-8.
+    fn input(&self, length: usize) -> &str {
+        self.input.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+
+    /// Gives text out: where it is in the first word, its length in the second.
+    fn give(&mut self, text: &str) {
+        self.text.clear();
+        self.text.push_str(text);
+        (self.words[0], self.words[1]) = (self.text.as_ptr() as usize as u32, self.text.len() as u32);
+    }
+
+    /// The same for a list of numbers.
+    fn give_numbers(&mut self, numbers: impl Iterator<Item = u32>) {
+        self.numbers.clear();
+        self.numbers.extend(numbers);
+        (self.words[0], self.words[1]) = (self.numbers.as_ptr() as usize as u32, self.numbers.len() as u32);
+    }
+}
+
+thread_local! {
+    static INSTANCE: RefCell<Instance> = RefCell::default();
+}
+
+fn with<T>(call: impl FnOnce(&mut Instance) -> T) -> T {
+    INSTANCE.with(|instance| call(&mut instance.borrow_mut()))
+}
+
+/// One link, and what is shared.
+fn with_link<T>(link: u32, call: impl FnOnce(&mut link::LinkEnd, &mut Shared) -> T) -> T {
+    with(|Instance { shared, links }| call(&mut links[link as usize], shared))
+}
+
+fn time(milliseconds: f64) -> Duration {
+    Duration::from_micros((milliseconds * 1000.0) as u64)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}

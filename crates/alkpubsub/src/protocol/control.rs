@@ -94,14 +94,22 @@ pub enum GapReason {
     Slow,
 }
 
-impl fmt::Display for GapReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl GapReason {
+    /// The word on the wire, and that for what is never on it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Slow => "slow",
             Self::Broker => "broker",
             Self::TooLarge => "too_large",
             Self::Disconnected => "disconnected",
-        })
+        }
+    }
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
