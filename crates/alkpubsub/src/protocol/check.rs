@@ -3,7 +3,7 @@
 //! The second step, from parts to verdict, is [`control::read`](super::control::read). They are two because not
 //! every transport carries bytes: `postMessage` hands over an object whose parts are known already.
 
-use super::json::{Json, JsonError, past_plain, past_space};
+use super::json::{Json, JsonError, past_plain, past_space, unescape};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -407,11 +407,6 @@ fn unescape_name(raw: &str) -> Cow<'_, str> {
         }
         Cow::Borrowed("\u{fffd}")
     })
-}
-
-/// Undoes the escapes of a string whose syntax was checked; `None` where it holds a lone surrogate.
-fn unescape(raw: &str) -> Option<Cow<'_, str>> {
-    serde_json::from_str::<String>(&["\"", raw, "\""].concat()).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]
