@@ -103,7 +103,7 @@ exports! {
         with_link(link, |end, _| end.refused(time(now)))
     }
 
-    /// Whether the envelope in the scratch memory may be sent; if not, the text `name\nmessage` says why.
+    /// Whether the envelope in the scratch memory may be sent; if not, the reason is given as by [`link_receive`].
     fn link_admit(link: u32, length: u32, is_ours: u32) -> u32 {
         with_link(link, |end, shared| u32::from(end.admit(length as usize, is_ours != 0, shared)))
     }

@@ -78,5 +78,5 @@ fn time(milliseconds: f64) -> Duration {
 }
 
 fn milliseconds(time: Duration) -> f64 {
-    time.as_micros() as f64 / 1000.0
+    time.as_secs_f64() * 1000.0
 }

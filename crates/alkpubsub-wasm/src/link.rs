@@ -24,7 +24,7 @@ pub(crate) mod heard {
     pub(crate) const GAP: u32 = 4;
     /// A ping was answered.
     pub(crate) const PONG: u32 = 5;
-    /// It is refused: the text `name\nmessage`, and the index of the name.
+    /// It is refused: the reason's name as text, and as the third word where in the message, or the limit.
     pub(crate) const REFUSED: u32 = 6;
 }
 
@@ -182,7 +182,8 @@ impl LinkEnd {
     }
 }
 
+/// Its name as text, and the number that belongs to it: where in the message, or the limit.
 fn tell_refusal(refusal: &Refusal, shared: &mut Shared) {
-    let text = [refusal.name(), "\n", &refusal.to_string()].concat();
-    shared.give(&text);
+    shared.give(refusal.name());
+    shared.words[2] = refusal.number().unwrap_or(usize::MAX) as u32;
 }

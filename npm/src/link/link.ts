@@ -1,5 +1,5 @@
 import { type Core, OVERFLOW, theCore } from "../core/core.js";
-import { PubSubError } from "../errors.js";
+import { PubSubError, type PubSubErrorCode } from "../errors.js";
 import { adopt, isFresh, LightEvent } from "../event.js";
 import { createListeners } from "../listeners.js";
 import type { Capabilities, EventEnvelope, Notices, PubSubEventTarget, Readiness } from "../types.js";
@@ -84,7 +84,14 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     counts.gaps++;
     tell("gap", { missed, reason, ...(topic !== undefined && { topic }) });
   };
-  /** What the core says as `name\nmessage`, or as `word\ntopic`. */
+  /** What was refused, by the core's name for it, and where. */
+  const refusal = (code?: PubSubErrorCode) => {
+    const [name, number] = [core.text(), core.word(2)];
+    const where =
+      number === OVERFLOW ? "" : name.startsWith("too_") ? `, more than ${number}` : ` at byte ${number}`;
+    return new PubSubError(code ?? (name as PubSubErrorCode), `this is no envelope: ${name}${where}`);
+  };
+  /** What the core says as `word\ntopic`. */
   const words = (): [string, string] => {
     const text = core.text();
     const at = text.indexOf("\n");
@@ -186,11 +193,11 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
   };
 
   const refuse = () => {
-    const [, message] = words();
+    const error = refusal("bad_input");
     counts.bad_input++;
     const code = call.link_refused(link, now());
-    tell("error", { error: new PubSubError("bad_input", message) });
-    if (code) give_up(code, message);
+    tell("error", { error });
+    if (code) give_up(code, error.message);
   };
 
   const receive = (data: unknown) => {
@@ -265,9 +272,9 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
         return false;
       }
       if (!call.link_admit(link, core.put(text, maxMessage), +isOurs)) {
-        const [name, message] = words();
-        if (name === "too_large" || name === "too_deep") return reject(new PubSubError(name, message));
-        throw new PubSubError("bad_topic", message);
+        const error = refusal();
+        if (error.code.startsWith("too_")) return reject(error);
+        throw error;
       }
       if (wire.buffered() > maxBufferedAmount || !call.link_send(link, text.length)) {
         return reject(new PubSubError("full", `more than ${maxBufferedAmount} bytes wait to be sent`));

@@ -219,6 +219,16 @@ impl Refusal {
         }
     }
 
+    /// The number that belongs to it: where in the message, counted in bytes, or the limit.
+    #[must_use]
+    pub const fn number(&self) -> Option<usize> {
+        match self {
+            Self::NotUtf8 { at } | Self::NotJson { at } | Self::TrailingBytes { at } => Some(*at),
+            Self::TooLarge { limit } | Self::TooDeep { limit } => Some(*limit),
+            _ => None,
+        }
+    }
+
     /// A short name for counters and logs, the same for every message refused for this reason.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -209,7 +209,7 @@ impl<'t> Body<'t> {
     fn read(payload: &'t str) -> Result<Self, Refusal> {
         let mut body = Self::default();
         let mut repeated = false;
-        let read = members(payload, |name, value| {
+        let read = members(payload, &mut |name, value| {
             let member = match name {
                 "topic" => &mut body.topic,
                 "action" => &mut body.action,
@@ -339,8 +339,8 @@ pub fn close(code: u16, reason: &str) -> String {
 /// The number of the ping that a pong's payload answers, where it is one of ours.
 pub(crate) fn pong_number(payload: &str) -> Option<u64> {
     let (mut echo, mut number) = (None, None);
-    members(payload, |name, value| echo = if name == "echo" { Some(value) } else { echo })?;
-    members(echo?, |name, value| number = if name == "n" { Some(value) } else { number })?;
+    members(payload, &mut |name, value| echo = if name == "echo" { Some(value) } else { echo })?;
+    members(echo?, &mut |name, value| number = if name == "n" { Some(value) } else { number })?;
     number?.parse().ok()
 }
 

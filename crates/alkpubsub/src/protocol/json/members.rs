@@ -7,7 +7,7 @@ use super::{Json, past_space};
 /// Calls `each` with the name and the value's text of each member of an object; `None` where the text is no object.
 ///
 /// A name with a lone surrogate is given with U+FFFD in its place: it is none that anybody asks for.
-pub(crate) fn members<'t>(object: &'t str, mut each: impl FnMut(&str, &'t str)) -> Option<()> {
+pub(crate) fn members<'t>(object: &'t str, each: &mut dyn FnMut(&str, &'t str)) -> Option<()> {
     let json = Json::new(object, MessageLimits::MOST_DEPTH);
     let mut left = past_space(object.as_bytes().strip_prefix(b"{")?);
     if left == b"}" {
@@ -34,7 +34,7 @@ mod tests {
 
     fn read(object: &str) -> Option<Vec<(String, String)>> {
         let mut found = Vec::new();
-        members(object, |name, value| found.push((name.to_owned(), value.to_owned())))?;
+        members(object, &mut |name, value| found.push((name.to_owned(), value.to_owned())))?;
         Some(found)
     }
 
