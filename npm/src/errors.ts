@@ -8,9 +8,11 @@
  * Of event targets with a far side:
  * - `not_open`: published before the socket was open
  * - `not_json`: a payload that JSON cannot hold
+ * - `not_cloneable`: a payload that cannot be posted to a worker
  * - `too_large`, `too_deep`: an envelope beyond the limit was not sent (a notice; `dispatchEvent` returns false)
  * - `full`: more waits to be sent than may (a notice; `dispatchEvent` returns false)
  * - `bad_input`: the far side sent what is no message (a notice)
+ * - `no_worker`: there is no host here to talk to, for this is no worker
  * - `no_wasm`: this runtime, or its policy, lets no WebAssembly be compiled
  */
 export type PubSubErrorCode =
@@ -20,10 +22,12 @@ export type PubSubErrorCode =
   | "overflow"
   | "not_open"
   | "not_json"
+  | "not_cloneable"
   | "too_large"
   | "too_deep"
   | "full"
   | "bad_input"
+  | "no_worker"
   | "no_wasm";
 
 /** A mistake of the program, or an overflow that it asked to be told of. */

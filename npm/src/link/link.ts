@@ -21,12 +21,28 @@ export interface LinkKind {
   readonly capabilities: Capabilities;
   /** Whether the far side is told which topics are wanted. */
   readonly forward: boolean;
+  /** Others may use the connection, too: what is no envelope does not end it. */
+  readonly shared?: boolean;
+}
+
+/** How envelopes are on the wire: what of them the core checks, and where their payload is. */
+export interface Format<TMessage> {
+  /** What the core is to check of an envelope that goes out: its JSON, with or without the payload. */
+  write(envelope: EventEnvelope): string;
+  /** What is sent, after the check. */
+  message(envelope: EventEnvelope, text: string): TMessage;
+  /** What the core is to check of what came in; undefined if that is none of ours. */
+  read(data: unknown): string | Uint8Array | undefined;
+  /** The payload, which in the text of so many bytes is from one to another; both 0 where there is none. */
+  payload(data: unknown, text: string | Uint8Array, length: number, from: number, to: number): unknown;
 }
 
 /** What a link needs of its transport. */
-export interface Wire {
-  /** Sends one message. What it throws ends the link. */
-  send(text: string): void;
+export interface Wire<TMessage = string> {
+  /** Sends one message. A `PubSubError` is the message's fault and goes to its publisher; else the link ends. */
+  send(message: TMessage): void;
+  /** Somebody listens to a topic, or nobody does any more. */
+  listening?(somebody: boolean): void;
   /** Bytes that were sent and have not left. */
   buffered(): number;
   /** The link has ended: with a code if it is to say why and end the connection, with none if it lets go of it. */
@@ -40,6 +56,8 @@ export interface Link {
   open(): void;
   /** A message came: text, bytes, or what is none. */
   receive(data: unknown): void;
+  /** Something failed that ends nothing. If a message is lost by it: in these words. */
+  failed(error: unknown, lost?: string): void;
   /** The connection is gone. */
   lost(reason: string, code?: number): void;
 }
@@ -55,7 +73,12 @@ const now = () => (typeof performance === "object" ? performance : Date).now();
 const isTopic = (name: string) => name.includes(":");
 
 /** The target of one connection: the core decides, the wire carries. */
-export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Link {
+export function createLink<TMessage = string>(
+  kind: LinkKind,
+  options: LinkOptions,
+  wire: Wire<TMessage>,
+  format: Format<TMessage> = json as Format<never>,
+): Link {
   const core: Core = theCore();
   const { call } = core;
   const { onError, maxMessage = 65_536, maxDepth = 64, maxBufferedAmount = 4 << 20 } = options;
@@ -63,8 +86,12 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
   /** By the core's numbers. */
   const topics: string[] = [];
   /** The events that the core has taken and not given back. */
-  const taken: string[] = [];
+  const taken: TMessage[] = [];
   const counts = { sent: 0, received: 0, rejected: 0, denied: 0, gaps: 0, bad_input: 0 };
+  /** Messages of others. */
+  let foreign = 0;
+  /** Listeners of topics. */
+  let heeded = 0;
   const waiting: { topic: string; answer: (readiness: Readiness) => void }[] = [];
   let stage: "connecting" | "open" | "ended" = "connecting";
   let ended: Notices["close"] | undefined;
@@ -74,6 +101,7 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
 
   const listeners = createListeners(onError, (name) => {
     if (!isTopic(name) || stage === "ended") return;
+    if (!--heeded) wire.listening?.(false);
     controlled(call.link_unwant(link, core.put(name, 4096)));
     answerThoseWhoWait();
   });
@@ -128,10 +156,11 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     if (stage !== "open") return;
     try {
       for (let next = call.link_pop(link); next; next = call.link_pop(link)) {
-        wire.send(next === CONTROL ? core.text() : (taken.shift() as string));
+        wire.send(next === CONTROL ? (core.text() as TMessage) : (taken.shift() as TMessage));
         if (ended) return;
       }
     } catch (error) {
+      if (error instanceof PubSubError) throw error;
       lost(`it could not be sent: ${error}`);
     }
   };
@@ -171,6 +200,8 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
 
   const readiness = (topic: string): Readiness | undefined => {
     if (ended) return { status: "closed" };
+    // Everything comes over this one connection: there is nobody to ask.
+    if (!kind.forward && kind.capabilities.confirms) return { status: "confirmed" };
     const status = READINESS[call.link_readiness(link, core.put(topic, 4096))];
     if (status === "denied") return { status, reason: core.text() };
     return status === "open" ? undefined : ({ status } as Readiness);
@@ -185,31 +216,28 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
 
   // ---- in
 
-  const parsed = (data: string | Uint8Array, length: number, from: number, to: number): unknown => {
-    if (!to) return undefined;
-    if (typeof data !== "string") return JSON.parse(core.slice(from, to));
-    // Places are counted in bytes, which are those of the string where it is all ASCII.
-    return length === data.length ? JSON.parse(data.slice(from, to)) : JSON.parse(data).payload;
-  };
-
   const refuse = () => {
     const error = refusal("bad_input");
     counts.bad_input++;
     const code = call.link_refused(link, now());
     tell("error", { error });
-    if (code) give_up(code, error.message);
+    if (code && !kind.shared) give_up(code, error.message);
   };
 
   const receive = (data: unknown) => {
     if (stage === "ended") return;
-    const message = typeof data === "string" ? data : bytesOf(data);
+    const message = format.read(data);
+    if (message === undefined) {
+      foreign++;
+      return;
+    }
     const length =
       typeof message === "string" ? core.put(message, maxMessage) : core.putBytes(message, maxMessage);
     const heard = call.link_receive(link, length);
     if (heard === EVENT) {
       const topic = topics[core.word(0)] as string;
       const typeLength = core.word(1);
-      const payload = parsed(message, length, core.word(2), core.word(3));
+      const payload = format.payload(data, message, length, core.word(2), core.word(3));
       counts.received++;
       if (core.word(4)) tellGap(topic, null, "disconnected");
       const detail = { type: topic.slice(0, typeLength), id: topic.slice(typeLength + 1), payload };
@@ -254,6 +282,7 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
         // Who comes too late is told, too.
         if (name === "close") queueMicrotask(() => listeners.dispatch(new LightEvent(name, ended), target));
       } else if (isTopic(name)) {
+        if (!heeded++) wire.listening?.(true);
         const number = call.link_want(link, core.put(name, 4096), now());
         if (number !== OVERFLOW) topics[number] = name;
         controlled(number);
@@ -265,7 +294,8 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     dispatchEvent(event) {
       if (closed) throw new PubSubError("closed", "the event target is closed");
       const isOurs = isFresh(event);
-      const text = toText(adopt(event).detail);
+      const { detail } = adopt(event);
+      const text = format.write(detail);
       if (stage === "connecting") throw new PubSubError("not_open", "the socket is not open yet");
       if (ended) {
         counts.rejected++;
@@ -279,9 +309,9 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
       if (wire.buffered() > maxBufferedAmount || !call.link_send(link, text.length)) {
         return reject(new PubSubError("full", `more than ${maxBufferedAmount} bytes wait to be sent`));
       }
-      taken.push(text);
-      counts.sent++;
+      taken.push(format.message(detail, text));
       flush();
+      counts.sent++;
       return true;
     },
     async ready(topic) {
@@ -294,7 +324,12 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
       wire.end();
       finish({ reason: "closed by the program" });
     },
-    stats: () => ({ ...counts, ...listeners.stats(), links: +(stage === "open") }),
+    stats: () => ({
+      ...counts,
+      ...(kind.shared && { foreign }),
+      ...listeners.stats(),
+      links: +(stage === "open"),
+    }),
   };
 
   return {
@@ -305,9 +340,28 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
       flush();
     },
     receive,
+    failed(error, lost) {
+      if (stage === "ended") return;
+      if (lost !== undefined) counts.bad_input++;
+      tell("error", { error });
+      if (lost !== undefined) tellGap(undefined, null, lost);
+    },
     lost,
   };
 }
+
+/** Text, or bytes that are text. */
+const json: Format<string> = {
+  write: toText,
+  message: (_, text) => text,
+  read: (data) => (typeof data === "string" ? data : bytesOf(data)),
+  payload(_, text, length, from, to) {
+    if (!to) return undefined;
+    if (typeof text !== "string") return JSON.parse(theCore().slice(from, to));
+    // Places are counted in bytes, which are those of the string where it is all ASCII.
+    return length === text.length ? JSON.parse(text.slice(from, to)) : JSON.parse(text).payload;
+  },
+};
 
 function bytesOf(data: unknown): Uint8Array {
   if (data instanceof Uint8Array) return data;
@@ -330,11 +384,15 @@ function toText(envelope: EventEnvelope): string {
   if (typeof payload === "function" || typeof payload === "symbol") {
     throw new PubSubError("not_json", `the payload of ${type}:${id} is a ${typeof payload}`);
   }
-  // Half of a pair of surrogates is written as an escape.
+  checkSurrogates(envelope, text);
+  return text;
+}
+
+/** Half of a pair of surrogates is written as an escape. */
+export function checkSurrogates({ type, id }: EventEnvelope, text: string): void {
   if (text.includes("\\ud") && /\p{Surrogate}/u.test(type + id)) {
     throw new PubSubError("bad_topic", "type or id holds a lone surrogate");
   }
-  return text;
 }
 
 /** No more than needed of it is counted. */
