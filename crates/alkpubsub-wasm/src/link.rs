@@ -14,7 +14,8 @@ pub(crate) mod heard {
     /// Nothing, or nobody listens.
     pub(crate) const NOTHING: u32 = 0;
     /// An event: the topic's number, how long its type is in UTF-16 units, where the payload begins and ends in the
-    /// message's bytes (both 0 where it is missing), whether a gap is to be told first.
+    /// message's bytes (both 0 where it is missing), whether a gap is to be told first, whether all outside of the
+    /// payload is ASCII.
     pub(crate) const EVENT: u32 = 1;
     /// It became known whether subscriptions are in place: the number of the topic whose gap is to be told, or 0.
     pub(crate) const SETTLED: u32 = 2;
@@ -105,8 +106,11 @@ impl LinkEnd {
                     let from = payload.as_ptr() as usize - parts.text.as_ptr() as usize;
                     (from, from + payload.len())
                 });
-                let words = [number, type_length as u32, from as u32, to as u32, u32::from(after_gap)];
-                shared.words[..5].copy_from_slice(&words);
+                let outside = [&parts.text[..from], &parts.text[to..]];
+                let is_outside_ascii = outside.iter().all(|text| text.is_ascii());
+                let flags = [u32::from(after_gap), u32::from(is_outside_ascii)];
+                let words = [number, type_length as u32, from as u32, to as u32, flags[0], flags[1]];
+                shared.words[..6].copy_from_slice(&words);
                 heard::EVENT
             }
             Heard::Settled { after_gap } => {
@@ -166,6 +170,19 @@ impl LinkEnd {
             Ok(_) => 0,
             Err(ControlOverflow) => OVERFLOW,
         }
+    }
+
+    /// An event of so many bytes: 0 if there is no room; 1 if it is the only message, and taken off again; 2 if it waits.
+    pub(crate) fn send(&mut self, weight: usize) -> u32 {
+        let is_alone = self.link.outbound().is_empty();
+        if !self.link.send(Outgoing::Event { weight }) {
+            return 0;
+        }
+        if is_alone && self.link.is_online() {
+            self.link.pop();
+            return 1;
+        }
+        2
     }
 
     /// The oldest message that waits: 0 for none; 1 for the oldest event that was taken; 2 for a control event, whose
