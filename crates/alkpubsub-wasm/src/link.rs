@@ -118,16 +118,17 @@ impl LinkEnd {
                 heard::SETTLED
             }
             Heard::Denied { topic, action, reason } => {
-                let text = [reason.as_str(), "\n", &*topic].concat();
-                shared.give(&text);
-                shared.words[2] = u32::from(action == Action::Subscribe);
+                let subscribe = u32::from(action == Action::Subscribe);
+                let topic: &str = &topic;
+                Shared::give_two(&mut shared.text, &mut shared.words, reason.as_str(), topic);
+                shared.words[2] = subscribe;
                 heard::DENIED
             }
             Heard::Gap { topic, missed, reason } => {
-                let text = [reason.as_str(), "\n", topic.as_deref().unwrap_or_default()].concat();
                 let missed = missed.map_or(u32::MAX, |missed| missed.min(u64::from(u32::MAX) - 1) as u32);
                 let words = [u32::from(topic.is_some()), missed];
-                shared.give(&text);
+                let topic = topic.as_deref().unwrap_or_default();
+                Shared::give_two(&mut shared.text, &mut shared.words, reason.as_str(), topic);
                 shared.words[2..4].copy_from_slice(&words);
                 heard::GAP
             }
