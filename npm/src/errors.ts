@@ -34,9 +34,10 @@ export function checkTopic(type: unknown, id: unknown): void {
 /** Tells of what must stop nobody: to `onError`, or on the console if there is one. */
 export function report(error: unknown, onError?: (error: unknown) => void): void {
   try {
-    if (onError) return onError(error);
+    if (onError) onError(error);
+    else console.error("@alkdev/pubsub:", error);
   } catch (another) {
-    report(another);
+    // Who cannot tell it is told of himself, then of it. A console that cannot is left alone.
+    if (onError) for (const one of [another, error]) report(one);
   }
-  if (typeof console === "object") console.error("@alkdev/pubsub:", error);
 }

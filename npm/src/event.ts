@@ -1,3 +1,4 @@
+import { now } from "./check.js";
 import type { EventEnvelope, TypedEvent } from "./types.js";
 
 /**
@@ -45,7 +46,7 @@ export class LightEvent<TType extends string = string, TDetail = unknown>
   }
   /** That of the time when it is read: few do, and a dispatch is synchronous. */
   get timeStamp(): number {
-    return this.origin?.timeStamp ?? (typeof performance === "object" ? performance : Date).now();
+    return this.origin?.timeStamp ?? now();
   }
   composedPath(): object[] {
     return this.currentTarget ? [this.currentTarget] : [];

@@ -1,4 +1,5 @@
-import { duration, open, type Source, type Stream, stream, whole } from "./stream.js";
+import { duration, whole } from "../check.js";
+import { open, type Source, type Stream, stream } from "./stream.js";
 
 export interface BatchOptions {
   /** How many values a batch has at most. A whole number from 1 on. Default: 1024. */
@@ -26,7 +27,7 @@ export interface BatchOptions {
  * for await (const rows of pipe(events, batch({ count: 100, ms: 250 }))) await table.insert(rows);
  * ```
  */
-export function batch(options: number | BatchOptions): <T>(source: Source<T>) => Stream<T[]> {
+export function batch(options: number | BatchOptions = {}): <T>(source: Source<T>) => Stream<T[]> {
   const { count = 1024, ms = Infinity } =
     typeof options === "number" ? ({ count: options } as BatchOptions) : options;
   whole("batch: count", count);

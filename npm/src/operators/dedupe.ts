@@ -1,4 +1,5 @@
-import { callable, duration, each, open, type Source, type Stream, settle, whole } from "./stream.js";
+import { callable, duration, now, whole } from "../check.js";
+import { each, open, type Source, type Stream, settle } from "./stream.js";
 
 export interface DedupeOptions<T, K = unknown> {
   /** What makes two values the same: their keys are compared as in a `Map`. May return a promise. Default: the value itself. */
@@ -45,12 +46,12 @@ export function dedupe<T, K = unknown>(
         settle(
           () => key(value),
           (key) => {
-            const now = performance.now();
+            const time = now();
             // NaN, which is no less, for a key that is not remembered.
-            if (now - (passed.get(key) as number) <= ms) return more();
+            if (time - (passed.get(key) as number) <= ms) return more();
             passed.delete(key);
             if (passed.size >= last) passed.delete(passed.keys().next().value);
-            passed.set(key, now);
+            passed.set(key, time);
             out.emit(value);
           },
           out.fail,

@@ -22,7 +22,7 @@ export function join<S extends readonly Source<unknown>[]>(
   return stream<T>(cursors, (out) => {
     const idle = new Set(cursors);
     const arrived: (() => void)[] = [];
-    let running = cursors.length;
+    let running = idle.size;
     let wanted = false;
     const come = (answer: () => void) => {
       arrived.push(answer);
