@@ -114,7 +114,7 @@ export function createPubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEve
         checkTopic(type, id);
         wanted.set(type, (wanted.get(type) ?? new Set()).add(id));
       }
-      if (!wanted.size) throw new PubSubError("bad_topic", "a subscription needs a topic at least");
+      if (!wanted.size) throw new PubSubError("bad_topic", "subscribe needs a topic");
       const options = (several ? second : third) as SubscribeOptions | undefined;
       return createSubscription(home, wanted, options ?? {});
     },

@@ -13,8 +13,11 @@ export class PubSubError extends Error {
   /** @internal */
   constructor(code: PubSubErrorCode, message: string) {
     super(message);
-    this.name = "PubSubError";
     this.code = code;
+  }
+  // Assigned, it would throw where `Error.prototype` is frozen, and the stack would not have it.
+  override get name(): string {
+    return "PubSubError";
   }
 }
 
@@ -27,7 +30,7 @@ export function checkTopic(type: unknown, id: unknown): void {
     );
   }
   if (type.startsWith("__")) {
-    throw new PubSubError("reserved", `types that begin with __ are for event targets themselves: ${type}`);
+    throw new PubSubError("reserved", `types with __ are the event targets' own: ${type}`);
   }
 }
 

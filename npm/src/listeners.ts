@@ -47,7 +47,8 @@ export function createListeners(
   const drop = (name: string, entry: Entry): boolean => {
     entry.removed = true;
     entry.release?.();
-    const left = (lists.get(name) ?? []).filter((other) => other !== entry);
+    const left = [...(lists.get(name) ?? [])];
+    left.splice(left.indexOf(entry), 1);
     if (left.length) lists.set(name, left);
     else lists.delete(name);
     return !left.length;

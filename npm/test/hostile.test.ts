@@ -121,6 +121,19 @@ test("a target that throws when a listener is removed is reported, and holds nob
   expect(onError).toHaveBeenCalledWith(failure);
 });
 
+test("a PubSubError is made, and named in its stack, where Error.prototype is frozen", () => {
+  const own = Object.getOwnPropertyDescriptor(Error.prototype, "name") as PropertyDescriptor;
+  Object.defineProperty(Error.prototype, "name", { ...own, writable: false });
+  try {
+    expect(codeOf(() => createPubSub().publish("", "", 1))).toBe("bad_topic");
+  } finally {
+    Object.defineProperty(Error.prototype, "name", own);
+  }
+  expect(() => createPubSub().publish("", "", 1)).toThrow(
+    expect.objectContaining({ name: "PubSubError", stack: expect.stringMatching(/^PubSubError: /) }),
+  );
+});
+
 test("an onLoss that is undefined is none: that of createPubSub is told", () => {
   const onLoss = vi.fn();
   const pubsub = createPubSub<Events>({ onLoss });

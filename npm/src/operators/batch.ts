@@ -37,15 +37,19 @@ export function batch(options: number | BatchOptions = {}): <T>(source: Source<T
     const cursor = open(source);
     let held: T[] = [];
     let timer: ReturnType<typeof setTimeout> | undefined;
-    return stream<T[]>([cursor, { close: async () => clearTimeout(timer) }], (out) => {
+    // Without `ms` no timers are needed, also of the runtime.
+    const clear = async () => {
+      if (timer) clearTimeout(timer);
+      timer = undefined;
+    };
+    return stream<T[]>([cursor, { close: clear }], (out) => {
       let wanted = false;
       let reading = false;
       const give = () => {
         const full = held;
         held = [];
         wanted = false;
-        clearTimeout(timer);
-        timer = undefined;
+        clear();
         out.emit(full);
       };
       // `reading` stays true: nobody reads on.

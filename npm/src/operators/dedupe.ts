@@ -42,6 +42,8 @@ export function dedupe<T, K = unknown>(
     each(open(source), (out, more) => {
       // Key to the time when it was let through. A Map keeps the order of insertion, here the order of age.
       const passed = new Map<unknown, number>();
+      // Goes along with the map: a new one would walk over all that was deleted before it comes to the oldest.
+      const oldest = passed.keys();
       return (value) =>
         settle(
           () => key(value),
@@ -50,7 +52,7 @@ export function dedupe<T, K = unknown>(
             // NaN, which is no less, for a key that is not remembered.
             if (time - (passed.get(key) as number) <= ms) return more();
             passed.delete(key);
-            if (passed.size >= last) passed.delete(passed.keys().next().value);
+            if (passed.size >= last) passed.delete(oldest.next().value);
             passed.set(key, time);
             out.emit(value);
           },

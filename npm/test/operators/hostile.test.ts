@@ -8,7 +8,9 @@ import {
   join,
   map,
   pipe,
+  reduce,
   type Source,
+  take,
   toArray,
   window,
 } from "../../src/index.js";
@@ -23,6 +25,12 @@ test("without `performance`, dedupe and window go by Date", async () => {
   vi.stubGlobal("performance", undefined);
   expect(await pipe([1, 1, 2], dedupe({ ms: 1e6 }), toArray())).toEqual([1, 2]);
   expect(await pipe([1, 2, 3], window({ count: 2, ms: 1e6 }), toArray())).toEqual([[1], [1, 2], [2, 3]]);
+});
+
+test("without timers, batch goes by count", async () => {
+  vi.stubGlobal("setTimeout", undefined);
+  vi.stubGlobal("clearTimeout", undefined);
+  expect(await pipe([1, 2, 3], batch(2), take(2), toArray())).toEqual([[1, 2], [3]]);
 });
 
 test("a `then` that throws when it is looked up is an error of the callback", async () => {
@@ -83,4 +91,16 @@ test("batch without options has 1024 values at most", async () => {
     toArray(),
   );
   expect(await sizes).toEqual([1024, 1]);
+});
+
+// A Map walks over what was deleted at its front, whenever it is asked anew for its oldest: with many keys that took
+// as many seconds as it now takes tenths.
+test("what remembers many keys finds the oldest at once", { timeout: 4_000 }, async () => {
+  const many = Array.from({ length: 300_000 }).keys();
+  const passed = pipe(
+    many,
+    dedupe({ last: 100_000 }),
+    reduce((count) => count + 1, 0),
+  );
+  expect(await passed).toBe(300_000);
 });
