@@ -1,4 +1,4 @@
-import { check } from "./check.js";
+import { callable } from "./check.js";
 import { checkTopic, PubSubError, report } from "./errors.js";
 import { LightEvent, realEvent } from "./event.js";
 import { createInProcessEventTarget } from "./event-target.js";
@@ -21,6 +21,7 @@ const isPlain = (target: object) => Object.getPrototypeOf(target) === globalThis
  * Makes the typed face of an event target: in-process by default, or of the one given, which may be a plain
  * `new EventTarget()`.
  *
+ * @throws TypeError if what is given is no event target.
  * @example
  * type Events = { "call.responded": { output: number } };
  * const pubsub = createPubSub<Events>();
@@ -39,8 +40,7 @@ export function createPubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEve
 ): PubSub<TEventMap> {
   const { eventTarget, onError, onLoss } = config;
   const target = (eventTarget ?? createInProcessEventTarget({ onError })) as TypedEventTarget;
-  const usable = typeof target.dispatchEvent === "function";
-  check(usable, "eventTarget", "an EventTarget", typeof target, TypeError);
+  callable("eventTarget.dispatchEvent", target.dispatchEvent);
   const live = new Set<Member>();
   let closed = false;
 

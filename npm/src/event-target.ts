@@ -13,7 +13,7 @@ function adopt(event: TypedEvent): LightEvent {
   const { type, id } = Object(event.detail) as EventEnvelope;
   checkTopic(type, id);
   if (event.type !== `${type}:${id}`) {
-    throw new PubSubError("bad_topic", `an event named ${event.type} has an envelope of ${type}:${id}`);
+    throw new PubSubError("bad_topic", `event ${event.type} has an envelope of ${type}:${id}`);
   }
   return new LightEvent(event.type, event.detail, event);
 }

@@ -97,7 +97,7 @@ export function createSubscription(
       const loss: Loss = { type: "__lagged", missed: 1 };
       if (overflow === "drop-newest") queue.lose(loss);
       else if (overflow === "error") {
-        const message = `${capacity} events wait to be read on ${topics}, and one more came`;
+        const message = `more than ${capacity} events wait to be read on ${topics}`;
         member.stop({ reason: "overflow" }, { error: new PubSubError("overflow", message) });
       } else {
         queue.dropOldest();
@@ -194,11 +194,10 @@ export function createSubscription(
     const answers = await Promise.all(topics.map(async (topic) => ({ ...(await home.ready(topic)), topic })));
     if (end?.reason === "denied") return { status: "denied", reason: end.detail ?? "" };
     if (end) return { status: "closed" };
-    for (const worst of ["denied", "closed", "unconfirmed"]) {
-      const answer = answers.find((one) => one.status === worst);
-      if (answer) return answer;
-    }
-    return { status: "confirmed" };
+    const first = (status: Readiness["status"]) => answers.find((one) => one.status === status);
+    const last = (first("denied") ?? first("closed")) as (Readiness & { status: "denied" }) | undefined;
+    if (last) member.stop({ reason: last.status, detail: last.reason });
+    return last ?? first("unconfirmed") ?? { status: "confirmed" };
   };
 
   const subscription: ThisType<Subscription<EventEnvelope | Loss>> & object = {

@@ -94,6 +94,20 @@ test("a target that refuses within addEventListener keeps no listener", async ()
   expect(count()).toBe(0);
 });
 
+test.each([{ status: "denied", reason: "not_allowed" } as const, { status: "closed" } as const])(
+  "a target whose ready alone says $status ends the subscription",
+  async (answer) => {
+    const { target, count } = remote();
+    const eventTarget = Object.assign(target, { ready: async () => answer });
+    const events = createPubSub<Events>({ eventTarget }).subscribe("a", "");
+    const next = events.next();
+    expect(await events.ready).toEqual({ ...answer, topic: "a:" });
+    expect(await next).toEqual({ value: undefined, done: true });
+    expect(events.end?.reason).toBe(answer.status);
+    expect(count()).toBe(0);
+  },
+);
+
 test("a signal that is aborted within addEventListener leaves no listener", () => {
   const controller = new AbortController();
   const { target, count } = remote((name) => {
@@ -191,5 +205,7 @@ test.each(topics.map((wrong) => ({ wrong })))("no topic, nor a list of them: %j"
 
 const targets = [5, "x", {}, [], () => {}, { on() {}, emit() {} }];
 test.each(targets.map((eventTarget) => ({ eventTarget })))("no event target: %j", ({ eventTarget }) => {
-  expect(() => createPubSub({ eventTarget: eventTarget as never })).toThrow(/^eventTarget must be /);
+  expect(() => createPubSub({ eventTarget: eventTarget as never })).toThrow(
+    /^eventTarget.dispatchEvent must be a function/,
+  );
 });

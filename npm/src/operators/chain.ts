@@ -18,6 +18,6 @@ export function chain<S extends readonly Source<unknown>[]>(
   ...sources: S
 ): Stream<S[number] extends Source<infer T> ? T : never> {
   type T = S[number] extends Source<infer T> ? T : never;
-  const cursors = sources.map((source) => open(source as Source<T>));
+  const cursors = sources.map(open) as Cursor<T>[];
   return concat(open(cursors), cursors, (cursor) => cursor as Cursor<T>);
 }
