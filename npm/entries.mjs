@@ -3,6 +3,7 @@
 export const entries = {
   ".": "src/index.ts",
   "./conformance": "src/conformance/index.ts",
+  "./event-target-websocket-client": "src/websocket-client.ts",
 };
 
 /** The name of an entry's files in dist/. */

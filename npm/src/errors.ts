@@ -4,8 +4,27 @@
  * - `bad_topic`: the type is empty, type or id is no string, or an event's name is not `<type>:<id>` of its envelope
  * - `closed`: used after its own `close()`
  * - `overflow`: a subscription that asked for an error lost an event, or too many calls of `next()` wait
+ *
+ * Of event targets with a far side:
+ * - `not_open`: published before the socket was open
+ * - `not_json`: a payload that JSON cannot hold
+ * - `too_large`, `too_deep`: an envelope beyond the limit was not sent (a notice; `dispatchEvent` returns false)
+ * - `full`: more waits to be sent than may (a notice; `dispatchEvent` returns false)
+ * - `bad_input`: the far side sent what is no message (a notice)
+ * - `no_wasm`: this runtime, or its policy, lets no WebAssembly be compiled
  */
-export type PubSubErrorCode = "reserved" | "bad_topic" | "closed" | "overflow";
+export type PubSubErrorCode =
+  | "reserved"
+  | "bad_topic"
+  | "closed"
+  | "overflow"
+  | "not_open"
+  | "not_json"
+  | "too_large"
+  | "too_deep"
+  | "full"
+  | "bad_input"
+  | "no_wasm";
 
 /** A mistake of the program, or an overflow that it asked to be told of. */
 export class PubSubError extends Error {

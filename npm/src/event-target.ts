@@ -1,21 +1,11 @@
-import { checkTopic, PubSubError } from "./errors.js";
-import { LightEvent } from "./event.js";
+import { PubSubError } from "./errors.js";
+import { adopt, LightEvent } from "./event.js";
 import { createListeners } from "./listeners.js";
-import type { EventEnvelope, EventMapOf, PubSubEventMap, PubSubEventTarget, TypedEvent } from "./types.js";
+import type { EventMapOf, PubSubEventMap, PubSubEventTarget } from "./types.js";
 
 export interface InProcessOptions {
   /** Told what a listener throws; `console.error` unless given. The other listeners are called all the same. */
   readonly onError?: ((error: unknown) => void) | undefined;
-}
-
-/** The event that listeners get of one that was dispatched by hand, whose name must be that of its envelope. */
-function adopt(event: TypedEvent): LightEvent {
-  const { type, id } = Object(event.detail) as EventEnvelope;
-  checkTopic(type, id);
-  if (event.type !== `${type}:${id}`) {
-    throw new PubSubError("bad_topic", `event ${event.type} has an envelope of ${type}:${id}`);
-  }
-  return new LightEvent(event.type, event.detail, event);
 }
 
 /**
@@ -59,7 +49,7 @@ export function createInProcessEventTarget<TEventMap extends EventMapOf<TEventMa
     },
     dispatchEvent(event) {
       open();
-      return listeners.dispatch(event instanceof LightEvent && !event.target ? event : adopt(event), target);
+      return listeners.dispatch(adopt(event), target);
     },
     ready: async () => ({ status: closed ? "closed" : "confirmed" }),
     close() {

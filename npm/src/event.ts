@@ -1,4 +1,5 @@
 import { now } from "./check.js";
+import { checkTopic, PubSubError } from "./errors.js";
 import type { EventEnvelope, TypedEvent } from "./types.js";
 
 /**
@@ -62,6 +63,21 @@ export class LightEvent<TType extends string = string, TDetail = unknown>
   stopImmediatePropagation(): void {
     this.stopped = 2;
   }
+}
+
+/** Whether the package made it, and no target has had it: then it was checked. */
+export const isFresh = (event: unknown): event is LightEvent<string, EventEnvelope> =>
+  event instanceof LightEvent && !event.target;
+
+/** The event that a target goes on with: one of `createPubSub`, or of one that was dispatched by hand, checked. */
+export function adopt(event: TypedEvent): LightEvent<string, EventEnvelope> {
+  if (isFresh(event)) return event;
+  const { type, id } = Object(event.detail) as EventEnvelope;
+  checkTopic(type, id);
+  if (event.type !== `${type}:${id}`) {
+    throw new PubSubError("bad_topic", `event ${event.type} has an envelope of ${type}:${id}`);
+  }
+  return new LightEvent(event.type, event.detail as EventEnvelope, event);
 }
 
 /** The event of an envelope for a target that is not ours: a real one, if the runtime has any. */

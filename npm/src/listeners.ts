@@ -19,10 +19,9 @@ interface Entry {
  * is added during a dispatch does not hear that event; one that is removed is not called any more.
  */
 export interface Listeners {
-  /** @returns whether it is the first of its name. */
+  /** @returns whether it was added: one that is there already is not. */
   add(name: string, callback: Callback<never> | null, options?: TypedListenerOptions | boolean): boolean;
-  /** @returns whether it was the last of its name. */
-  remove(name: string, callback: Callback<never> | null, options?: TypedListenerOptions | boolean): boolean;
+  remove(name: string, callback: Callback<never> | null, options?: TypedListenerOptions | boolean): void;
   /** Calls them, with `target` as `this`. What one throws is reported and stops nobody. */
   dispatch(event: LightEvent, target: object): boolean;
   clear(): void;
@@ -32,10 +31,10 @@ export interface Listeners {
 const isCapture = (options: TypedListenerOptions | boolean | undefined) =>
   typeof options === "object" ? !!options?.capture : !!options;
 
-/** `onLast` is told when the last listener of a name went by itself: it was for `once`, or by its signal. */
+/** `onRemoved` is told of each listener that goes, be it by `remove`, `once`, a signal or `clear`. */
 export function createListeners(
   onError: ((error: unknown) => void) | undefined,
-  onLast?: (name: string) => void,
+  onRemoved?: (name: string) => void,
 ): Listeners {
   // A list is never changed, but replaced: a dispatch under way keeps its own.
   const lists = new Map<string, readonly Entry[]>();
@@ -44,14 +43,14 @@ export function createListeners(
   const find = (name: string, callback: unknown, capture: boolean) =>
     lists.get(name)?.find((entry) => entry.callback === callback && entry.capture === capture);
 
-  const drop = (name: string, entry: Entry): boolean => {
+  const drop = (name: string, entry: Entry) => {
     entry.removed = true;
     entry.release?.();
     const left = [...(lists.get(name) ?? [])];
     left.splice(left.indexOf(entry), 1);
     if (left.length) lists.set(name, left);
     else lists.delete(name);
-    return !left.length;
+    onRemoved?.(name);
   };
 
   return {
@@ -70,21 +69,19 @@ export function createListeners(
       if (signal?.aborted || find(name, callback, capture)) return false;
       const entry: Entry = { callback, capture, once: !!once, passive: !!passive };
       if (signal) {
-        const abort = () => {
-          if (drop(name, entry)) onLast?.(name);
-        };
+        const abort = () => drop(name, entry);
         signal.addEventListener("abort", abort, { once: true });
         entry.release = () => signal.removeEventListener("abort", abort);
       }
       const list = lists.get(name) ?? [];
       const front = capture ? list.filter((other) => other.capture) : list;
       lists.set(name, [...front, entry, ...list.slice(front.length)]);
-      return !list.length;
+      return true;
     },
 
     remove(name, callback, options) {
       const entry = find(name, callback, isCapture(options));
-      return !!entry && drop(name, entry);
+      if (entry) drop(name, entry);
     },
 
     dispatch(event, target) {
@@ -98,7 +95,7 @@ export function createListeners(
           if (event.stopped > +(entry.capture === phase)) break;
           phase = entry.capture;
           if (entry.removed) continue;
-          if (entry.once && drop(type, entry)) onLast?.(type);
+          if (entry.once) drop(type, entry);
           event.passive = entry.passive;
           try {
             const { callback } = entry;

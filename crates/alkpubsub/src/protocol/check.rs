@@ -3,7 +3,7 @@
 //! The second step, from parts to verdict, is [`control::read`](super::control::read). They are two because not
 //! every transport carries bytes: `postMessage` hands over an object whose parts are known already.
 
-use super::json::{Json, JsonError, past_plain, past_space};
+use super::json::{Json, JsonError, past_plain, past_space, unescape};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -219,6 +219,16 @@ impl Refusal {
         }
     }
 
+    /// The number that belongs to it: where in the message, counted in bytes, or the limit.
+    #[must_use]
+    pub const fn number(&self) -> Option<usize> {
+        match self {
+            Self::NotUtf8 { at } | Self::NotJson { at } | Self::TrailingBytes { at } => Some(*at),
+            Self::TooLarge { limit } | Self::TooDeep { limit } => Some(*limit),
+            _ => None,
+        }
+    }
+
     /// A short name for counters and logs, the same for every message refused for this reason.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -407,11 +417,6 @@ fn unescape_name(raw: &str) -> Cow<'_, str> {
         }
         Cow::Borrowed("\u{fffd}")
     })
-}
-
-/// Undoes the escapes of a string whose syntax was checked; `None` where it holds a lone surrogate.
-fn unescape(raw: &str) -> Option<Cow<'_, str>> {
-    serde_json::from_str::<String>(&["\"", raw, "\""].concat()).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! ignores it.
 
 use super::check::{Parts, Refusal};
-use serde::{Deserialize, Serialize};
+use super::json::{members, push_quoted, unescape};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -12,8 +12,7 @@ use std::fmt;
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// What a spoke wanted to do when a hub said no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
     /// Hear a topic.
@@ -22,18 +21,25 @@ pub enum Action {
     Publish,
 }
 
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Action {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Subscribe => "subscribe",
             Self::Publish => "publish",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
 /// Why a hub said no.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DenyReason {
     /// The topic's type begins with `__`.
@@ -50,11 +56,20 @@ pub enum DenyReason {
     Draining,
     /// The connection has no right to it. A reason that this version does not know reads as this one.
     #[default]
-    #[serde(other)]
     NotAllowed,
 }
 
 impl DenyReason {
+    const ALL: [Self; 7] = [
+        Self::Reserved,
+        Self::BadTopic,
+        Self::TopicTooLong,
+        Self::TooManySubscriptions,
+        Self::Broker,
+        Self::Draining,
+        Self::NotAllowed,
+    ];
+
     /// The word on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -77,8 +92,7 @@ impl fmt::Display for DenyReason {
 }
 
 /// Why events may be missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapReason {
     /// The hub lost its broker for a while.
@@ -86,22 +100,30 @@ pub enum GapReason {
     /// A message did not fit this connection's limit.
     TooLarge,
     /// The connection was down. Never on the wire: the link itself knows it.
-    #[serde(skip)]
     Disconnected,
     /// This connection, or this subscriber, was too slow. An unknown reason reads as this one.
     #[default]
-    #[serde(other)]
     Slow,
 }
 
-impl fmt::Display for GapReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl GapReason {
+    const ON_THE_WIRE: [Self; 3] = [Self::Slow, Self::Broker, Self::TooLarge];
+
+    /// The word on the wire, and that for what is never on it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Slow => "slow",
             Self::Broker => "broker",
             Self::TooLarge => "too_large",
             Self::Disconnected => "disconnected",
-        })
+        }
+    }
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -156,138 +178,170 @@ pub fn read<'t>(parts: &Parts<'t>) -> Result<Option<Control<'t>>, Refusal> {
     let Some(name) = parts.event_type.strip_prefix("__") else {
         return Ok(None);
     };
-    let payload = parts.payload.unwrap_or("null");
+    let payload = parts.payload.unwrap_or_default();
+    let body = || Body::read(payload);
     let control = match name {
-        "subscribe" => Control::Subscribe(topic(payload)?),
-        "unsubscribe" => Control::Unsubscribe(topic(payload)?),
-        "subscribed" => Control::Subscribed(topic(payload)?),
-        "denied" => {
-            let Denied { topic, action, reason } = body(payload)?;
-            Control::Denied { topic, action, reason }
-        }
-        "gap" => {
-            let Gap { topic, missed, reason } = body(payload)?;
-            Control::Gap { topic, missed, reason }
-        }
-        "close" => {
-            let Close { code, reason } = body(payload)?;
-            Control::Close { code, reason }
-        }
-        "ping" if payload.starts_with('{') => Control::Ping(payload),
-        "pong" if payload.starts_with('{') => Control::Pong(payload),
-        "ping" | "pong" => return Err(Refusal::BadControl),
-        _ => Control::Unknown,
+        "subscribe" => body()?.topic().map(Control::Subscribe),
+        "unsubscribe" => body()?.topic().map(Control::Unsubscribe),
+        "subscribed" => body()?.topic().map(Control::Subscribed),
+        "denied" => body()?.denied(),
+        "gap" => body()?.gap(),
+        "close" => body()?.close(),
+        "ping" if payload.starts_with('{') => Some(Control::Ping(payload)),
+        "pong" if payload.starts_with('{') => Some(Control::Pong(payload)),
+        "ping" | "pong" => None,
+        _ => Some(Control::Unknown),
     };
-    Ok(Some(control))
+    control.map(Some).ok_or(Refusal::BadControl)
 }
 
-#[derive(Deserialize, Serialize)]
-struct OfTopic<'t> {
-    #[serde(borrow)]
-    topic: Cow<'t, str>,
+/// What control events say beside their type: the text of each member that this version knows.
+#[derive(Default)]
+struct Body<'t> {
+    topic: Option<&'t str>,
+    action: Option<&'t str>,
+    reason: Option<&'t str>,
+    missed: Option<&'t str>,
+    code: Option<&'t str>,
 }
 
-#[derive(Deserialize, Serialize)]
-struct Denied<'t> {
-    #[serde(borrow)]
-    topic: Cow<'t, str>,
-    action: Action,
-    #[serde(default)]
-    reason: DenyReason,
-}
-
-#[derive(Deserialize, Serialize)]
-struct Gap<'t> {
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    topic: Option<Cow<'t, str>>,
-    #[serde(default)]
-    missed: Option<u64>,
-    #[serde(default)]
-    reason: GapReason,
-}
-
-#[derive(Deserialize, Serialize)]
-struct Close<'t> {
-    code: u16,
-    #[serde(borrow, default)]
-    reason: Cow<'t, str>,
-}
-
-fn body<'t, T: Deserialize<'t>>(payload: &'t str) -> Result<T, Refusal> {
-    // serde's derive would take an array for a struct too.
-    if !payload.starts_with('{') {
-        return Err(Refusal::BadControl);
+impl<'t> Body<'t> {
+    fn read(payload: &'t str) -> Result<Self, Refusal> {
+        let mut body = Self::default();
+        let mut repeated = false;
+        let read = members(payload, &mut |name, value| {
+            let member = match name {
+                "topic" => &mut body.topic,
+                "action" => &mut body.action,
+                "reason" => &mut body.reason,
+                "missed" => &mut body.missed,
+                "code" => &mut body.code,
+                _ => return,
+            };
+            repeated |= member.replace(value).is_some();
+        });
+        if read.is_none() || repeated { Err(Refusal::BadControl) } else { Ok(body) }
     }
-    serde_json::from_str(payload).map_err(|_| Refusal::BadControl)
+
+    fn topic(&self) -> Option<Cow<'t, str>> {
+        string(self.topic?)
+    }
+
+    /// `None`: it is no string. One that is missing or unknown is the default one.
+    fn reason<R: Copy + Default>(&self, known: &[R], word: impl Fn(R) -> &'static str) -> Option<R> {
+        let Some(said) = self.reason else { return Some(R::default()) };
+        let said = string(said)?;
+        Some(known.iter().copied().find(|reason| word(*reason) == said).unwrap_or_default())
+    }
+
+    fn denied(&self) -> Option<Control<'t>> {
+        let action = string(self.action?)?;
+        let action =
+            [Action::Subscribe, Action::Publish].into_iter().find(|known| known.as_str() == action)?;
+        let reason = self.reason(&DenyReason::ALL, DenyReason::as_str)?;
+        Some(Control::Denied { topic: self.topic()?, action, reason })
+    }
+
+    fn gap(&self) -> Option<Control<'t>> {
+        let topic = match self.topic {
+            None | Some("null") => None,
+            Some(topic) => Some(string(topic)?),
+        };
+        let missed = match self.missed {
+            None | Some("null") => None,
+            Some(missed) => Some(missed.parse().ok()?),
+        };
+        let reason = self.reason(&GapReason::ON_THE_WIRE, GapReason::as_str)?;
+        Some(Control::Gap { topic, missed, reason })
+    }
+
+    fn close(&self) -> Option<Control<'t>> {
+        let reason = self.reason.map_or(Some(Cow::Borrowed("")), string)?;
+        Some(Control::Close { code: self.code?.parse().ok()?, reason })
+    }
 }
 
-fn topic(payload: &str) -> Result<Cow<'_, str>, Refusal> {
-    body(payload).map(|OfTopic { topic }| topic)
+/// The text of a string whose syntax was checked.
+fn string(value: &str) -> Option<Cow<'_, str>> {
+    unescape(value.strip_prefix('"')?.strip_suffix('"')?)
 }
 
 /// How the text of every control event made here begins, and that of no event: its type would be reserved.
 pub(crate) const BEGINNING: &str = r#"{"type":"__"#;
 
+/// What follows the name, up to the payload.
+const PAYLOAD: &str = r#"","id":"","payload":"#;
+
+/// The text of a control event whose payload is this.
 fn envelope(name: &str, payload: &str) -> String {
-    format!(r#"{BEGINNING}{name}","id":"","payload":{payload}}}"#)
+    [BEGINNING, name, PAYLOAD, payload, "}"].concat()
 }
 
-fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("control payloads hold strings and numbers only")
+/// The same where it is `{"topic":…}` with what follows in it.
+fn of_topic(name: &str, topic: &str, rest: &[&str]) -> String {
+    let mut payload = r#"{"topic":"#.to_owned();
+    push_quoted(&mut payload, topic);
+    rest.iter().for_each(|part| payload.push_str(part));
+    payload.push('}');
+    envelope(name, &payload)
 }
 
 /// The text of `__subscribe`.
 pub(crate) fn subscribe(topic: &str) -> String {
-    envelope("subscribe", &to_json(&OfTopic { topic: topic.into() }))
+    of_topic("subscribe", topic, &[])
 }
 
 /// The text of `__unsubscribe`.
 pub(crate) fn unsubscribe(topic: &str) -> String {
-    envelope("unsubscribe", &to_json(&OfTopic { topic: topic.into() }))
+    of_topic("unsubscribe", topic, &[])
 }
 
 /// The text of `__subscribed`.
 pub(crate) fn subscribed(topic: &str) -> String {
-    envelope("subscribed", &to_json(&OfTopic { topic: topic.into() }))
+    of_topic("subscribed", topic, &[])
 }
 
 /// The text of `__denied`.
 pub(crate) fn denied(topic: &str, action: Action, reason: DenyReason) -> String {
-    envelope("denied", &to_json(&Denied { topic: topic.into(), action, reason }))
+    of_topic("denied", topic, &[r#","action":""#, action.as_str(), r#"","reason":""#, reason.as_str(), "\""])
 }
 
 /// The text of `__gap`.
 pub(crate) fn gap(topic: Option<&str>, missed: Option<u64>, reason: GapReason) -> String {
-    envelope("gap", &to_json(&Gap { topic: topic.map(Cow::from), missed, reason }))
+    let missed = missed.map_or(Cow::Borrowed("null"), |missed| missed.to_string().into());
+    let rest = [r#""missed":"#, &missed, r#","reason":""#, reason.as_str(), "\""];
+    match topic {
+        Some(topic) => of_topic("gap", topic, &[",", &rest.concat()]),
+        None => envelope("gap", &["{", &rest.concat(), "}"].concat()),
+    }
 }
 
 /// The text of `__ping` with a number to know its answer by.
 pub(crate) fn ping(number: u64) -> String {
-    envelope("ping", &format!(r#"{{"n":{number}}}"#))
+    envelope("ping", &[r#"{"n":"#, &number.to_string(), "}"].concat())
 }
 
 /// The text of `__pong`; `echo` is the ping's payload, untouched.
 pub(crate) fn pong(echo: &str) -> String {
-    envelope("pong", &format!(r#"{{"echo":{echo},"protocol":{PROTOCOL_VERSION},"features":[]}}"#))
+    let version = PROTOCOL_VERSION.to_string();
+    envelope("pong", &[r#"{"echo":"#, echo, r#","protocol":"#, &version, r#","features":[]}"#].concat())
 }
 
 /// The text of `__close`, for whoever writes the target of a byte stream.
 #[must_use]
 pub fn close(code: u16, reason: &str) -> String {
-    envelope("close", &to_json(&Close { code, reason: reason.into() }))
+    let mut payload = [r#"{"code":"#, &code.to_string(), r#","reason":"#].concat();
+    push_quoted(&mut payload, reason);
+    payload.push('}');
+    envelope("close", &payload)
 }
 
 /// The number of the ping that a pong's payload answers, where it is one of ours.
 pub(crate) fn pong_number(payload: &str) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Pong {
-        echo: Echo,
-    }
-    #[derive(Deserialize)]
-    struct Echo {
-        n: u64,
-    }
-    serde_json::from_str::<Pong>(payload).ok().map(|pong| pong.echo.n)
+    let (mut echo, mut number) = (None, None);
+    members(payload, &mut |name, value| echo = if name == "echo" { Some(value) } else { echo })?;
+    members(echo?, &mut |name, value| number = if name == "n" { Some(value) } else { number })?;
+    number?.parse().ok()
 }
 
 #[cfg(test)]

@@ -6,10 +6,14 @@
 //! up to twice as much, has no bound on the depth and takes memory for it. `docs/adr/0003` has the figures, and
 //! the tests hold this one against it.
 
+mod members;
 mod plain;
+mod text;
 
+pub(crate) use members::members;
 use plain::past_digits;
 pub(crate) use plain::past_plain;
+pub(crate) use text::{push_quoted, unescape};
 
 /// Why a text is not JSON that may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

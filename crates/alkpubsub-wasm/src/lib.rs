@@ -1,0 +1,82 @@
+//! The core as one WebAssembly module that imports nothing.
+//!
+//! It decides what links do, and never calls out: JavaScript moves text in and out, keeps its listeners and payloads,
+//! and asks what a message means. A call takes and gives numbers. Text goes in by the [`scratch`] memory, and what is
+//! more than one number comes out by [`words`]. Times are milliseconds from any fixed point, as those of
+//! `performance.now()`.
+//!
+//! [`scratch`]: exports::scratch
+//! [`words`]: exports::words
+
+// Exports are named by attributes that are unsafe where two have one name; the linker refuses that. Nothing else here
+// is unsafe.
+#[allow(unsafe_code, reason = "the attribute that names an export")]
+pub mod exports;
+mod link;
+mod message;
+mod topics;
+
+use slab::Slab;
+use std::cell::RefCell;
+use std::time::Duration;
+
+/// All that lives in this instance.
+#[derive(Default)]
+struct Instance {
+    shared: Shared,
+    links: Slab<link::LinkEnd>,
+}
+
+/// What calls hand over text and numbers by.
+#[derive(Default)]
+struct Shared {
+    /// What JavaScript wrote.
+    input: Vec<u8>,
+    /// What it may read, until the next call.
+    text: String,
+    numbers: Vec<u32>,
+    /// The first of what a call gives beside its result.
+    words: Box<[u32; 8]>,
+}
+
+impl Shared {
+    /// What JavaScript wrote as text of its own: never anything but UTF-8.
+    fn input(&self, length: usize) -> &str {
+        self.input.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+
+    /// Gives text out: where it is in the first word, its length in the second.
+    fn give(&mut self, text: &str) {
+        self.text.clear();
+        self.text.push_str(text);
+        (self.words[0], self.words[1]) = (self.text.as_ptr() as usize as u32, self.text.len() as u32);
+    }
+
+    /// The same for a list of numbers.
+    fn give_numbers(&mut self, numbers: impl Iterator<Item = u32>) {
+        self.numbers.clear();
+        self.numbers.extend(numbers);
+        (self.words[0], self.words[1]) = (self.numbers.as_ptr() as usize as u32, self.numbers.len() as u32);
+    }
+}
+
+thread_local! {
+    static INSTANCE: RefCell<Instance> = RefCell::default();
+}
+
+fn with<T>(call: impl FnOnce(&mut Instance) -> T) -> T {
+    INSTANCE.with(|instance| call(&mut instance.borrow_mut()))
+}
+
+/// One link, and what is shared.
+fn with_link<T>(link: u32, call: impl FnOnce(&mut link::LinkEnd, &mut Shared) -> T) -> T {
+    with(|Instance { shared, links }| call(&mut links[link as usize], shared))
+}
+
+fn time(milliseconds: f64) -> Duration {
+    Duration::from_micros((milliseconds * 1000.0) as u64)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}

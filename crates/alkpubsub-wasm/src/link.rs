@@ -1,0 +1,206 @@
+//! One link: the core's, and the numbers of its topics.
+
+use crate::Shared;
+use crate::message::Outgoing;
+use crate::topics::Topics;
+use alkpubsub::protocol::RefusalCounts;
+use alkpubsub::protocol::check::{self, MessageLimits, Refusal};
+use alkpubsub::protocol::control::Action;
+use alkpubsub::protocol::link::{ControlOverflow, Due, Heard, Link, Readiness};
+use std::time::Duration;
+
+/// What a message means, as a number. The words tell the rest.
+pub(crate) mod heard {
+    /// Nothing, or nobody listens.
+    pub(crate) const NOTHING: u32 = 0;
+    /// An event: the topic's number, how long its type is in UTF-16 units, where the payload begins and ends in the
+    /// message's bytes (both 0 where it is missing), whether a gap is to be told first, whether all outside of the
+    /// payload is ASCII.
+    pub(crate) const EVENT: u32 = 1;
+    /// It became known whether subscriptions are in place: the number of the topic whose gap is to be told, or 0.
+    pub(crate) const SETTLED: u32 = 2;
+    /// A denial: the text `reason\ntopic`, and whether it was a subscription.
+    pub(crate) const DENIED: u32 = 3;
+    /// Events are missing: the text `reason\ntopic`, whether a topic is named, how many are missing or `u32::MAX`.
+    pub(crate) const GAP: u32 = 4;
+    /// A ping was answered.
+    pub(crate) const PONG: u32 = 5;
+    /// It is refused: the reason's name as text, and as the third word where in the message, or the limit.
+    pub(crate) const REFUSED: u32 = 6;
+}
+
+/// That there is no room for a control event: the link is to be closed with 1013.
+pub(crate) const OVERFLOW: u32 = u32::MAX;
+
+pub(crate) struct LinkEnd {
+    pub(crate) link: Link<Outgoing>,
+    pub(crate) limits: MessageLimits,
+    pub(crate) topics: Topics,
+    /// A topic that is put together, again and again.
+    key: String,
+    refusal: Option<Refusal>,
+    refusals: RefusalCounts,
+}
+
+impl LinkEnd {
+    pub(crate) fn new(link: Link<Outgoing>, limits: MessageLimits) -> Self {
+        let (topics, key, refusals) = (Topics::default(), String::new(), RefusalCounts::default());
+        Self { link, limits, topics, key, refusal: None, refusals }
+    }
+
+    pub(crate) fn want(&mut self, topic: &str, now: Duration) -> Result<u32, ControlOverflow> {
+        let number = self.topics.add(topic);
+        self.link.want(topic, now).map(|()| number)
+    }
+
+    pub(crate) fn unwant(&mut self, topic: &str) -> Result<u32, ControlOverflow> {
+        self.topics.remove(topic);
+        self.link.unwant(topic).map(|()| 0)
+    }
+
+    /// Whether an envelope of the program's own may be sent. One that the package did not make itself is checked like
+    /// one that was received.
+    pub(crate) fn admit(&mut self, length: usize, is_ours: bool, shared: &mut Shared) -> bool {
+        let bytes = &shared.input[..length.min(shared.input.len())];
+        let admitted = if is_ours {
+            std::str::from_utf8(bytes).map_or(Ok(()), |text| self.limits.admit(text))
+        } else {
+            check::parts(bytes, &self.limits).map(drop)
+        };
+        admitted.map_err(|refusal| tell_refusal(&refusal, shared)).is_ok()
+    }
+
+    pub(crate) fn receive(&mut self, length: usize, shared: &mut Shared) -> u32 {
+        let Self { link, limits, topics, key, .. } = self;
+        link.alive();
+        // A message that is too long need not be copied here to be refused.
+        let checked = match shared.input.get(..length) {
+            Some(bytes) => check::parts(bytes, limits),
+            None => Err(Refusal::TooLarge { limit: limits.max_message }),
+        };
+        let heard = checked.and_then(|parts| link.receive(&parts).map(|heard| (parts, heard)));
+        let (parts, heard) = match heard {
+            Ok(heard) => heard,
+            Err(refusal) => {
+                self.refusal = Some(refusal);
+                self.refusals.add(&refusal);
+                tell_refusal(&refusal, shared);
+                return heard::REFUSED;
+            }
+        };
+        match heard {
+            Heard::Event { after_gap } => {
+                key.clear();
+                key.push_str(&parts.event_type);
+                key.push(':');
+                key.push_str(&parts.id);
+                let number = topics.number(key);
+                if number == 0 {
+                    return heard::NOTHING;
+                }
+                let type_length = match parts.event_type.is_ascii() {
+                    true => parts.event_type.len(),
+                    false => parts.event_type.encode_utf16().count(),
+                };
+                let (from, to) = parts.payload.map_or((0, 0), |payload| {
+                    let from = payload.as_ptr() as usize - parts.text.as_ptr() as usize;
+                    (from, from + payload.len())
+                });
+                let outside = [&parts.text[..from], &parts.text[to..]];
+                let is_outside_ascii = outside.iter().all(|text| text.is_ascii());
+                let flags = [u32::from(after_gap), u32::from(is_outside_ascii)];
+                let words = [number, type_length as u32, from as u32, to as u32, flags[0], flags[1]];
+                shared.words[..6].copy_from_slice(&words);
+                heard::EVENT
+            }
+            Heard::Settled { after_gap } => {
+                shared.words[0] = after_gap.map_or(0, |topic| topics.number(&topic));
+                heard::SETTLED
+            }
+            Heard::Denied { topic, action, reason } => {
+                let text = [reason.as_str(), "\n", &*topic].concat();
+                shared.give(&text);
+                shared.words[2] = u32::from(action == Action::Subscribe);
+                heard::DENIED
+            }
+            Heard::Gap { topic, missed, reason } => {
+                let text = [reason.as_str(), "\n", topic.as_deref().unwrap_or_default()].concat();
+                let missed = missed.map_or(u32::MAX, |missed| missed.min(u64::from(u32::MAX) - 1) as u32);
+                let words = [u32::from(topic.is_some()), missed];
+                shared.give(&text);
+                shared.words[2..4].copy_from_slice(&words);
+                heard::GAP
+            }
+            Heard::Pong => heard::PONG,
+            _ => heard::NOTHING,
+        }
+    }
+
+    /// Counts what was refused: the close code where the connection is to end for it, or 0.
+    pub(crate) fn refused(&mut self, now: Duration) -> u32 {
+        let too_many = self.link.refused(now);
+        match self.refusal.take() {
+            Some(Refusal::TooLarge { .. }) => 1009,
+            _ if too_many => 1007,
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn readiness(&self, topic: &str, shared: &mut Shared) -> u32 {
+        match self.link.readiness(topic) {
+            None => 0,
+            Some(Readiness::Confirmed) => 1,
+            Some(Readiness::Denied(reason)) => {
+                shared.give(reason.as_str());
+                3
+            }
+            Some(_) => 2,
+        }
+    }
+
+    /// What became due: 0 for nothing; 1 if those who wait should look, with the numbers of the topics whose gap is to
+    /// be told (where they are, and how many); 2 if the far side is gone.
+    pub(crate) fn handle_timeout(&mut self, now: Duration, shared: &mut Shared) -> u32 {
+        match self.link.handle_timeout(now) {
+            Ok(Due::Unanswered { after_gap }) => {
+                shared.give_numbers(after_gap.iter().map(|topic| self.topics.number(topic)));
+                1
+            }
+            Ok(Due::Dead) => 2,
+            Ok(_) => 0,
+            Err(ControlOverflow) => OVERFLOW,
+        }
+    }
+
+    /// An event of so many bytes: 0 if there is no room; 1 if it is the only message, and taken off again; 2 if it waits.
+    pub(crate) fn send(&mut self, weight: usize) -> u32 {
+        let is_alone = self.link.outbound().is_empty();
+        if !self.link.send(Outgoing::Event { weight }) {
+            return 0;
+        }
+        if is_alone && self.link.is_online() {
+            self.link.pop();
+            return 1;
+        }
+        2
+    }
+
+    /// The oldest message that waits: 0 for none; 1 for the oldest event that was taken; 2 for a control event, whose
+    /// text it is.
+    pub(crate) fn pop(&mut self, shared: &mut Shared) -> u32 {
+        match self.link.pop() {
+            None => 0,
+            Some(Outgoing::Event { .. }) => 1,
+            Some(Outgoing::Control(text)) => {
+                shared.give(&text);
+                2
+            }
+        }
+    }
+}
+
+/// Its name as text, and the number that belongs to it: where in the message, or the limit.
+fn tell_refusal(refusal: &Refusal, shared: &mut Shared) {
+    shared.give(refusal.name());
+    shared.words[2] = refusal.number().unwrap_or(usize::MAX) as u32;
+}

@@ -1,0 +1,224 @@
+// The package beside the hub program, in a real browser and in every runtime: npm run live [-- NAME…], after
+// `npm run build`.
+//
+// ALKPUBSUB_PROGRAM is the hub (target/debug/alkpubsub unless set), CHROMIUM the browser (/usr/bin/chromium). Bun and
+// Deno are those of consumers/node_modules. A screenshot of the page is left in live/page.png.
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { build } from "esbuild";
+import { chromium } from "playwright-core";
+import { root, serveFiles } from "../../examples/browser/files.mjs";
+
+const here = new URL("./", import.meta.url);
+const npm = new URL("../", here);
+const path = (url) => fileURLToPath(url);
+const program = process.env.ALKPUBSUB_PROGRAM ?? path(new URL("target/debug/alkpubsub", root));
+const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
+for (const [what, file] of [
+  ["the program (cargo build)", program],
+  ["Chromium", executablePath],
+  ["the package (npm run build)", path(new URL("npm/dist/index.js", root))],
+]) {
+  if (!existsSync(file)) throw new Error(`missing: ${what}, at ${file}`);
+}
+
+const running = [];
+/** What the programs of a case said on standard error, which is shown if it fails. */
+let said = [];
+/** Starts the program, and reads its lines. */
+function start(...args) {
+  const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
+  running.push(child);
+  child.stderr.on("data", (text) => said.push(`${args[0]}: ${text}`));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return { child, line: async () => (await lines.next()).value };
+}
+async function startHub() {
+  const hub = start("hub", "--listen", "127.0.0.1:0");
+  const [url] = (await hub.line()).match(/ws:\S+/);
+  return { ...hub, url };
+}
+
+const bundles = mkdtempSync(join(tmpdir(), "pubsub-browser-"));
+const { warnings } = await build({
+  entryPoints: ["laws-page.js", "laws-worker.js", "policy.js"].map((name) => path(new URL(name, here))),
+  outdir: bundles,
+  bundle: true,
+  format: "iife",
+  minify: true,
+});
+assert.deepEqual(warnings, []);
+for (const name of ["laws.html", "policy.html"]) cpSync(new URL(name, here), join(bundles, name));
+
+// What a policy has to allow, and one that forgets it.
+const base = "default-src 'none'; connect-src *; style-src 'self'; worker-src 'self'; script-src 'self'";
+const policies = { strict: `${base} 'wasm-unsafe-eval'`, stricter: base };
+const served = await serveFiles(0, {
+  more: Object.fromEntries(
+    ["laws", "strict", "stricter"].map((name) => [name, pathToFileURL(`${bundles}/`)]),
+  ),
+  headers(pathname) {
+    const policy = policies[pathname.split("/")[1]];
+    return policy === undefined ? {} : { "content-security-policy": policy };
+  },
+});
+const profile = mkdtempSync(join(tmpdir(), "pubsub-chromium-"));
+const context = await chromium.launchPersistentContext(profile, {
+  executablePath,
+  headless: true,
+  viewport: { width: 720, height: 560 },
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+});
+
+/** A tab. What goes wrong in it is an error here. */
+async function open(at) {
+  const page = await context.newPage();
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => {
+    if (message.type() === "error") errors.push(message.text());
+  });
+  await page.goto(served.url + at);
+  return { page, errors };
+}
+const hasState = (page, state) => page.waitForSelector(`#state[data-state="${state}"]`);
+const hasEvent = (page, text) => page.locator("#events li", { hasText: text }).waitFor();
+
+const cases = {
+  async page() {
+    const hub = await startHub();
+    const at = `?room=${encodeURIComponent("lobby é")}&hub=${encodeURIComponent(hub.url)}`;
+    const [one, two] = [await open(at), await open(at)];
+    for (const { page } of [one, two]) await hasState(page, "confirmed");
+    const sub = start("sub", hub.url, "message.sent", "lobby é");
+    // What is said in a tab is heard in each and by the program; again and again, as nobody knows when the program
+    // has subscribed.
+    const heard = sub.line();
+    let line;
+    for (let n = 0; line === undefined; n++) {
+      await one.page.fill("#text", `from a tab: ü € ${n}`);
+      await one.page.click("button");
+      line = await Promise.race([heard, new Promise((resolve) => setTimeout(resolve, 200))]);
+    }
+    const last = JSON.parse(line);
+    assert.equal(last.type, "message.sent");
+    assert.match(last.payload.text, /^from a tab: ü € \d+$/);
+    await hasEvent(two.page, last.payload.text);
+    await hasEvent(one.page, last.payload.text);
+    const pub = start("pub", hub.url, "message.sent", "lobby é", '{"text":"from the program"}');
+    assert.deepEqual(await once(pub.child, "exit"), [0, null]);
+    for (const { page } of [one, two]) await hasEvent(page, "from the program");
+    do line = await sub.line();
+    while (JSON.parse(line).payload.text !== "from the program");
+    await two.page.screenshot({ path: path(new URL("page.png", here)) });
+    assert.deepEqual([...one.errors, ...two.errors], []);
+    hub.child.kill("SIGTERM");
+    for (const { page } of [one, two]) {
+      await hasState(page, "closed");
+      await hasEvent(page, "the connection has ended: the hub shuts down");
+    }
+    for (const { page } of [one, two]) await page.close();
+  },
+
+  async "laws in a page"() {
+    await laws("page");
+  },
+  async "laws in a worker"() {
+    await laws("worker");
+  },
+
+  async "strict policy"() {
+    const hub = await startHub();
+    const { page, errors } = await open(`strict/policy.html?hub=${encodeURIComponent(hub.url)}`);
+    await page.waitForSelector("#done");
+    assert.equal(await page.textContent("#done"), 'in-process: 1; through the hub: {"n":42}');
+    assert.deepEqual(errors, []);
+    await page.close();
+  },
+  async "a policy without wasm-unsafe-eval"() {
+    const { page } = await open("stricter/policy.html?hub=none");
+    await page.waitForSelector("#done");
+    const text = await page.textContent("#done");
+    assert.match(text, /^in-process: 1; PubSubError no_wasm: .*'wasm-unsafe-eval'/);
+    await page.close();
+  },
+};
+
+for (const [name, command] of Object.entries({
+  Node: [process.execPath],
+  Bun: [path(new URL("consumers/node_modules/.bin/bun", npm))],
+  Deno: [
+    path(new URL("consumers/node_modules/.bin/deno", npm)),
+    "run",
+    "--allow-all",
+    "--no-lock",
+    "--node-modules-dir=manual",
+  ],
+})) {
+  cases[`laws in ${name}`] = async () => {
+    const hub = await startHub();
+    const [file, ...before] = command;
+    const args = [...before, path(new URL("laws-program.mjs", here)), hub.url];
+    const { stdout } = await promisify(execFile)(file, args, { timeout: 60_000 });
+    judge(stdout.trim());
+  };
+}
+
+/** Judges the lines that `run` of laws.js gives. */
+function judge(text) {
+  const lines = text.split("\n");
+  const kept = lines.filter((line) => line.startsWith("kept")).length;
+  console.log(`  ${kept} laws kept`);
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith("FAILED")),
+    [],
+  );
+  assert.ok(kept >= 20, `only ${kept} laws ran`);
+}
+
+async function laws(where) {
+  const hub = await startHub();
+  const { page, errors } = await open(`laws/laws.html?where=${where}&hub=${encodeURIComponent(hub.url)}`);
+  await page.waitForSelector("#done");
+  judge(await page.textContent("#done"));
+  assert.deepEqual(errors, []);
+  await page.close();
+}
+
+const chosen = process.argv.slice(2);
+let failures = 0;
+try {
+  for (const [name, check] of Object.entries(cases)) {
+    if (chosen.length && !chosen.includes(name)) continue;
+    const since = performance.now();
+    said = [];
+    try {
+      await check();
+      console.log(`ok      ${name} (${Math.round(performance.now() - since)} ms)`);
+    } catch (error) {
+      failures++;
+      console.log(`FAILED  ${name}\n${error.stack ?? error}\n${said.join("")}`);
+    }
+    for (const child of running.splice(0)) child.kill("SIGKILL");
+  }
+} finally {
+  await context.close();
+  served.close();
+  for (const folder of [bundles, profile]) rmSync(folder, { recursive: true, force: true });
+}
+process.exitCode = failures ? 1 : 0;

@@ -1,0 +1,154 @@
+// The core: a WebAssembly module that decides what links do. It imports nothing, so that it never calls back.
+import { PubSubError } from "../errors.js";
+import { unpack } from "./unpack.js";
+
+/** What the module exports; `crates/alkpubsub-wasm/src/exports.rs` says what each does. */
+interface Exports {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  scratch(bytes: number): number;
+  words(): number;
+  link_new(
+    forward: number,
+    outlives: number,
+    maxMessage: number,
+    maxDepth: number,
+    maxTopic: number,
+    maxQueued: number,
+    maxQueuedBytes: number,
+    answerTimeout: number,
+    pingInterval: number,
+    pingTimeout: number,
+  ): number;
+  link_free(link: number): void;
+  link_connected(link: number, now: number): number;
+  link_disconnected(link: number, keepEvents: number): void;
+  link_want(link: number, length: number, now: number): number;
+  link_unwant(link: number, length: number): number;
+  link_readiness(link: number, length: number): number;
+  link_receive(link: number, length: number): number;
+  link_refused(link: number, now: number): number;
+  link_admit(link: number, length: number, isOurs: number): number;
+  link_send(link: number, weight: number): number;
+  link_pop(link: number): number;
+  link_refill(link: number, now: number): number;
+  link_ping(link: number): number;
+  link_ponged(link: number, ping: number): number;
+  link_timeout(link: number): number;
+  link_handle_timeout(link: number, now: number): number;
+  after_close(code: number): number;
+}
+
+/** What a call of the core gives where it has no room for a control event. */
+export const OVERFLOW = 0xffffffff;
+
+/** The module's instance, and how text and numbers cross. */
+export interface Core {
+  readonly call: Exports;
+  /** Writes text where the next call reads it. Gives its length in bytes, or one beyond any limit where it is longer. */
+  put(text: string, most: number): number;
+  /** The same for bytes. */
+  putBytes(bytes: Uint8Array, most: number): number;
+  /** The numbers that the last call gave beside its result; the next call overwrites them. */
+  words(): Uint32Array;
+  /** The text that the last call gave. */
+  text(): string;
+  /** The list of numbers that the last call gave. */
+  numbers(): number[];
+  /** From one byte to another of what was put last, as text. */
+  slice(from: number, to: number): string;
+}
+
+/** The scratch memory at first, and again after it was longer. */
+const SCRATCH = 16_384;
+/** No scratch memory is as long. */
+const TOO_LONG = 0x7fffffff;
+
+let core: Core | undefined;
+
+/**
+ * The one instance of this copy of the package, made at first use.
+ *
+ * @throws PubSubError `no_wasm` where the runtime has no WebAssembly, or the page's policy forbids it.
+ */
+export function theCore(): Core {
+  core ??= load();
+  return core;
+}
+
+interface WebAssemblyLike {
+  Module: new (bytes: Uint8Array) => object;
+  Instance: new (module: object) => { readonly exports: unknown };
+}
+
+function load(): Core {
+  const { WebAssembly } = globalThis as { WebAssembly?: WebAssemblyLike };
+  if (!WebAssembly)
+    throw new PubSubError(
+      "no_wasm",
+      "this runtime has no WebAssembly, which event targets with a far side need",
+    );
+  let call: Exports;
+  try {
+    call = new WebAssembly.Instance(new WebAssembly.Module(unpack())).exports as Exports;
+  } catch (error) {
+    const message =
+      "WebAssembly could not be compiled; a Content-Security-Policy has to allow it with script-src 'wasm-unsafe-eval'";
+    throw Object.assign(new PubSubError("no_wasm", `${message}: ${error}`), { cause: error });
+  }
+  const encoder = new TextEncoder();
+  const decoder = new TextDecoder();
+  let at = 0;
+  let input = new Uint8Array(0);
+  let words = new Uint32Array(0);
+  let wanted = 0;
+
+  // Its memory moves to another buffer when it grows; what looked at the old one has length 0 then.
+  const look = () => {
+    words = new Uint32Array(call.memory.buffer, call.words(), 8);
+    input = new Uint8Array(call.memory.buffer, at, wanted);
+  };
+  const room = (bytes: number) => {
+    wanted = bytes;
+    at = call.scratch(bytes);
+    look();
+  };
+  room(SCRATCH);
+
+  return {
+    call,
+    put(text, most) {
+      if (text.length > most) return TOO_LONG;
+      if (!input.length) look();
+      if (wanted > SCRATCH && text.length < SCRATCH / 4) room(SCRATCH);
+      let { read, written } = encoder.encodeInto(text, input);
+      if (read < text.length) {
+        room(text.length * 3);
+        ({ read, written } = encoder.encodeInto(text, input));
+      }
+      return written;
+    },
+    putBytes(bytes, most) {
+      if (bytes.length > most) return TOO_LONG;
+      if (!input.length) look();
+      if (bytes.length > wanted) room(bytes.length);
+      input.set(bytes);
+      return bytes.length;
+    },
+    words() {
+      if (!words.length) look();
+      return words;
+    },
+    text() {
+      if (!words.length) look();
+      return decoder.decode(new Uint8Array(call.memory.buffer, words[0], words[1]));
+    },
+    numbers() {
+      if (!words.length) look();
+      return [...new Uint32Array(call.memory.buffer, words[0], words[1])];
+    },
+    slice(from, to) {
+      if (!input.length) look();
+      return decoder.decode(input.subarray(from, to));
+    },
+  };
+}

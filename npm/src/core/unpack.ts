@@ -1,0 +1,9 @@
+import { packed } from "./packed.js";
+
+/** The module's bytes. */
+export function unpack(): Uint8Array {
+  const text = atob(packed);
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
+  return bytes;
+}
