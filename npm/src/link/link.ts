@@ -92,7 +92,10 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     const [name, number] = [core.text(), core.words()[2] as number];
     const isLimit = name === "too_large" || name === "too_deep";
     const where = number === OVERFLOW ? "" : isLimit ? `, more than ${number}` : ` at byte ${number}`;
-    return new PubSubError(isLimit && code !== "bad_input" ? name : code, `this is no envelope: ${name}${where}`);
+    return new PubSubError(
+      isLimit && code !== "bad_input" ? name : code,
+      `this is no envelope: ${name}${where}`,
+    );
   };
   /** What the core says as `word\ntopic`. */
   const words = (): [string, string] => {
@@ -291,7 +294,8 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
         return reject(error);
       }
       const way = wire.buffered() > maxBufferedAmount ? 0 : call.link_send(link, text.length);
-      if (!way) return reject(new PubSubError("full", `more than ${maxBufferedAmount} bytes wait to be sent`));
+      if (!way)
+        return reject(new PubSubError("full", `more than ${maxBufferedAmount} bytes wait to be sent`));
       counts.sent++;
       if (way === AT_ONCE) send(text);
       else {
