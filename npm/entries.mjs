@@ -6,6 +6,7 @@ export const entries = {
   "./conformance": "src/conformance/index.ts",
   "./event-target-websocket-client": "src/websocket-client.ts",
   "./event-target-worker": { node: "src/worker-node.ts", default: "src/worker.ts" },
+  "./payload-target": "src/payload-target.ts",
 };
 
 /** The name of an entry's files in dist/. */

@@ -36,8 +36,11 @@ export class PubSubError extends Error {
   /** @internal */
   constructor(code: PubSubErrorCode, message: string) {
     super(message);
-    this.name = "PubSubError";
     this.code = code;
+  }
+  // Assigned, it would throw where `Error.prototype` is frozen, and the stack would not have it.
+  override get name(): string {
+    return "PubSubError";
   }
 }
 
@@ -50,16 +53,17 @@ export function checkTopic(type: unknown, id: unknown): void {
     );
   }
   if (type.startsWith("__")) {
-    throw new PubSubError("reserved", `types that begin with __ are for event targets themselves: ${type}`);
+    throw new PubSubError("reserved", `types with __ are the event targets' own: ${type}`);
   }
 }
 
 /** Tells of what must stop nobody: to `onError`, or on the console if there is one. */
 export function report(error: unknown, onError?: (error: unknown) => void): void {
   try {
-    if (onError) return onError(error);
+    if (onError) onError(error);
+    else console.error("@alkdev/pubsub:", error);
   } catch (another) {
-    report(another);
+    // Who cannot tell it is told of himself, then of it. A console that cannot is left alone.
+    if (onError) for (const one of [another, error]) report(one);
   }
-  if (typeof console === "object") console.error("@alkdev/pubsub:", error);
 }

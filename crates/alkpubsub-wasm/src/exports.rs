@@ -1,11 +1,14 @@
 //! What JavaScript calls. Each is one call of what it is named after.
 
 use crate::link::{LinkEnd, OVERFLOW};
-use crate::message::Outgoing;
 use crate::{milliseconds, time, with, with_link};
 use alkpubsub::protocol::check::MessageLimits;
 use alkpubsub::protocol::link::{Link, LinkOptions};
-use alkpubsub::protocol::{AfterClose, HeartbeatOptions};
+use alkpubsub::protocol::{AfterClose, Backoff, BackoffOptions, HeartbeatOptions};
+
+fn after(code: u32) -> AfterClose {
+    AfterClose::of(code.min(u16::MAX.into()) as u16)
+}
 
 macro_rules! exports {
     ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {
@@ -108,9 +111,10 @@ exports! {
         with_link(link, |end, shared| u32::from(end.admit(length as usize, is_ours != 0, shared)))
     }
 
-    /// Takes an event of so many bytes into the queue: 0 if it has no room.
+    /// An event of so many bytes: 0 if there is no room; 1 if it may leave at once; 2 if it waits, to be given back by
+    /// [`link_pop`].
     fn link_send(link: u32, weight: u32) -> u32 {
-        with_link(link, |end, _| u32::from(end.link.send(Outgoing::Event { weight: weight as usize })))
+        with_link(link, |end, _| end.send(weight as usize))
     }
 
     /// The oldest message that waits: 0 for none; 1 for the oldest event that was taken; 2 for a control event, its
@@ -145,12 +149,25 @@ exports! {
         with_link(link, |end, shared| end.handle_timeout(time(now), shared))
     }
 
-    /// What a close code asks of a spoke: 0 to stop; 1 to connect anew; 2 the same, later.
-    fn after_close(code: u32) -> u32 {
-        match AfterClose::of(code.min(u16::MAX.into()) as u16) {
-            AfterClose::Stop => 0,
-            AfterClose::ReconnectLater => 2,
-            _ => 1,
-        }
+    /// Whether a close code asks a spoke to stop.
+    fn stops(code: u32) -> u32 {
+        u32::from(after(code) == AfterClose::Stop)
+    }
+
+    /// How the waits of a spoke grow; see [`BackoffOptions`].
+    fn link_set_backoff(link: u32, first: f64, max: f64, later: f64, stable_after: f64) {
+        let mut options = BackoffOptions::DEFAULT;
+        (options.first, options.max) = (time(first), time(max));
+        (options.later, options.stable_after) = (time(later), time(stable_after));
+        with_link(link, |end, _| end.backoff = Backoff::new(options));
+    }
+
+    /// How long to wait before the next attempt, after a connection that lived so long and ended with this code (0: there
+    /// was none), with a random number from 0 to 1.
+    fn link_wait(link: u32, code: u32, lived: f64, random: f64) -> f64 {
+        with_link(link, |end, _| {
+            end.backoff.lived(time(lived));
+            milliseconds(end.backoff.next(after(code), random))
+        })
     }
 }

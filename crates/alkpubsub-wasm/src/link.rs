@@ -3,10 +3,10 @@
 use crate::Shared;
 use crate::message::Outgoing;
 use crate::topics::Topics;
-use alkpubsub::protocol::RefusalCounts;
 use alkpubsub::protocol::check::{self, MessageLimits, Refusal};
 use alkpubsub::protocol::control::Action;
 use alkpubsub::protocol::link::{ControlOverflow, Due, Heard, Link, Readiness};
+use alkpubsub::protocol::{Backoff, BackoffOptions};
 use std::time::Duration;
 
 /// What a message means, as a number. The words tell the rest.
@@ -14,7 +14,8 @@ pub(crate) mod heard {
     /// Nothing, or nobody listens.
     pub(crate) const NOTHING: u32 = 0;
     /// An event: the topic's number, how long its type is in UTF-16 units, where the payload begins and ends in the
-    /// message's bytes (both 0 where it is missing), whether a gap is to be told first.
+    /// message's bytes (both 0 where it is missing), whether a gap is to be told first, whether all outside of the
+    /// payload is ASCII.
     pub(crate) const EVENT: u32 = 1;
     /// It became known whether subscriptions are in place: the number of the topic whose gap is to be told, or 0.
     pub(crate) const SETTLED: u32 = 2;
@@ -35,16 +36,16 @@ pub(crate) struct LinkEnd {
     pub(crate) link: Link<Outgoing>,
     pub(crate) limits: MessageLimits,
     pub(crate) topics: Topics,
+    pub(crate) backoff: Backoff,
     /// A topic that is put together, again and again.
     key: String,
     refusal: Option<Refusal>,
-    refusals: RefusalCounts,
 }
 
 impl LinkEnd {
     pub(crate) fn new(link: Link<Outgoing>, limits: MessageLimits) -> Self {
-        let (topics, key, refusals) = (Topics::default(), String::new(), RefusalCounts::default());
-        Self { link, limits, topics, key, refusal: None, refusals }
+        let backoff = Backoff::new(BackoffOptions::DEFAULT);
+        Self { link, limits, topics: Topics::default(), backoff, key: String::new(), refusal: None }
     }
 
     pub(crate) fn want(&mut self, topic: &str, now: Duration) -> Result<u32, ControlOverflow> {
@@ -60,11 +61,11 @@ impl LinkEnd {
     /// Whether an envelope of the program's own may be sent. One that the package did not make itself is checked like
     /// one that was received.
     pub(crate) fn admit(&mut self, length: usize, is_ours: bool, shared: &mut Shared) -> bool {
-        let bytes = &shared.input[..length.min(shared.input.len())];
-        let admitted = if is_ours {
-            std::str::from_utf8(bytes).map_or(Ok(()), |text| self.limits.admit(text))
-        } else {
-            check::parts(bytes, &self.limits).map(drop)
+        // What is too long was not copied here.
+        let admitted = match shared.input.get(..length) {
+            None => Err(Refusal::TooLarge { limit: self.limits.max_message }),
+            Some(bytes) if is_ours => std::str::from_utf8(bytes).map_or(Ok(()), |text| self.limits.admit(text)),
+            Some(bytes) => check::parts(bytes, &self.limits).map(drop),
         };
         admitted.map_err(|refusal| tell_refusal(&refusal, shared)).is_ok()
     }
@@ -82,7 +83,6 @@ impl LinkEnd {
             Ok(heard) => heard,
             Err(refusal) => {
                 self.refusal = Some(refusal);
-                self.refusals.add(&refusal);
                 tell_refusal(&refusal, shared);
                 return heard::REFUSED;
             }
@@ -105,8 +105,11 @@ impl LinkEnd {
                     let from = payload.as_ptr() as usize - parts.text.as_ptr() as usize;
                     (from, from + payload.len())
                 });
-                let words = [number, type_length as u32, from as u32, to as u32, u32::from(after_gap)];
-                shared.words[..5].copy_from_slice(&words);
+                let outside = [&parts.text[..from], &parts.text[to..]];
+                let is_outside_ascii = outside.iter().all(|text| text.is_ascii());
+                let flags = [u32::from(after_gap), u32::from(is_outside_ascii)];
+                let words = [number, type_length as u32, from as u32, to as u32, flags[0], flags[1]];
+                shared.words[..6].copy_from_slice(&words);
                 heard::EVENT
             }
             Heard::Settled { after_gap } => {
@@ -114,16 +117,17 @@ impl LinkEnd {
                 heard::SETTLED
             }
             Heard::Denied { topic, action, reason } => {
-                let text = [reason.as_str(), "\n", &*topic].concat();
-                shared.give(&text);
-                shared.words[2] = u32::from(action == Action::Subscribe);
+                let subscribe = u32::from(action == Action::Subscribe);
+                let topic: &str = &topic;
+                Shared::give_two(&mut shared.text, &mut shared.words, reason.as_str(), topic);
+                shared.words[2] = subscribe;
                 heard::DENIED
             }
             Heard::Gap { topic, missed, reason } => {
-                let text = [reason.as_str(), "\n", topic.as_deref().unwrap_or_default()].concat();
                 let missed = missed.map_or(u32::MAX, |missed| missed.min(u64::from(u32::MAX) - 1) as u32);
                 let words = [u32::from(topic.is_some()), missed];
-                shared.give(&text);
+                let topic = topic.as_deref().unwrap_or_default();
+                Shared::give_two(&mut shared.text, &mut shared.words, reason.as_str(), topic);
                 shared.words[2..4].copy_from_slice(&words);
                 heard::GAP
             }
@@ -166,6 +170,19 @@ impl LinkEnd {
             Ok(_) => 0,
             Err(ControlOverflow) => OVERFLOW,
         }
+    }
+
+    /// An event of so many bytes: 0 if there is no room; 1 if it is the only message, and taken off again; 2 if it waits.
+    pub(crate) fn send(&mut self, weight: usize) -> u32 {
+        let is_alone = self.link.outbound().is_empty();
+        if !self.link.send(Outgoing::Event { weight }) {
+            return 0;
+        }
+        if is_alone && self.link.is_online() {
+            self.link.pop();
+            return 1;
+        }
+        2
     }
 
     /// The oldest message that waits: 0 for none; 1 for the oldest event that was taken; 2 for a control event, whose

@@ -33,8 +33,8 @@ export interface Format<TMessage> {
   message(envelope: EventEnvelope, text: string): TMessage;
   /** What the core is to check of what came in; undefined if that is none of ours. */
   read(data: unknown): string | Uint8Array | undefined;
-  /** The payload, which in the text of so many bytes is from one to another; both 0 where there is none. */
-  payload(data: unknown, text: string | Uint8Array, length: number, from: number, to: number): unknown;
+  /** The payload of what came, which was read as a text of so many bytes, and what the core says of it. */
+  payload(data: unknown, text: string | Uint8Array, length: number, words: Words): unknown;
 }
 
 /** What a link needs of its transport. */
@@ -66,7 +66,10 @@ export interface Link {
 const [EVENT, SETTLED, DENIED, GAP, , REFUSED] = [1, 2, 3, 4, 5, 6];
 const READINESS = ["open", "confirmed", "unconfirmed", "denied"] as const;
 const CONTROL = 2;
+const AT_ONCE = 1;
 const TIMERS = 0x7fffffff;
+
+type Words = readonly [number, number, number, number, number, number];
 
 const now = () => (typeof performance === "object" ? performance : Date).now();
 /** Notices have names without a colon; all else that is listened to is a topic. */
@@ -113,11 +116,14 @@ export function createLink<TMessage = string>(
     tell("gap", { missed, reason, ...(topic !== undefined && { topic }) });
   };
   /** What was refused, by the core's name for it, and where. */
-  const refusal = (code?: PubSubErrorCode) => {
-    const [name, number] = [core.text(), core.word(2)];
-    const where =
-      number === OVERFLOW ? "" : name.startsWith("too_") ? `, more than ${number}` : ` at byte ${number}`;
-    return new PubSubError(code ?? (name as PubSubErrorCode), `this is no envelope: ${name}${where}`);
+  const refusal = (code: PubSubErrorCode) => {
+    const [name, number] = [core.text(), core.words()[2] as number];
+    const isLimit = name === "too_large" || name === "too_deep";
+    const where = number === OVERFLOW ? "" : isLimit ? `, more than ${number}` : ` at byte ${number}`;
+    return new PubSubError(
+      isLimit && code !== "bad_input" ? name : code,
+      `this is no envelope: ${name}${where}`,
+    );
   };
   /** What the core says as `word\ntopic`. */
   const words = (): [string, string] => {
@@ -152,16 +158,19 @@ export function createLink<TMessage = string>(
 
   // ---- out
 
-  const flush = () => {
-    if (stage !== "open") return;
+  const send = (message: TMessage) => {
     try {
-      for (let next = call.link_pop(link); next; next = call.link_pop(link)) {
-        wire.send(next === CONTROL ? (core.text() as TMessage) : (taken.shift() as TMessage));
-        if (ended) return;
-      }
+      wire.send(message);
     } catch (error) {
       if (error instanceof PubSubError) throw error;
       lost(`it could not be sent: ${error}`);
+    }
+  };
+  const flush = () => {
+    while (stage === "open") {
+      const next = call.link_pop(link);
+      if (!next) return;
+      send(next === CONTROL ? (core.text() as TMessage) : (taken.shift() as TMessage));
     }
   };
   /** A call of the core may have left control events to send, or there was no room for them. */
@@ -235,26 +244,29 @@ export function createLink<TMessage = string>(
       typeof message === "string" ? core.put(message, maxMessage) : core.putBytes(message, maxMessage);
     const heard = call.link_receive(link, length);
     if (heard === EVENT) {
-      const topic = topics[core.word(0)] as string;
-      const typeLength = core.word(1);
-      const payload = format.payload(data, message, length, core.word(2), core.word(3));
+      // By their places: a typed array is taken apart by its iterator, which is slow.
+      const words = core.words() as unknown as Words;
+      const topic = topics[words[0]] as string;
+      const typeLength = words[1];
+      const afterGap = words[4];
+      const payload = format.payload(data, message, length, words);
       counts.received++;
-      if (core.word(4)) tellGap(topic, null, "disconnected");
+      if (afterGap) tellGap(topic, null, "disconnected");
       const detail = { type: topic.slice(0, typeLength), id: topic.slice(typeLength + 1), payload };
       listeners.dispatch(new LightEvent(topic, detail), target);
     } else if (heard === REFUSED) refuse();
     else if (heard === SETTLED) {
-      const gap = core.word(0);
+      const [gap] = core.words() as unknown as Words;
       if (gap) tellGap(topics[gap], null, "disconnected");
       answerThoseWhoWait();
     } else if (heard === DENIED) {
-      const action = core.word(2) ? "subscribe" : "publish";
+      const action = core.words()[2] ? "subscribe" : "publish";
       const [reason, topic] = words();
       counts.denied++;
       tell("denied", { topic, action, reason });
       answerThoseWhoWait();
     } else if (heard === GAP) {
-      const [named, missed] = [core.word(2), core.word(3)];
+      const [, , named, missed] = core.words() as unknown as Words;
       const [reason, topic] = words();
       tellGap(named ? topic : undefined, missed === OVERFLOW ? null : missed, reason);
     }
@@ -301,16 +313,22 @@ export function createLink<TMessage = string>(
         counts.rejected++;
         return false;
       }
-      if (!call.link_admit(link, core.put(text, maxMessage), +isOurs)) {
-        const error = refusal();
-        if (error.code.startsWith("too_")) return reject(error);
-        throw error;
+      // What cannot be too long or too deep need not be copied to be asked about.
+      const isSmall = isOurs && text.length * 3 <= maxMessage && hasAtMost(maxDepth, text);
+      if (!isSmall && !call.link_admit(link, core.put(text, maxMessage), +isOurs)) {
+        const error = refusal("bad_topic");
+        if (error.code === "bad_topic") throw error;
+        return reject(error);
       }
-      if (wire.buffered() > maxBufferedAmount || !call.link_send(link, text.length)) {
+      const way = wire.buffered() > maxBufferedAmount ? 0 : call.link_send(link, text.length);
+      if (!way)
         return reject(new PubSubError("full", `more than ${maxBufferedAmount} bytes wait to be sent`));
+      const message = format.message(detail, text);
+      if (way === AT_ONCE) send(message);
+      else {
+        taken.push(message);
+        flush();
       }
-      taken.push(format.message(detail, text));
-      flush();
       counts.sent++;
       return true;
     },
@@ -355,11 +373,13 @@ const json: Format<string> = {
   write: toText,
   message: (_, text) => text,
   read: (data) => (typeof data === "string" ? data : bytesOf(data)),
-  payload(_, text, length, from, to) {
+  payload(_, text, length, words) {
+    const from = words[2];
+    const to = words[3];
     if (!to) return undefined;
     if (typeof text !== "string") return JSON.parse(theCore().slice(from, to));
-    // Places are counted in bytes, which are those of the string where it is all ASCII.
-    return length === text.length ? JSON.parse(text.slice(from, to)) : JSON.parse(text).payload;
+    // Places are counted in bytes, which are the string's own where all before, and all behind, is ASCII.
+    return words[5] ? JSON.parse(text.slice(from, text.length - (length - to))) : JSON.parse(text).payload;
   },
 };
 
@@ -393,6 +413,17 @@ export function checkSurrogates({ type, id }: EventEnvelope, text: string): void
   if (text.includes("\\ud") && /\p{Surrogate}/u.test(type + id)) {
     throw new PubSubError("bad_topic", "type or id holds a lone surrogate");
   }
+}
+
+/** Whether so few brackets open in the text, those in strings counted, too. */
+function hasAtMost(brackets: number, text: string): boolean {
+  let left = brackets;
+  for (const bracket of "{[") {
+    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1)) {
+      if (--left < 0) return false;
+    }
+  }
+  return true;
 }
 
 /** No more than needed of it is counted. */
