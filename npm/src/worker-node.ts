@@ -29,7 +29,10 @@ export const createWorkerHostEventTarget: typeof web.createWorkerHostEventTarget
   worker: web.WorkerLike,
   options: WorkerOptions = {},
 ): PubSubEventTarget<TEventMap> => {
-  if (!isEmitter(worker)) return web.createWorkerHostEventTarget(worker, options);
+  if (!isEmitter(worker)) {
+    // An error ends a Web Worker in Deno, where nothing else says so, and in Bun, where its close does.
+    return web.domHost(worker, options, "Deno" in globalThis) as unknown as PubSubEventTarget<TEventMap>;
+  }
   let failure: { readonly error: unknown } | undefined;
   const link = createPortTarget(worker, eventsOf(worker), options, (link) => [
     // Whoever handles no error has it uncaught, as without us. What was posted before it comes before the exit.

@@ -59,18 +59,29 @@ export const closes = (link: Link): Handlers[number] => [
 /** @internal */
 export const exited = (code: number) => `the worker has ended with exit code ${code}`;
 
-/** @internal An error event: that of a worker that could not be loaded has no message. */
-export interface Failure {
+/** An error event: that of a worker that could not be loaded has no message. */
+interface Failure {
   readonly message?: string;
   readonly error?: unknown;
 }
 
-/** @internal */
-export const errorOf = ({ error, message }: Failure): unknown => error ?? new Error(message);
-
-/** @internal */
-export const notAPort = () =>
-  new TypeError("this is no Worker and no MessagePort; of a SharedWorker, its port is needed");
+/** @internal Whether an uncaught error ends a worker is the runtime's choice. */
+export function domHost(worker: WorkerLike, options: WorkerOptions, errorsEnd: boolean): PubSubEventTarget {
+  if (!isDom(worker)) {
+    throw new TypeError("this is no Worker and no MessagePort; of a SharedWorker, its port is needed");
+  }
+  return domEnd(worker, options, (link) => [
+    closes(link),
+    [
+      "error",
+      ({ error, message }: Failure) => {
+        if (message === undefined) link.lost("the worker could not be loaded");
+        else if (errorsEnd) link.lost(`the worker failed: ${message}`);
+        else link.failed(error ?? new Error(message));
+      },
+    ],
+  ]);
+}
 
 /**
  * The event target of a worker, at the side that made it: what is dispatched is posted to the thread, and what the
@@ -84,9 +95,10 @@ export const notAPort = () =>
  *   first gives way (awaits), in Node before it is done. What waits there is not bounded, and nobody says how much it is.
  * - The worker stays yours: `close()` lets go of it and does not terminate it; your own handlers keep being called. In
  *   Node an error of the worker that you do not handle is uncaught, as without this target.
- * - Listeners of `close` are told once when the worker ends: in Node, Bun and Deno, of its error or exit code. No
+ * - Listeners of `close` are told once when the worker ends: with `node:worker_threads`, of its error or exit code. No
  *   browser tells that a worker was terminated; an uncaught error does not end one there and is an `error` notice, and
- *   one that cannot be loaded is told as `close`. A port tells when the other side is closed, except in old browsers.
+ *   one that cannot be loaded is told as `close`. So with the Web Workers of Deno, where an error ends one, and of Bun,
+ *   which tells of the end, too. A port tells when the other side is closed, except in old browsers.
  * - Others may use the same port. Messages without `type` and `id` are theirs: not touched, counted as `foreign`.
  *   What has both and is no envelope is counted as `bad_input` and told to listeners of `error`; it ends nothing. A
  *   message that cannot be read here is told as a `gap`, too.
@@ -105,17 +117,7 @@ export function createWorkerHostEventTarget<TEventMap extends EventMapOf<TEventM
   worker: WorkerLike,
   options: WorkerOptions = {},
 ): PubSubEventTarget<TEventMap> {
-  if (!isDom(worker)) throw notAPort();
-  return domEnd(worker, options, (link) => [
-    closes(link),
-    [
-      "error",
-      (failure: Failure) => {
-        if (failure.message === undefined) link.lost("the worker could not be loaded");
-        else link.failed(errorOf(failure));
-      },
-    ],
-  ]) as unknown as PubSubEventTarget<TEventMap>;
+  return domHost(worker, options, false) as unknown as PubSubEventTarget<TEventMap>;
 }
 
 /**
