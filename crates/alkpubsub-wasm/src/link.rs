@@ -64,7 +64,9 @@ impl LinkEnd {
         // What is too long was not copied here.
         let admitted = match shared.input.get(..length) {
             None => Err(Refusal::TooLarge { limit: self.limits.max_message }),
-            Some(bytes) if is_ours => std::str::from_utf8(bytes).map_or(Ok(()), |text| self.limits.admit(text)),
+            Some(bytes) if is_ours => {
+                std::str::from_utf8(bytes).map_or(Ok(()), |text| self.limits.admit(text))
+            }
             Some(bytes) => check::parts(bytes, &self.limits).map(drop),
         };
         admitted.map_err(|refusal| tell_refusal(&refusal, shared)).is_ok()
