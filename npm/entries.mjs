@@ -5,6 +5,7 @@ export const entries = {
   "./conformance": "src/conformance/index.ts",
   "./event-target-websocket-client": "src/websocket-client.ts",
   "./payload-target": "src/payload-target.ts",
+  "./spoke": "src/spoke.ts",
 };
 
 /** The name of an entry's files in dist/. */

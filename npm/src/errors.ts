@@ -7,10 +7,12 @@
  *
  * Of event targets with a far side:
  * - `not_open`: published before the socket was open
+ * - `disconnected`: a spoke has no connection now, and keeps no events (a notice; `dispatchEvent` returns false)
  * - `not_json`: a payload that JSON cannot hold
  * - `too_large`, `too_deep`: an envelope beyond the limit was not sent (a notice; `dispatchEvent` returns false)
  * - `full`: more waits to be sent than may (a notice; `dispatchEvent` returns false)
  * - `bad_input`: the far side sent what is no message (a notice)
+ * - `no_websocket`: a spoke was given a URL, and this runtime has no WebSocket
  * - `no_wasm`: this runtime, or its policy, lets no WebAssembly be compiled
  */
 export type PubSubErrorCode =
@@ -19,12 +21,14 @@ export type PubSubErrorCode =
   | "closed"
   | "overflow"
   | "not_open"
+  | "disconnected"
   | "not_json"
   | "too_large"
   | "too_deep"
   | "full"
   | "bad_input"
-  | "no_wasm";
+  | "no_wasm"
+  | "no_websocket";
 
 /** A mistake of the program, or an overflow that it asked to be told of. */
 export class PubSubError extends Error {

@@ -35,7 +35,9 @@ interface Exports {
   link_ponged(link: number, ping: number): number;
   link_timeout(link: number): number;
   link_handle_timeout(link: number, now: number): number;
-  after_close(code: number): number;
+  stops(code: number): number;
+  link_set_backoff(link: number, first: number, max: number, later: number, stableAfter: number): void;
+  link_wait(link: number, code: number, lived: number, random: number): number;
 }
 
 /** What a call of the core gives where it has no room for a control event. */
