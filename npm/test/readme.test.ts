@@ -21,7 +21,10 @@ test.each(examples.map((code) => [code.match(/subscribe\(.*/)?.[0] ?? code, code
   };
   const named = /^import (\{.*\}) from "@alkdev\/pubsub(.*)";$/gm;
   const hub = code.includes(HUB) ? await startHub() : undefined;
-  const body = code.replace(named, `const $1 = await use(".$2");`).replaceAll(HUB, hub?.url ?? HUB);
+  const body = code
+    .replace(named, `const $1 = await use(".$2");`)
+    .split(HUB)
+    .join(hub?.url ?? HUB);
   const { code: script } = await transform(`run = async () => {${body}}`, { loader: "ts" });
   const run = new Function("use", "console", "WebSocket", `let run; ${script}; return run();`);
   try {
