@@ -53,19 +53,20 @@ impl LinkEnd {
         self.link.want(topic, now).map(|()| number)
     }
 
+    /// Gives how many topics are still listened to.
     pub(crate) fn unwant(&mut self, topic: &str) -> Result<u32, ControlOverflow> {
         self.topics.remove(topic);
-        self.link.unwant(topic).map(|()| 0)
+        self.link.unwant(topic).map(|()| self.topics.len())
     }
 
     /// Whether an envelope of the program's own may be sent. One that the package did not make itself is checked like
     /// one that was received.
     pub(crate) fn admit(&mut self, length: usize, is_ours: bool, shared: &mut Shared) -> bool {
-        let bytes = &shared.input[..length.min(shared.input.len())];
-        let admitted = if is_ours {
-            std::str::from_utf8(bytes).map_or(Ok(()), |text| self.limits.admit(text))
-        } else {
-            check::parts(bytes, &self.limits).map(drop)
+        // What is too long was not copied here.
+        let admitted = match shared.input.get(..length) {
+            None => Err(Refusal::TooLarge { limit: self.limits.max_message }),
+            Some(bytes) if is_ours => std::str::from_utf8(bytes).map_or(Ok(()), |text| self.limits.admit(text)),
+            Some(bytes) => check::parts(bytes, &self.limits).map(drop),
         };
         admitted.map_err(|refusal| tell_refusal(&refusal, shared)).is_ok()
     }
