@@ -1,5 +1,6 @@
 // The core: a WebAssembly module that decides what links do. It imports nothing, so that it never calls back.
 import { PubSubError } from "../errors.js";
+import { packed } from "./packed.js";
 import { unpack } from "./unpack.js";
 
 /** What the module exports; `crates/alkpubsub-wasm/src/exports.rs` says what each does. */
@@ -91,7 +92,7 @@ function load(): Core {
     );
   let call: Exports;
   try {
-    call = new WebAssembly.Instance(new WebAssembly.Module(unpack())).exports as Exports;
+    call = new WebAssembly.Instance(new WebAssembly.Module(unpack(packed))).exports as Exports;
   } catch (error) {
     const message =
       "WebAssembly could not be compiled; a Content-Security-Policy has to allow it with script-src 'wasm-unsafe-eval'";
