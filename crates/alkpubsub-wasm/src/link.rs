@@ -1,7 +1,7 @@
 //! One link: the core's, and the numbers of its topics.
 
 use crate::Shared;
-use crate::message::Outgoing;
+use crate::message::{Outgoing, admit, tell_refusal};
 use crate::topics::Topics;
 use alkpubsub::protocol::RefusalCounts;
 use alkpubsub::protocol::check::{self, MessageLimits, Refusal};
@@ -60,13 +60,7 @@ impl LinkEnd {
     /// Whether an envelope of the program's own may be sent. One that the package did not make itself is checked like
     /// one that was received.
     pub(crate) fn admit(&mut self, length: usize, is_ours: bool, shared: &mut Shared) -> bool {
-        let bytes = &shared.input[..length.min(shared.input.len())];
-        let admitted = if is_ours {
-            std::str::from_utf8(bytes).map_or(Ok(()), |text| self.limits.admit(text))
-        } else {
-            check::parts(bytes, &self.limits).map(drop)
-        };
-        admitted.map_err(|refusal| tell_refusal(&refusal, shared)).is_ok()
+        admit(length, is_ours, &self.limits, shared)
     }
 
     pub(crate) fn receive(&mut self, length: usize, shared: &mut Shared) -> u32 {
@@ -180,10 +174,4 @@ impl LinkEnd {
             }
         }
     }
-}
-
-/// Its name as text, and the number that belongs to it: where in the message, or the limit.
-fn tell_refusal(refusal: &Refusal, shared: &mut Shared) {
-    shared.give(refusal.name());
-    shared.words[2] = refusal.number().unwrap_or(usize::MAX) as u32;
 }
