@@ -1,7 +1,6 @@
 //! What JavaScript calls. Each is one call of what it is named after.
 
 use crate::link::{LinkEnd, OVERFLOW};
-use crate::message::Outgoing;
 use crate::{milliseconds, time, with, with_link};
 use alkpubsub::protocol::check::MessageLimits;
 use alkpubsub::protocol::link::{Link, LinkOptions};
@@ -111,9 +110,10 @@ exports! {
         with_link(link, |end, shared| u32::from(end.admit(length as usize, is_ours != 0, shared)))
     }
 
-    /// Takes an event of so many bytes into the queue: 0 if it has no room.
+    /// An event of so many bytes: 0 if there is no room; 1 if it may leave at once; 2 if it waits, to be given back by
+    /// [`link_pop`].
     fn link_send(link: u32, weight: u32) -> u32 {
-        with_link(link, |end, _| u32::from(end.link.send(Outgoing::Event { weight: weight as usize })))
+        with_link(link, |end, _| end.send(weight as usize))
     }
 
     /// The oldest message that waits: 0 for none; 1 for the oldest event that was taken; 2 for a control event, its

@@ -2,11 +2,11 @@
 
 use crate::Shared;
 use crate::link::OVERFLOW;
-use crate::message::{admit, tell_refusal};
+use crate::message::{admit, checked, place, tell_refusal};
 use crate::topics::Topics;
 use alkpubsub::Stats;
 use alkpubsub::protocol::Message;
-use alkpubsub::protocol::check::{self, Refusal};
+use alkpubsub::protocol::check::Refusal;
 use alkpubsub::protocol::control::{Action, DenyReason, GapReason};
 use alkpubsub::protocol::hub::{Asked, FanOut, Hub, HubLimits, LinkId};
 use std::time::Duration;
@@ -134,12 +134,8 @@ impl HubEnd {
         let Some(link) = self.link(slot) else { return asked::DONE };
         let Self { hub, limits, asks, topics, key, .. } = self;
         let Shared { input, text, words, .. } = shared;
-        // A message that is too long need not be copied here to be refused.
-        let checked = match input.get(..length) {
-            Some(bytes) => check::parts(bytes, &limits.message),
-            None => Err(Refusal::TooLarge { limit: limits.message.max_message }),
-        };
-        let taken = checked.and_then(|parts| hub.receive(link, &parts).map(|asked| (parts, asked)));
+        let taken = checked(input, length, &limits.message)
+            .and_then(|parts| hub.receive(link, &parts).map(|asked| (parts, asked)));
         match taken {
             Ok((_, Asked::Subscribe(topic))) => {
                 text.clear();
@@ -156,18 +152,7 @@ impl HubEnd {
                 if number == 0 && !*asks {
                     return asked::DONE;
                 }
-                let (from, to) = parts.payload.map_or((0, 0), |payload| {
-                    let from = payload.as_ptr() as usize - parts.text.as_ptr() as usize;
-                    (from, from + payload.len())
-                });
-                let outside = [&parts.text[..from], &parts.text[to..]];
-                let is_outside_ascii = outside.iter().all(|text| text.is_ascii());
-                let type_length = match parts.event_type.is_ascii() {
-                    true => parts.event_type.len(),
-                    false => parts.event_type.encode_utf16().count(),
-                };
-                (words[2], words[3]) = (number, type_length as u32);
-                (words[4], words[5], words[6]) = (from as u32, to as u32, u32::from(is_outside_ascii));
+                words[2..7].copy_from_slice(&place(number, &parts));
                 if *asks {
                     shared.give(key);
                 }
@@ -289,7 +274,7 @@ mod tests {
         let mut limits = HubLimits::DEFAULT;
         limits.max_links = 3;
         limits.message.max_message = 200;
-        Bench { hub: HubEnd::new(limits, FanOut::Subscribed, false, asks), shared: Shared::default() }
+        Bench { hub: HubEnd::new(limits, FanOut::Subscribed, false, asks), shared: Shared::new() }
     }
 
     impl Bench {

@@ -23,7 +23,6 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 /// All that lives in this instance.
-#[derive(Default)]
 struct Instance {
     shared: Shared,
     links: Slab<link::LinkEnd>,
@@ -32,7 +31,6 @@ struct Instance {
 }
 
 /// What calls hand over text and numbers by.
-#[derive(Default)]
 struct Shared {
     /// What JavaScript wrote.
     input: Vec<u8>,
@@ -40,10 +38,14 @@ struct Shared {
     text: String,
     numbers: Vec<u32>,
     /// The first of what a call gives beside its result.
-    words: Box<[u32; 8]>,
+    words: [u32; 8],
 }
 
 impl Shared {
+    const fn new() -> Self {
+        Self { input: Vec::new(), text: String::new(), numbers: Vec::new(), words: [0; 8] }
+    }
+
     /// What JavaScript wrote as text of its own: never anything but UTF-8.
     fn input(&self, length: usize) -> &str {
         self.input.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
@@ -58,19 +60,39 @@ impl Shared {
 
     /// The same for what is the text already.
     fn give_text(&mut self) {
-        (self.words[0], self.words[1]) = (self.text.as_ptr() as usize as u32, self.text.len() as u32);
+        tell_place(&mut self.words, self.text.as_ptr(), self.text.len());
+    }
+
+    /// The same for two texts, with a line break between them; the second may borrow from the input.
+    fn give_two(text: &mut String, words: &mut [u32; 8], first: &str, second: &str) {
+        text.clear();
+        for part in [first, "\n", second] {
+            text.push_str(part);
+        }
+        tell_place(words, text.as_ptr(), text.len());
     }
 
     /// The same for a list of numbers.
     fn give_numbers(&mut self, numbers: impl Iterator<Item = u32>) {
         self.numbers.clear();
         self.numbers.extend(numbers);
-        (self.words[0], self.words[1]) = (self.numbers.as_ptr() as usize as u32, self.numbers.len() as u32);
+        tell_place(&mut self.words, self.numbers.as_ptr(), self.numbers.len());
     }
 }
 
+fn tell_place<T>(words: &mut [u32; 8], place: *const T, length: usize) {
+    (words[0], words[1]) = (place as usize as u32, length as u32);
+}
+
 thread_local! {
-    static INSTANCE: RefCell<Instance> = RefCell::default();
+    static INSTANCE: RefCell<Instance> = const {
+        RefCell::new(Instance {
+            shared: Shared::new(),
+            links: Slab::new(),
+            #[cfg(feature = "hub")]
+            hubs: Slab::new(),
+        })
+    };
 }
 
 fn with<T>(call: impl FnOnce(&mut Instance) -> T) -> T {

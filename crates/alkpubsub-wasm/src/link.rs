@@ -1,10 +1,10 @@
 //! One link: the core's, and the numbers of its topics.
 
 use crate::Shared;
-use crate::message::{Outgoing, admit, tell_refusal};
+use crate::message::{Outgoing, admit, checked, place, tell_refusal};
 use crate::topics::Topics;
 use alkpubsub::protocol::RefusalCounts;
-use alkpubsub::protocol::check::{self, MessageLimits, Refusal};
+use alkpubsub::protocol::check::{MessageLimits, Refusal};
 use alkpubsub::protocol::control::Action;
 use alkpubsub::protocol::link::{ControlOverflow, Due, Heard, Link, Readiness};
 use std::time::Duration;
@@ -14,7 +14,8 @@ pub(crate) mod heard {
     /// Nothing, or nobody listens.
     pub(crate) const NOTHING: u32 = 0;
     /// An event: the topic's number, how long its type is in UTF-16 units, where the payload begins and ends in the
-    /// message's bytes (both 0 where it is missing), whether a gap is to be told first.
+    /// message's bytes (both 0 where it is missing), whether a gap is to be told first, whether all outside of the
+    /// payload is ASCII.
     pub(crate) const EVENT: u32 = 1;
     /// It became known whether subscriptions are in place: the number of the topic whose gap is to be told, or 0.
     pub(crate) const SETTLED: u32 = 2;
@@ -66,12 +67,8 @@ impl LinkEnd {
     pub(crate) fn receive(&mut self, length: usize, shared: &mut Shared) -> u32 {
         let Self { link, limits, topics, key, .. } = self;
         link.alive();
-        // A message that is too long need not be copied here to be refused.
-        let checked = match shared.input.get(..length) {
-            Some(bytes) => check::parts(bytes, limits),
-            None => Err(Refusal::TooLarge { limit: limits.max_message }),
-        };
-        let heard = checked.and_then(|parts| link.receive(&parts).map(|heard| (parts, heard)));
+        let heard = checked(&shared.input, length, limits)
+            .and_then(|parts| link.receive(&parts).map(|heard| (parts, heard)));
         let (parts, heard) = match heard {
             Ok(heard) => heard,
             Err(refusal) => {
@@ -91,16 +88,9 @@ impl LinkEnd {
                 if number == 0 {
                     return heard::NOTHING;
                 }
-                let type_length = match parts.event_type.is_ascii() {
-                    true => parts.event_type.len(),
-                    false => parts.event_type.encode_utf16().count(),
-                };
-                let (from, to) = parts.payload.map_or((0, 0), |payload| {
-                    let from = payload.as_ptr() as usize - parts.text.as_ptr() as usize;
-                    (from, from + payload.len())
-                });
-                let words = [number, type_length as u32, from as u32, to as u32, u32::from(after_gap)];
-                shared.words[..5].copy_from_slice(&words);
+                let [number, type_length, from, to, plain] = place(number, &parts);
+                let words = [number, type_length, from, to, u32::from(after_gap), plain];
+                shared.words[..6].copy_from_slice(&words);
                 heard::EVENT
             }
             Heard::Settled { after_gap } => {
@@ -108,16 +98,17 @@ impl LinkEnd {
                 heard::SETTLED
             }
             Heard::Denied { topic, action, reason } => {
-                let text = [reason.as_str(), "\n", &*topic].concat();
-                shared.give(&text);
-                shared.words[2] = u32::from(action == Action::Subscribe);
+                let subscribe = u32::from(action == Action::Subscribe);
+                let topic: &str = &topic;
+                Shared::give_two(&mut shared.text, &mut shared.words, reason.as_str(), topic);
+                shared.words[2] = subscribe;
                 heard::DENIED
             }
             Heard::Gap { topic, missed, reason } => {
-                let text = [reason.as_str(), "\n", topic.as_deref().unwrap_or_default()].concat();
                 let missed = missed.map_or(u32::MAX, |missed| missed.min(u64::from(u32::MAX) - 1) as u32);
                 let words = [u32::from(topic.is_some()), missed];
-                shared.give(&text);
+                let topic = topic.as_deref().unwrap_or_default();
+                Shared::give_two(&mut shared.text, &mut shared.words, reason.as_str(), topic);
                 shared.words[2..4].copy_from_slice(&words);
                 heard::GAP
             }
@@ -160,6 +151,19 @@ impl LinkEnd {
             Ok(_) => 0,
             Err(ControlOverflow) => OVERFLOW,
         }
+    }
+
+    /// An event of so many bytes: 0 if there is no room; 1 if it is the only message, and taken off again; 2 if it waits.
+    pub(crate) fn send(&mut self, weight: usize) -> u32 {
+        let is_alone = self.link.outbound().is_empty();
+        if !self.link.send(Outgoing::Event { weight }) {
+            return 0;
+        }
+        if is_alone && self.link.is_online() {
+            self.link.pop();
+            return 1;
+        }
+        2
     }
 
     /// The oldest message that waits: 0 for none; 1 for the oldest event that was taken; 2 for a control event, whose

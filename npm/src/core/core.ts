@@ -48,8 +48,8 @@ export interface Core {
   put(text: string, most: number): number;
   /** The same for bytes. */
   putBytes(bytes: Uint8Array, most: number): number;
-  /** A number that the last call gave beside its result. */
-  word(index: number): number;
+  /** The numbers that the last call gave beside its result; the next call overwrites them. */
+  words(): Uint32Array;
   /** The text that the last call gave. */
   text(): string;
   /** The list of numbers that the last call gave. */
@@ -134,9 +134,9 @@ function load(): Core {
       input.set(bytes);
       return bytes.length;
     },
-    word(index) {
+    words() {
       if (!words.length) look();
-      return words[index] as number;
+      return words;
     },
     text() {
       if (!words.length) look();

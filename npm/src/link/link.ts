@@ -48,7 +48,10 @@ export interface Link {
 const [EVENT, SETTLED, DENIED, GAP, , REFUSED] = [1, 2, 3, 4, 5, 6];
 const READINESS = ["open", "confirmed", "unconfirmed", "denied"] as const;
 const CONTROL = 2;
+const AT_ONCE = 1;
 const TIMERS = 0x7fffffff;
+
+type Words = readonly [number, number, number, number, number, number];
 
 const now = () => (typeof performance === "object" ? performance : Date).now();
 /** Notices have names without a colon; all else that is listened to is a topic. */
@@ -85,11 +88,11 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     tell("gap", { missed, reason, ...(topic !== undefined && { topic }) });
   };
   /** What was refused, by the core's name for it, and where. */
-  const refusal = (code?: PubSubErrorCode) => {
-    const [name, number] = [core.text(), core.word(2)];
-    const where =
-      number === OVERFLOW ? "" : name.startsWith("too_") ? `, more than ${number}` : ` at byte ${number}`;
-    return new PubSubError(code ?? (name as PubSubErrorCode), `this is no envelope: ${name}${where}`);
+  const refusal = (code: PubSubErrorCode) => {
+    const [name, number] = [core.text(), core.words()[2] as number];
+    const isLimit = name === "too_large" || name === "too_deep";
+    const where = number === OVERFLOW ? "" : isLimit ? `, more than ${number}` : ` at byte ${number}`;
+    return new PubSubError(isLimit && code !== "bad_input" ? name : code, `this is no envelope: ${name}${where}`);
   };
   /** What the core says as `word\ntopic`. */
   const words = (): [string, string] => {
@@ -124,15 +127,18 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
 
   // ---- out
 
-  const flush = () => {
-    if (stage !== "open") return;
+  const send = (text: string) => {
     try {
-      for (let next = call.link_pop(link); next; next = call.link_pop(link)) {
-        wire.send(next === CONTROL ? core.text() : (taken.shift() as string));
-        if (ended) return;
-      }
+      wire.send(text);
     } catch (error) {
       lost(`it could not be sent: ${error}`);
+    }
+  };
+  const flush = () => {
+    while (stage === "open") {
+      const next = call.link_pop(link);
+      if (!next) return;
+      send(next === CONTROL ? core.text() : (taken.shift() as string));
     }
   };
   /** A call of the core may have left control events to send, or there was no room for them. */
@@ -185,11 +191,14 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
 
   // ---- in
 
-  const parsed = (data: string | Uint8Array, length: number, from: number, to: number): unknown => {
+  /** The payload of a message of so many bytes. */
+  const parsed = (data: string | Uint8Array, length: number, words: Words): unknown => {
+    const from = words[2];
+    const to = words[3];
     if (!to) return undefined;
     if (typeof data !== "string") return JSON.parse(core.slice(from, to));
-    // Places are counted in bytes, which are those of the string where it is all ASCII.
-    return length === data.length ? JSON.parse(data.slice(from, to)) : JSON.parse(data).payload;
+    // Places are counted in bytes, which are the string's own where all before, and all behind, is ASCII.
+    return words[5] ? JSON.parse(data.slice(from, data.length - (length - to))) : JSON.parse(data).payload;
   };
 
   const refuse = () => {
@@ -207,26 +216,29 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
       typeof message === "string" ? core.put(message, maxMessage) : core.putBytes(message, maxMessage);
     const heard = call.link_receive(link, length);
     if (heard === EVENT) {
-      const topic = topics[core.word(0)] as string;
-      const typeLength = core.word(1);
-      const payload = parsed(message, length, core.word(2), core.word(3));
+      // By their places: a typed array is taken apart by its iterator, which is slow.
+      const words = core.words() as unknown as Words;
+      const topic = topics[words[0]] as string;
+      const typeLength = words[1];
+      const afterGap = words[4];
+      const payload = parsed(message, length, words);
       counts.received++;
-      if (core.word(4)) tellGap(topic, null, "disconnected");
+      if (afterGap) tellGap(topic, null, "disconnected");
       const detail = { type: topic.slice(0, typeLength), id: topic.slice(typeLength + 1), payload };
       listeners.dispatch(new LightEvent(topic, detail), target);
     } else if (heard === REFUSED) refuse();
     else if (heard === SETTLED) {
-      const gap = core.word(0);
+      const [gap] = core.words() as unknown as Words;
       if (gap) tellGap(topics[gap], null, "disconnected");
       answerThoseWhoWait();
     } else if (heard === DENIED) {
-      const action = core.word(2) ? "subscribe" : "publish";
+      const action = core.words()[2] ? "subscribe" : "publish";
       const [reason, topic] = words();
       counts.denied++;
       tell("denied", { topic, action, reason });
       answerThoseWhoWait();
     } else if (heard === GAP) {
-      const [named, missed] = [core.word(2), core.word(3)];
+      const [, , named, missed] = core.words() as unknown as Words;
       const [reason, topic] = words();
       tellGap(named ? topic : undefined, missed === OVERFLOW ? null : missed, reason);
     }
@@ -271,17 +283,21 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
         counts.rejected++;
         return false;
       }
-      if (!call.link_admit(link, core.put(text, maxMessage), +isOurs)) {
-        const error = refusal();
-        if (error.code.startsWith("too_")) return reject(error);
-        throw error;
+      // What cannot be too long or too deep need not be copied to be asked about.
+      const isSmall = isOurs && text.length * 3 <= maxMessage && hasAtMost(maxDepth, text);
+      if (!isSmall && !call.link_admit(link, core.put(text, maxMessage), +isOurs)) {
+        const error = refusal("bad_topic");
+        if (error.code === "bad_topic") throw error;
+        return reject(error);
       }
-      if (wire.buffered() > maxBufferedAmount || !call.link_send(link, text.length)) {
-        return reject(new PubSubError("full", `more than ${maxBufferedAmount} bytes wait to be sent`));
-      }
-      taken.push(text);
+      const way = wire.buffered() > maxBufferedAmount ? 0 : call.link_send(link, text.length);
+      if (!way) return reject(new PubSubError("full", `more than ${maxBufferedAmount} bytes wait to be sent`));
       counts.sent++;
-      flush();
+      if (way === AT_ONCE) send(text);
+      else {
+        taken.push(text);
+        flush();
+      }
       return true;
     },
     async ready(topic) {
@@ -335,6 +351,17 @@ function toText(envelope: EventEnvelope): string {
     throw new PubSubError("bad_topic", "type or id holds a lone surrogate");
   }
   return text;
+}
+
+/** Whether so few brackets open in the text, those in strings counted, too. */
+function hasAtMost(brackets: number, text: string): boolean {
+  let left = brackets;
+  for (const bracket of "{[") {
+    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1)) {
+      if (--left < 0) return false;
+    }
+  }
+  return true;
 }
 
 /** No more than needed of it is counted. */

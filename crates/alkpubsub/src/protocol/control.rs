@@ -4,7 +4,7 @@
 //! ignores it.
 
 use super::check::{Parts, Refusal};
-use super::json::{members, push_quoted, unescape};
+use super::json::{members, push_number, push_quoted, unescape};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -280,71 +280,106 @@ fn string(value: &str) -> Option<Cow<'_, str>> {
 /// How the text of every control event made here begins, and that of no event: its type would be reserved.
 pub(crate) const BEGINNING: &str = r#"{"type":"__"#;
 
-/// What follows the name, up to the payload.
-const PAYLOAD: &str = r#"","id":"","payload":"#;
-
-/// The text of a control event whose payload is this.
-fn envelope(name: &str, payload: &str) -> String {
-    [BEGINNING, name, PAYLOAD, payload, "}"].concat()
+/// The text of a control event, whose payload `write` appends.
+fn envelope(name: &str, write: impl FnOnce(&mut String)) -> String {
+    let mut text = String::with_capacity(128);
+    for part in [BEGINNING, name, r#"","id":"","payload":"#] {
+        text.push_str(part);
+    }
+    write(&mut text);
+    text.push('}');
+    text
 }
 
-/// The same where it is `{"topic":…}` with what follows in it.
-fn of_topic(name: &str, topic: &str, rest: &[&str]) -> String {
-    let mut payload = r#"{"topic":"#.to_owned();
-    push_quoted(&mut payload, topic);
-    rest.iter().for_each(|part| payload.push_str(part));
-    payload.push('}');
-    envelope(name, &payload)
+/// The same where the payload names a topic, and `rest` appends what follows.
+fn of_topic(name: &str, topic: &str, rest: impl FnOnce(&mut String)) -> String {
+    envelope(name, |text| {
+        text.push_str(r#"{"topic":"#);
+        push_quoted(text, topic);
+        rest(text);
+        text.push('}');
+    })
+}
+
+/// Appends what is a word of the protocol.
+fn push_word(text: &mut String, name: &str, word: &str) {
+    for part in [",\"", name, "\":\"", word, "\""] {
+        text.push_str(part);
+    }
 }
 
 /// The text of `__subscribe`.
 pub(crate) fn subscribe(topic: &str) -> String {
-    of_topic("subscribe", topic, &[])
+    of_topic("subscribe", topic, |_| ())
 }
 
 /// The text of `__unsubscribe`.
 pub(crate) fn unsubscribe(topic: &str) -> String {
-    of_topic("unsubscribe", topic, &[])
+    of_topic("unsubscribe", topic, |_| ())
 }
 
 /// The text of `__subscribed`.
 pub(crate) fn subscribed(topic: &str) -> String {
-    of_topic("subscribed", topic, &[])
+    of_topic("subscribed", topic, |_| ())
 }
 
 /// The text of `__denied`.
 pub(crate) fn denied(topic: &str, action: Action, reason: DenyReason) -> String {
-    of_topic("denied", topic, &[r#","action":""#, action.as_str(), r#"","reason":""#, reason.as_str(), "\""])
+    of_topic("denied", topic, |text| {
+        push_word(text, "action", action.as_str());
+        push_word(text, "reason", reason.as_str());
+    })
 }
 
 /// The text of `__gap`.
 pub(crate) fn gap(topic: Option<&str>, missed: Option<u64>, reason: GapReason) -> String {
-    let missed = missed.map_or(Cow::Borrowed("null"), |missed| missed.to_string().into());
-    let rest = [r#""missed":"#, &missed, r#","reason":""#, reason.as_str(), "\""];
-    match topic {
-        Some(topic) => of_topic("gap", topic, &[",", &rest.concat()]),
-        None => envelope("gap", &["{", &rest.concat(), "}"].concat()),
-    }
+    envelope("gap", |text| {
+        text.push('{');
+        if let Some(topic) = topic {
+            text.push_str(r#""topic":"#);
+            push_quoted(text, topic);
+            text.push(',');
+        }
+        text.push_str(r#""missed":"#);
+        match missed {
+            Some(missed) => push_number(text, missed),
+            None => text.push_str("null"),
+        }
+        push_word(text, "reason", reason.as_str());
+        text.push('}');
+    })
 }
 
 /// The text of `__ping` with a number to know its answer by.
 pub(crate) fn ping(number: u64) -> String {
-    envelope("ping", &[r#"{"n":"#, &number.to_string(), "}"].concat())
+    envelope("ping", |text| {
+        text.push_str(r#"{"n":"#);
+        push_number(text, number);
+        text.push('}');
+    })
 }
 
 /// The text of `__pong`; `echo` is the ping's payload, untouched.
 pub(crate) fn pong(echo: &str) -> String {
-    let version = PROTOCOL_VERSION.to_string();
-    envelope("pong", &[r#"{"echo":"#, echo, r#","protocol":"#, &version, r#","features":[]}"#].concat())
+    envelope("pong", |text| {
+        text.push_str(r#"{"echo":"#);
+        text.push_str(echo);
+        text.push_str(r#","protocol":"#);
+        push_number(text, PROTOCOL_VERSION.into());
+        text.push_str(r#","features":[]}"#);
+    })
 }
 
 /// The text of `__close`, for whoever writes the target of a byte stream.
 #[must_use]
 pub fn close(code: u16, reason: &str) -> String {
-    let mut payload = [r#"{"code":"#, &code.to_string(), r#","reason":"#].concat();
-    push_quoted(&mut payload, reason);
-    payload.push('}');
-    envelope("close", &payload)
+    envelope("close", |text| {
+        text.push_str(r#"{"code":"#);
+        push_number(text, code.into());
+        text.push_str(r#","reason":"#);
+        push_quoted(text, reason);
+        text.push('}');
+    })
 }
 
 /// The number of the ping that a pong's payload answers, where it is one of ours.

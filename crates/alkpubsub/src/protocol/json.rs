@@ -13,7 +13,7 @@ mod text;
 pub(crate) use members::members;
 use plain::past_digits;
 pub(crate) use plain::past_plain;
-pub(crate) use text::{push_quoted, unescape};
+pub(crate) use text::{push_number, push_quoted, unescape};
 
 /// Why a text is not JSON that may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

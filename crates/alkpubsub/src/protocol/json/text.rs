@@ -1,16 +1,18 @@
-//! Strings of JSON and the texts that they stand for.
+//! Strings of JSON and the texts that they stand for, and numbers. Without `core::fmt`, which is the larger part of a
+//! small WebAssembly module.
 
 use std::borrow::Cow;
 
 /// Undoes the escapes of a string whose syntax was checked; `None` where it holds a lone surrogate.
 pub(crate) fn unescape(raw: &str) -> Option<Cow<'_, str>> {
-    if !raw.contains('\\') {
+    if !raw.bytes().any(|byte| byte == b'\\') {
         return Some(Cow::Borrowed(raw));
     }
     let mut text = String::with_capacity(raw.len());
     let mut left = raw;
-    while let Some((before, escape)) = left.split_once('\\') {
-        text.push_str(before);
+    while let Some(at) = left.bytes().position(|byte| byte == b'\\') {
+        let escape = &left[at + 1..];
+        text.push_str(&left[..at]);
         let (character, length) = match escape.as_bytes().first()? {
             b'u' => unicode_escape(escape)?,
             b'b' => ('\u{8}', 1),
@@ -71,6 +73,14 @@ pub(crate) fn push_quoted(json: &mut String, text: &str) {
     json.push('"');
 }
 
+/// Appends a number.
+pub(crate) fn push_number(json: &mut String, number: u64) {
+    if number > 9 {
+        push_number(json, number / 10);
+    }
+    json.push(char::from(b'0' + (number % 10) as u8));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +96,14 @@ mod tests {
         #[test]
         fn a_text_is_written_as_serde_json_does(text in "(?s)[\0-\u{7f}\u{e9}\u{1f600}]{0,12}") {
             prop_assert_eq!(quoted(&text), serde_json::to_string(&text).unwrap());
+        }
+
+        #[test]
+        fn a_number_is_written_as_it_is_read(number: u64, shift in 0..64) {
+            let number = number >> shift;
+            let mut json = String::new();
+            push_number(&mut json, number);
+            prop_assert_eq!(json, number.to_string());
         }
 
         #[test]
