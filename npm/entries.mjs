@@ -4,6 +4,7 @@ export const entries = {
   ".": "src/index.ts",
   "./conformance": "src/conformance/index.ts",
   "./event-target-websocket-client": "src/websocket-client.ts",
+  "./event-target-websocket-server": "src/websocket-server.ts",
 };
 
 /** The name of an entry's files in dist/. */

@@ -1,4 +1,5 @@
 import { createLink, type LinkOptions } from "./link/link.js";
+import { CONNECTING, closeWith, OPEN } from "./link/socket.js";
 import type { EventMapOf, PubSubEventMap, PubSubEventTarget } from "./types.js";
 
 /** What is needed of a WebSocket: that of a browser, Node, Deno, Bun, of npm `ws`, or one of your own. */
@@ -17,9 +18,6 @@ export interface WebSocketClientOptions extends LinkOptions {
   /** Whether the hub is told which topics are wanted; `false` for one that sends everything to all. */
   readonly forwardSubscriptions?: boolean;
 }
-
-const CONNECTING = 0;
-const OPEN = 1;
 
 /**
  * The event target of one WebSocket to a hub: what is dispatched goes to the hub, and what the hub sends goes to the
@@ -82,14 +80,4 @@ export function createWebSocketClientEventTarget<TEventMap extends EventMapOf<TE
   if (socket.readyState === OPEN) link.open();
   else if (socket.readyState !== CONNECTING) link.lost("the socket was closed already");
   return link.target as unknown as PubSubEventTarget<TEventMap>;
-}
-
-/** A reason may have 123 bytes, and a browser lets no program send codes below 3000 but 1000. */
-function closeWith(socket: WebSocketLike, code: number, reason = ""): void {
-  const short = reason.slice(0, 40);
-  try {
-    socket.close(code, short);
-  } catch {
-    socket.close(code + 3000, short);
-  }
 }

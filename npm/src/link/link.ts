@@ -1,8 +1,10 @@
-import { type Core, OVERFLOW, theCore } from "../core/core.js";
-import { PubSubError, type PubSubErrorCode } from "../errors.js";
+import { type Core, OVERFLOW } from "../core/core.js";
+import { theCore } from "../core/link-core.js";
+import { PubSubError } from "../errors.js";
 import { adopt, isFresh, LightEvent } from "../event.js";
 import { createListeners } from "../listeners.js";
-import type { Capabilities, EventEnvelope, Notices, PubSubEventTarget, Readiness } from "../types.js";
+import type { Capabilities, Notices, PubSubEventTarget, Readiness } from "../types.js";
+import { bytesOf, hasAtMost, isTopic, now, payloadOf, refusal, toText, utf8Length } from "./message.js";
 
 /** The bounds of a link's target. */
 export interface LinkOptions {
@@ -53,10 +55,6 @@ const TIMERS = 0x7fffffff;
 
 type Words = readonly [number, number, number, number, number, number];
 
-const now = () => (typeof performance === "object" ? performance : Date).now();
-/** Notices have names without a colon; all else that is listened to is a topic. */
-const isTopic = (name: string) => name.includes(":");
-
 /** The target of one connection: the core decides, the wire carries. */
 export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Link {
   const core: Core = theCore();
@@ -86,13 +84,6 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
   const tellGap = (topic: string | undefined, missed: number | null, reason: string) => {
     counts.gaps++;
     tell("gap", { missed, reason, ...(topic !== undefined && { topic }) });
-  };
-  /** What was refused, by the core's name for it, and where. */
-  const refusal = (code: PubSubErrorCode) => {
-    const [name, number] = [core.text(), core.words()[2] as number];
-    const isLimit = name === "too_large" || name === "too_deep";
-    const where = number === OVERFLOW ? "" : isLimit ? `, more than ${number}` : ` at byte ${number}`;
-    return new PubSubError(isLimit && code !== "bad_input" ? name : code, `this is no envelope: ${name}${where}`);
   };
   /** What the core says as `word\ntopic`. */
   const words = (): [string, string] => {
@@ -191,18 +182,8 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
 
   // ---- in
 
-  /** The payload of a message of so many bytes. */
-  const parsed = (data: string | Uint8Array, length: number, words: Words): unknown => {
-    const from = words[2];
-    const to = words[3];
-    if (!to) return undefined;
-    if (typeof data !== "string") return JSON.parse(core.slice(from, to));
-    // Places are counted in bytes, which are the string's own where all before, and all behind, is ASCII.
-    return words[5] ? JSON.parse(data.slice(from, data.length - (length - to))) : JSON.parse(data).payload;
-  };
-
   const refuse = () => {
-    const error = refusal("bad_input");
+    const error = refusal(core, "bad_input");
     counts.bad_input++;
     const code = call.link_refused(link, now());
     tell("error", { error });
@@ -221,7 +202,7 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
       const topic = topics[words[0]] as string;
       const typeLength = words[1];
       const afterGap = words[4];
-      const payload = parsed(message, length, words);
+      const payload = payloadOf(core, message, length, words[2], words[3], words[5]);
       counts.received++;
       if (afterGap) tellGap(topic, null, "disconnected");
       const detail = { type: topic.slice(0, typeLength), id: topic.slice(typeLength + 1), payload };
@@ -286,12 +267,13 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
       // What cannot be too long or too deep need not be copied to be asked about.
       const isSmall = isOurs && text.length * 3 <= maxMessage && hasAtMost(maxDepth, text);
       if (!isSmall && !call.link_admit(link, core.put(text, maxMessage), +isOurs)) {
-        const error = refusal("bad_topic");
+        const error = refusal(core, "bad_topic");
         if (error.code === "bad_topic") throw error;
         return reject(error);
       }
       const way = wire.buffered() > maxBufferedAmount ? 0 : call.link_send(link, text.length);
-      if (!way) return reject(new PubSubError("full", `more than ${maxBufferedAmount} bytes wait to be sent`));
+      if (!way)
+        return reject(new PubSubError("full", `more than ${maxBufferedAmount} bytes wait to be sent`));
       counts.sent++;
       if (way === AT_ONCE) send(text);
       else {
@@ -323,48 +305,4 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     receive,
     lost,
   };
-}
-
-function bytesOf(data: unknown): Uint8Array {
-  if (data instanceof Uint8Array) return data;
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  // Of another realm, too. What is no message at all is one without a byte, which is refused.
-  return Object.prototype.toString.call(data) === "[object ArrayBuffer]"
-    ? new Uint8Array(data as ArrayBuffer)
-    : new Uint8Array(0);
-}
-
-/** The envelope's JSON. Nothing of it is lost on the way without a word. */
-function toText(envelope: EventEnvelope): string {
-  const { type, id, payload } = envelope;
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(envelope);
-  } catch (error) {
-    throw new PubSubError("not_json", `the payload of ${type}:${id} is not JSON: ${error}`);
-  }
-  if (typeof payload === "function" || typeof payload === "symbol") {
-    throw new PubSubError("not_json", `the payload of ${type}:${id} is a ${typeof payload}`);
-  }
-  // Half of a pair of surrogates is written as an escape.
-  if (text.includes("\\ud") && /\p{Surrogate}/u.test(type + id)) {
-    throw new PubSubError("bad_topic", "type or id holds a lone surrogate");
-  }
-  return text;
-}
-
-/** Whether so few brackets open in the text, those in strings counted, too. */
-function hasAtMost(brackets: number, text: string): boolean {
-  let left = brackets;
-  for (const bracket of "{[") {
-    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1)) {
-      if (--left < 0) return false;
-    }
-  }
-  return true;
-}
-
-/** No more than needed of it is counted. */
-function utf8Length(text: string): number {
-  return text.length > 1365 ? new TextEncoder().encode(text).length : text.length;
 }
