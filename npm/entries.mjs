@@ -5,6 +5,8 @@ export const entries = {
   "./conformance": "src/conformance/index.ts",
   "./event-target-websocket-client": "src/websocket-client.ts",
   "./event-target-websocket-server": "src/websocket-server.ts",
+  "./payload-target": "src/payload-target.ts",
+  "./spoke": "src/spoke.ts",
 };
 
 /** The name of an entry's files in dist/. */

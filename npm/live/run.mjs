@@ -12,9 +12,13 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { createPubSub as yoga } from "@graphql-yoga/subscription";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
+import { WebSocket } from "ws";
 import { root, serveFiles } from "../../examples/browser/files.mjs";
+import { createWebSocketClientEventTarget } from "../dist/event-target-websocket-client.js";
+import { createPayloadEventTarget } from "../dist/payload-target.js";
 
 const here = new URL("./", import.meta.url);
 const npm = new URL("../", here);
@@ -157,6 +161,24 @@ const cases = {
     assert.match(text, /^in-process: 1; PubSubError no_wasm: .*'wasm-unsafe-eval'/);
     await page.close();
   },
+};
+
+cases["graphql-yoga"] = async () => {
+  const hub = await startHub();
+  const heard = [];
+  const pubsubs = await Promise.all(
+    ["one", "two"].map(async (name) => {
+      const socket = new WebSocket(hub.url);
+      const target = createWebSocketClientEventTarget(socket);
+      const pubsub = yoga({ eventTarget: createPayloadEventTarget(target) });
+      const events = pubsub.subscribe("user:follow", "1");
+      heard.push(events.next().then(({ value }) => `${name}: ${value}`));
+      assert.equal((await target.ready("user:follow:1")).status, "confirmed");
+      return pubsub;
+    }),
+  );
+  pubsubs[0].publish("user:follow", "1", "Ada");
+  assert.deepEqual(await Promise.all(heard), ["one: Ada", "two: Ada"]);
 };
 
 for (const [name, command] of Object.entries({

@@ -1,3 +1,4 @@
+import { callable } from "./check.js";
 import { checkTopic, PubSubError, report } from "./errors.js";
 import { LightEvent, realEvent } from "./event.js";
 import { createInProcessEventTarget } from "./event-target.js";
@@ -14,13 +15,13 @@ import type {
 } from "./types.js";
 
 /** A plain `new EventTarget()` is in place at once; what a subclass makes of it is not known. */
-const isPlain = (target: object) =>
-  typeof EventTarget === "function" && Object.getPrototypeOf(target) === EventTarget.prototype;
+const isPlain = (target: object) => Object.getPrototypeOf(target) === globalThis.EventTarget?.prototype;
 
 /**
  * Makes the typed face of an event target: in-process by default, or of the one given, which may be a plain
  * `new EventTarget()`.
  *
+ * @throws TypeError if what is given is no event target.
  * @example
  * type Events = { "call.responded": { output: number } };
  * const pubsub = createPubSub<Events>();
@@ -39,36 +40,55 @@ export function createPubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEve
 ): PubSub<TEventMap> {
   const { eventTarget, onError, onLoss } = config;
   const target = (eventTarget ?? createInProcessEventTarget({ onError })) as TypedEventTarget;
+  callable("eventTarget.dispatchEvent", target.dispatchEvent);
   const live = new Set<Member>();
   let closed = false;
 
+  const open = () => {
+    if (closed) throw new PubSubError("closed", "the pubsub is closed");
+  };
   // One listener a notice for all subscriptions, there as long as there is one.
+  const notices = target.capabilities ? ["close", "denied", "gap"] : [];
   const hear = (event: TypedEvent) => {
-    for (const member of [...live]) member.notice(event);
+    // One that is told may end another.
+    for (const member of [...live]) if (live.has(member)) member.notice(event);
   };
-  const listenToNotices = (method: "addEventListener" | "removeEventListener") => {
-    if (!target.capabilities || live.size) return;
-    for (const name of ["close", "denied", "gap"]) target[method](name, hear);
-  };
+  const tell = (error: unknown) => report(error, onError);
   const home: Home = {
     listen: (topic, listener) => target.addEventListener(topic, listener),
-    unlisten: (topic, listener) => target.removeEventListener(topic, listener),
-    async ready(topic) {
-      return target.ready?.(topic) ?? { status: isPlain(target) ? "confirmed" : "unconfirmed" };
+    unlisten(topic, listener) {
+      try {
+        target.removeEventListener(topic, listener);
+      } catch (error) {
+        tell(error);
+      }
     },
-    isClosed: () => closed,
-    report: (error) => report(error, onError),
+    async ready(topic) {
+      try {
+        const answer = await target.ready?.(topic);
+        if (answer) return answer;
+      } catch {
+        // It cannot say.
+      }
+      return { status: isPlain(target) ? "confirmed" : "unconfirmed" };
+    },
+    report: tell,
+    onLoss,
     enter(member) {
-      listenToNotices("addEventListener");
+      open();
+      if (!live.size) for (const name of notices) home.listen(name, hear);
       live.add(member);
     },
     leave(member) {
       live.delete(member);
-      listenToNotices("removeEventListener");
+      if (!live.size) for (const name of notices) home.unlisten(name, hear);
     },
   };
-  const open = () => {
-    if (closed) throw new PubSubError("closed", "the pubsub is closed");
+
+  const close = () => {
+    if (closed) return;
+    closed = true;
+    for (const member of [...live]) member.stop({ reason: "closed" });
   };
 
   const pubsub = {
@@ -89,22 +109,20 @@ export function createPubSub<TEventMap extends EventMapOf<TEventMap> = PubSubEve
       open();
       const several = Array.isArray(first);
       const wanted = new Map<string, Set<string>>();
-      for (const [type, id] of (several ? first : [[first, second]]) as [string, string][]) {
+      for (const topic of several ? first : [[first, second]]) {
+        const [type, id] = (Array.isArray(topic) ? topic : [topic]) as [string, string];
         checkTopic(type, id);
         wanted.set(type, (wanted.get(type) ?? new Set()).add(id));
       }
-      if (!wanted.size) throw new PubSubError("bad_topic", "a subscription needs a topic at least");
+      if (!wanted.size) throw new PubSubError("bad_topic", "subscribe needs a topic");
       const options = (several ? second : third) as SubscribeOptions | undefined;
-      return createSubscription(home, wanted, { ...(onLoss && { onLoss }), ...options });
+      return createSubscription(home, wanted, options ?? {});
     },
 
-    close() {
-      if (closed) return;
-      closed = true;
-      for (const member of [...live]) member.stop({ reason: "closed" });
-    },
+    // Where a runtime has no such symbols, these are `close` as well.
+    [Symbol.asyncDispose ?? "close"]: async () => close(),
+    [Symbol.dispose ?? "close"]: close,
+    close,
   };
-  if (Symbol.dispose) Object.assign(pubsub, { [Symbol.dispose]: pubsub.close });
-  if (Symbol.asyncDispose) Object.assign(pubsub, { [Symbol.asyncDispose]: async () => pubsub.close() });
   return pubsub as unknown as PubSub<TEventMap>;
 }

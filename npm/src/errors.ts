@@ -7,10 +7,12 @@
  *
  * Of event targets with a far side:
  * - `not_open`: published before the socket was open
+ * - `disconnected`: a spoke has no connection now, and keeps no events (a notice; `dispatchEvent` returns false)
  * - `not_json`: a payload that JSON cannot hold
  * - `too_large`, `too_deep`: an envelope beyond the limit was not sent (a notice; `dispatchEvent` returns false)
  * - `full`: more waits to be sent than may (a notice; `dispatchEvent` returns false)
  * - `bad_input`: the far side sent what is no message (a notice)
+ * - `no_websocket`: a spoke was given a URL, and this runtime has no WebSocket
  * - `no_wasm`: this runtime, or its policy, lets no WebAssembly be compiled
  */
 export type PubSubErrorCode =
@@ -19,12 +21,14 @@ export type PubSubErrorCode =
   | "closed"
   | "overflow"
   | "not_open"
+  | "disconnected"
   | "not_json"
   | "too_large"
   | "too_deep"
   | "full"
   | "bad_input"
-  | "no_wasm";
+  | "no_wasm"
+  | "no_websocket";
 
 /** A mistake of the program, or an overflow that it asked to be told of. */
 export class PubSubError extends Error {
@@ -32,8 +36,11 @@ export class PubSubError extends Error {
   /** @internal */
   constructor(code: PubSubErrorCode, message: string) {
     super(message);
-    this.name = "PubSubError";
     this.code = code;
+  }
+  // Assigned, it would throw where `Error.prototype` is frozen, and the stack would not have it.
+  override get name(): string {
+    return "PubSubError";
   }
 }
 
@@ -46,16 +53,17 @@ export function checkTopic(type: unknown, id: unknown): void {
     );
   }
   if (type.startsWith("__")) {
-    throw new PubSubError("reserved", `types that begin with __ are for event targets themselves: ${type}`);
+    throw new PubSubError("reserved", `types with __ are the event targets' own: ${type}`);
   }
 }
 
 /** Tells of what must stop nobody: to `onError`, or on the console if there is one. */
 export function report(error: unknown, onError?: (error: unknown) => void): void {
   try {
-    if (onError) return onError(error);
+    if (onError) onError(error);
+    else console.error("@alkdev/pubsub:", error);
   } catch (another) {
-    report(another);
+    // Who cannot tell it is told of himself, then of it. A console that cannot is left alone.
+    if (onError) for (const one of [another, error]) report(one);
   }
-  if (typeof console === "object") console.error("@alkdev/pubsub:", error);
 }

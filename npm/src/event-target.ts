@@ -51,7 +51,7 @@ export function createInProcessEventTarget<TEventMap extends EventMapOf<TEventMa
       open();
       return listeners.dispatch(adopt(event), target);
     },
-    ready: () => Promise.resolve({ status: closed ? "closed" : "confirmed" }),
+    ready: async () => ({ status: closed ? "closed" : "confirmed" }),
     close() {
       if (closed) return;
       closed = true;

@@ -1,3 +1,4 @@
+import { now } from "./check.js";
 import { checkTopic, PubSubError } from "./errors.js";
 import type { EventEnvelope, TypedEvent } from "./types.js";
 
@@ -46,7 +47,7 @@ export class LightEvent<TType extends string = string, TDetail = unknown>
   }
   /** That of the time when it is read: few do, and a dispatch is synchronous. */
   get timeStamp(): number {
-    return this.origin?.timeStamp ?? (typeof performance === "object" ? performance : Date).now();
+    return this.origin?.timeStamp ?? now();
   }
   composedPath(): object[] {
     return this.currentTarget ? [this.currentTarget] : [];
@@ -74,7 +75,7 @@ export function adopt(event: TypedEvent): LightEvent<string, EventEnvelope> {
   const { type, id } = Object(event.detail) as EventEnvelope;
   checkTopic(type, id);
   if (event.type !== `${type}:${id}`) {
-    throw new PubSubError("bad_topic", `an event named ${event.type} has an envelope of ${type}:${id}`);
+    throw new PubSubError("bad_topic", `event ${event.type} has an envelope of ${type}:${id}`);
   }
   return new LightEvent(event.type, event.detail as EventEnvelope, event);
 }

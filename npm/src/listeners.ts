@@ -1,3 +1,4 @@
+import { check } from "./check.js";
 import { report } from "./errors.js";
 import type { LightEvent } from "./event.js";
 import type { TypedEventListenerOrEventListenerObject as Callback, TypedListenerOptions } from "./types.js";
@@ -57,22 +58,26 @@ export function createListeners(
   return {
     add(name, callback, options) {
       if (callback === null || callback === undefined) return false;
-      if (typeof callback !== "function" && typeof callback !== "object") {
-        throw new TypeError(`a listener must be a function or an object, not ${typeof callback}`);
-      }
+      const kind = typeof callback;
+      check(
+        kind === "function" || kind === "object",
+        "a listener",
+        "a function or an object",
+        kind,
+        TypeError,
+      );
       const { once, passive, signal } = Object(options) as TypedListenerOptions;
       const capture = isCapture(options);
       if (signal?.aborted || find(name, callback, capture)) return false;
       const entry: Entry = { callback, capture, once: !!once, passive: !!passive };
-      const list = [...(lists.get(name) ?? [])];
-      const behind = capture ? list.filter((other) => other.capture).length : list.length;
-      list.splice(behind, 0, entry);
-      lists.set(name, list);
       if (signal) {
         const abort = () => drop(name, entry);
         signal.addEventListener("abort", abort, { once: true });
         entry.release = () => signal.removeEventListener("abort", abort);
       }
+      const list = lists.get(name) ?? [];
+      const front = capture ? list.filter((other) => other.capture) : list;
+      lists.set(name, [...front, entry, ...list.slice(front.length)]);
       return true;
     },
 

@@ -16,7 +16,6 @@ export interface Queue {
   dropOldest(): void;
   /** Keeps that something is missing behind all that waits. */
   lose(loss: Loss): void;
-  clear(): void;
 }
 
 export const isLoss = (item: EventEnvelope | Loss): item is Loss => item.type.startsWith("__");
@@ -42,7 +41,7 @@ function takeFrom(from: Missing): Loss | undefined {
  * `losses` false they leave no trace here.
  */
 export function createQueue(losses: boolean): Queue {
-  let items: (EventEnvelope | Loss | undefined)[] = [];
+  const items: (EventEnvelope | Loss | undefined)[] = [];
   let head = 0;
   let size = 0;
   // Before all items, and behind them. There is nothing in front of an empty queue: who drops the oldest pushes then.
@@ -81,11 +80,6 @@ export function createQueue(losses: boolean): Queue {
     },
     lose(loss) {
       if (losses) merge(back, loss);
-    },
-    clear() {
-      items = [];
-      head = size = front.missed = back.missed = 0;
-      front.gap = back.gap = undefined;
     },
   };
 }

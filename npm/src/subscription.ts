@@ -1,3 +1,4 @@
+import { check, choice } from "./check.js";
 import { PubSubError, report } from "./errors.js";
 import { createQueue, isLoss } from "./queue.js";
 import { Repeater } from "./repeater.js";
@@ -6,6 +7,7 @@ import type {
   Gap,
   Loss,
   Notices,
+  OnLoss,
   Readiness,
   SubscribeOptions,
   Subscription,
@@ -25,9 +27,14 @@ export interface Home {
   unlisten(topic: string, listener: (event: TypedEvent) => void): void;
   /** Asks the target whether a topic is in place. */
   ready(topic: string): Promise<Readiness>;
-  isClosed(): boolean;
   report(error: unknown): void;
-  /** Those that listen: notices go to them, and the end of the pubsub. */
+  /** For subscriptions without their own. */
+  readonly onLoss: OnLoss | undefined;
+  /**
+   * Those that listen: notices go to them, and the end of the pubsub.
+   *
+   * @throws PubSubError `closed`.
+   */
   enter(member: Member): void;
   leave(member: Member): void;
 }
@@ -58,16 +65,12 @@ export function createSubscription(
     capacity = 1024,
     overflow,
     losses = false,
-    onLoss,
+    onLoss = home.onLoss,
     signal,
   }: SubscribeOptions & { readonly losses?: boolean },
 ): Subscription<EventEnvelope | Loss> {
-  if (!Number.isInteger(capacity) || capacity < 1) {
-    throw new RangeError(`capacity must be a whole number from 1 on, not ${capacity}`);
-  }
-  if (overflow && !["drop-oldest", "drop-newest", "error"].includes(overflow)) {
-    throw new RangeError(`overflow must be drop-oldest, drop-newest or error, not ${overflow}`);
-  }
+  check(Number.isInteger(capacity) && capacity > 0, "capacity", "a whole number from 1 on", capacity);
+  choice("overflow", overflow ?? "error");
   // As a set, for "a" + "b:c" and "a:b" + "c" share a topic.
   const names = new Set<string>();
   for (const [type, ids] of wanted) for (const id of ids) names.add(`${type}:${id}`);
@@ -94,7 +97,7 @@ export function createSubscription(
       const loss: Loss = { type: "__lagged", missed: 1 };
       if (overflow === "drop-newest") queue.lose(loss);
       else if (overflow === "error") {
-        const message = `${capacity} events wait to be read on ${topics}, and one more came`;
+        const message = `more than ${capacity} events wait to be read on ${topics}`;
         member.stop({ reason: "overflow" }, { error: new PubSubError("overflow", message) });
       } else {
         queue.dropOldest();
@@ -105,6 +108,7 @@ export function createSubscription(
   };
 
   const tell = (loss: Loss) => {
+    const first = !lost && !gaps;
     if (loss.type === "__lagged") lost += loss.missed;
     else gaps++;
     if (onLoss) {
@@ -115,20 +119,24 @@ export function createSubscription(
       }
     } else if (!losses && !overflow) {
       // Who chose nothing is told once that there is something to choose.
-      if (lost + gaps === 1) report(`events are lost on ${topics}, unread: see onLoss, losses, overflow`);
+      if (first) report(`events are lost on ${topics}, unread: see onLoss, losses, overflow`);
     }
   };
 
   const member: Member = {
     notice({ type, detail }) {
-      const { topic, missed, action, reason } = detail as Partial<Notices["gap"] & Notices["denied"]>;
+      const {
+        topic,
+        missed,
+        action,
+        reason = "",
+      } = Object(detail) as Partial<Notices["gap"] & Notices["denied"]>;
       if (topic !== undefined && !topics.includes(topic)) return;
-      const why = reason ?? "";
-      if (type === "close") member.stop({ reason: "closed", detail: why });
+      if (type === "close") member.stop({ reason: "closed", detail: reason });
       else if (type === "denied") {
-        if (action !== "publish") member.stop({ reason: "denied", detail: why });
+        if (action !== "publish") member.stop({ reason: "denied", detail: reason });
       } else {
-        const gap: Gap = { type: "__gap", reason: why, ...(topic !== undefined && { topic }) };
+        const gap: Gap = { type: "__gap", reason, ...(topic !== undefined && { topic }) };
         const loss: Loss = typeof missed === "number" ? { type: "__lagged", missed } : gap;
         const answer = losses && waiting.shift();
         if (answer) answer({ value: loss, done: false });
@@ -141,6 +149,10 @@ export function createSubscription(
     },
   };
 
+  const unlisten = () => {
+    for (const topic of topics) home.unlisten(topic, listener);
+  };
+
   const leave = (next: number, why: SubscriptionEnd, error?: { readonly error: unknown }) => {
     const live = state === LIVE;
     state = next;
@@ -149,7 +161,7 @@ export function createSubscription(
     if (live) {
       signal?.removeEventListener("abort", abort);
       home.leave(member);
-      for (const topic of topics) home.unlisten(topic, listener);
+      unlisten();
     }
     for (const answer of waiting.splice(0)) answer(done());
   };
@@ -157,36 +169,35 @@ export function createSubscription(
   /** Ends it at once: what waits is dropped. */
   const finish = (reason: SubscriptionEnd["reason"]) => {
     if (state !== DONE) leave(DONE, { reason });
-    queue.clear();
+    while (queue.shift());
   };
   const abort = () => finish("aborted");
 
   const start = () => {
     if (state !== INITIAL) return;
     if (signal?.aborted) return abort();
-    if (home.isClosed()) return member.stop({ reason: "closed" });
     state = LIVE;
     try {
       signal?.addEventListener("abort", abort, { once: true });
       home.enter(member);
       for (const topic of topics) home.listen(topic, listener);
     } catch (error) {
-      // A target that was closed says so by refusing a listener.
-      if ((error as Partial<PubSubError>).code === "closed") member.stop({ reason: "closed" });
+      // What was closed says so by refusing a listener.
+      if (Object(error).code === "closed") member.stop({ reason: "closed" });
       else member.stop({ reason: "failed" }, { error });
     }
+    // The target may have ended it from within.
+    if (state !== LIVE) unlisten();
   };
 
   const ask = async (): Promise<Readiness> => {
     const answers = await Promise.all(topics.map(async (topic) => ({ ...(await home.ready(topic)), topic })));
-    const status = end && (end.reason === "denied" ? "denied" : "closed");
-    if (status === "closed") return { status };
-    if (status) return { status, reason: end?.detail ?? "" };
-    for (const worst of ["denied", "closed", "unconfirmed"]) {
-      const answer = answers.find((one) => one.status === worst);
-      if (answer) return answer;
-    }
-    return { status: "confirmed" };
+    if (end?.reason === "denied") return { status: "denied", reason: end.detail ?? "" };
+    if (end) return { status: "closed" };
+    const first = (status: Readiness["status"]) => answers.find((one) => one.status === status);
+    const last = (first("denied") ?? first("closed")) as (Readiness & { status: "denied" }) | undefined;
+    if (last) member.stop({ reason: last.status, detail: last.reason });
+    return last ?? first("unconfirmed") ?? { status: "confirmed" };
   };
 
   const subscription: ThisType<Subscription<EventEnvelope | Loss>> & object = {

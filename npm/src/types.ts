@@ -105,7 +105,7 @@ export interface TargetHooks {
    * `type` and a `detail`; to others `createPubSub` gives real `CustomEvent`s and does not listen for notices.
    */
   readonly capabilities?: Capabilities;
-  /** Resolves when the far side has answered for this topic, which has a listener. Never rejects. */
+  /** Resolves when the far side has answered for this topic, which has a listener. */
   ready?(topic: string): Promise<Readiness>;
 }
 
@@ -261,8 +261,8 @@ export interface PubSubConfig<TEventMap extends EventMapOf<TEventMap> = PubSubEv
     | TypedEventTarget<TypedEvent<string, EnvelopeOf<TEventMap>>>
     | undefined;
   /**
-   * Told what a listener of the in-process target threw, or an `onLoss`; `console.error` unless given. An event
-   * target of your own has its own way to tell.
+   * Told what a listener of the in-process target threw, or an `onLoss`, or a target that was to remove a listener;
+   * `console.error` unless given. What listeners throw, an event target of your own tells in its own way.
    */
   readonly onError?: ((error: unknown) => void) | undefined;
   /** Called at each loss of a subscription without an `onLoss` of its own. */

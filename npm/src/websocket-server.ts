@@ -1,7 +1,7 @@
 import { PubSubError, report } from "./errors.js";
 import { createHub, type Member } from "./hub/hub.js";
 import type { HubOptions, HubTarget, Spoke } from "./hub/types.js";
-import { CONNECTING, closeWith, OPEN } from "./link/socket.js";
+import { CONNECTING, closeWith, listenTo, OPEN, type WebSocketLike } from "./link/socket.js";
 import type { EventMapOf, Notices, PubSubEventMap } from "./types.js";
 
 export type { DenyReason, HubOptions, HubTarget, Spoke, SpokeEvent } from "./hub/types.js";
@@ -18,9 +18,12 @@ export interface ServerWebSocketLike {
   binaryType?: string | undefined;
   send(data: string): unknown;
   close(code?: number, reason?: string): void;
-  addEventListener?(type: string, listener: (event: never) => void): void;
-  removeEventListener?(type: string, listener: (event: never) => void): void;
+  addEventListener?(...args: never[]): void;
+  removeEventListener?(...args: never[]): void;
 }
+
+const isListenable = (socket: ServerWebSocketLike): socket is WebSocketLike =>
+  typeof socket.addEventListener === "function";
 
 /** The bounds of the target, and the program's say in it. */
 export interface WebSocketServerOptions<
@@ -125,16 +128,6 @@ export function createWebSocketServerEventTarget<
     if (socket.readyState !== OPEN && socket.readyState !== CONNECTING) return undefined;
     if (hub.isDraining()) return refuse(socket, 1001, "the hub shuts down");
 
-    const { binaryType } = socket;
-    const handlers: Record<string, (event: never) => void> = {
-      open: () => member.open(),
-      message: ({ data }: { data: unknown }) => member.spoke.message(data),
-      close: ({ code, reason }: { code?: number; reason?: unknown }) =>
-        member.spoke.closed(code, String(reason || "")),
-      // With npm `ws`, one that nobody listens to ends the process.
-      error: ({ error, message }: { error?: unknown; message?: unknown }) =>
-        member.failed(error ?? new Error(String(message ?? "the socket failed"))),
-    };
     const found = hub.connect(
       {
         // Bun says 0 where it dropped the message.
@@ -143,13 +136,7 @@ export function createWebSocketServerEventTarget<
         end(code, reason) {
           bySocket.delete(socket);
           sockets.delete(member.spoke);
-          for (const name in handlers) {
-            // A peer that is closed for what it sent may go on with it until it is gone.
-            if (code === undefined || name !== "error") {
-              socket.removeEventListener?.(name, handlers[name] as never);
-            }
-          }
-          if (socket.addEventListener && binaryType !== undefined) socket.binaryType = binaryType;
+          release?.(code !== undefined);
           if (code !== undefined) closeWith(socket, code, reason);
         },
       },
@@ -162,10 +149,14 @@ export function createWebSocketServerEventTarget<
     const { spoke } = member;
     bySocket.set(socket, spoke);
     sockets.set(spoke, socket);
-    if (socket.addEventListener) {
-      for (const name in handlers) socket.addEventListener(name, handlers[name] as never);
-      if (binaryType !== undefined) socket.binaryType = "arraybuffer";
-    }
+    const release = isListenable(socket)
+      ? listenTo(socket, {
+          open: member.open,
+          message: spoke.message,
+          close: (reason, code) => spoke.closed(code, reason),
+          error: member.failed,
+        })
+      : undefined;
     if (socket.readyState === OPEN) member.open();
     return spoke;
   };

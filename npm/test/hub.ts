@@ -1,46 +1,64 @@
-// The hub program, for tests: that of ALKPUBSUB_PROGRAM, else of ../target/debug.
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { createInterface, type Interface } from "node:readline";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const program =
   process.env.ALKPUBSUB_PROGRAM ?? fileURLToPath(new URL("../../target/debug/alkpubsub", import.meta.url));
 
-/** The program under way: its lines, and its end. */
+/** The hub program, started. */
+export interface HubProgram {
+  readonly url: string;
+  /** Ends it with a signal, and waits until it has ended. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+/** The program under way. */
 export interface Running {
-  readonly child: ChildProcess;
   readonly lines: AsyncIterableIterator<string>;
   /** What it ends with. */
   readonly exit: Promise<number | null>;
   /** Ends it; resolves when it has ended. */
   stop(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** Starts `alkpubsub` with these arguments. */
 export function run(...args: string[]): Running {
-  if (!existsSync(program)) {
-    throw new Error(`missing: ${program}; build it with \`cargo build\`, or set ALKPUBSUB_PROGRAM`);
-  }
-  const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
-  const exit = new Promise<number | null>((resolve, reject) => {
-    child.once("exit", resolve);
-    child.once("error", reject);
-  });
-  const lines: Interface = createInterface({ input: child.stdout });
-  const stop = async () => {
-    child.kill("SIGKILL");
-    await exit;
+  if (!existsSync(program)) throw new Error(`${program} is missing: cargo build, or set ALKPUBSUB_PROGRAM`);
+  const child: ChildProcess = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
+  const exit = once(child, "exit").then(([code]) => code as number | null);
+  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]();
+  return {
+    lines,
+    exit,
+    async stop() {
+      child.kill("SIGKILL");
+      await exit;
+    },
   };
-  return { child, lines: lines[Symbol.asyncIterator](), exit, stop, [Symbol.asyncDispose]: stop };
 }
 
-/** Starts a hub on a free port. */
-export async function startHub(...args: string[]): Promise<Running & { readonly url: string }> {
-  const hub = run("hub", "--listen", "127.0.0.1:0", ...args);
-  const { value: line } = await hub.lines.next();
-  const url = /ws:\S+/.exec(line ?? "")?.[0];
-  if (!url) throw new Error(`the hub did not say where it listens: ${line}`);
-  return { ...hub, url };
+/** Starts the hub program on a free port, or on the one that is given. */
+export async function startHub(port = 0, ...args: string[]): Promise<HubProgram> {
+  if (!existsSync(program)) throw new Error(`${program} is missing: cargo build, or set ALKPUBSUB_PROGRAM`);
+  const child = spawn(program, ["hub", "--listen", `127.0.0.1:${port}`, ...args]);
+  let said = "";
+  child.stderr.on("data", (text) => {
+    said += text;
+  });
+  for await (const line of createInterface({ input: child.stdout })) {
+    const url = line.match(/ws:\S+/)?.[0];
+    if (url === undefined) continue;
+    return {
+      url,
+      async stop(signal = "SIGTERM") {
+        if (child.exitCode !== null || child.signalCode !== null) return;
+        const ended = once(child, "exit");
+        child.kill(signal);
+        await ended;
+      },
+    };
+  }
+  throw new Error(`the hub did not start: ${said}`);
 }

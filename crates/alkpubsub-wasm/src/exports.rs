@@ -4,7 +4,11 @@ use crate::link::{LinkEnd, OVERFLOW};
 use crate::{milliseconds, time, with, with_link};
 use alkpubsub::protocol::check::MessageLimits;
 use alkpubsub::protocol::link::{Link, LinkOptions};
-use alkpubsub::protocol::{AfterClose, HeartbeatOptions};
+use alkpubsub::protocol::{AfterClose, Backoff, BackoffOptions, HeartbeatOptions};
+
+fn after(code: u32) -> AfterClose {
+    AfterClose::of(code.min(u16::MAX.into()) as u16)
+}
 
 macro_rules! exports {
     ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {
@@ -148,12 +152,25 @@ exports! {
         with_link(link, |end, shared| end.handle_timeout(time(now), shared))
     }
 
-    /// What a close code asks of a spoke: 0 to stop; 1 to connect anew; 2 the same, later.
-    fn after_close(code: u32) -> u32 {
-        match AfterClose::of(code.min(u16::MAX.into()) as u16) {
-            AfterClose::Stop => 0,
-            AfterClose::ReconnectLater => 2,
-            _ => 1,
-        }
+    /// Whether a close code asks a spoke to stop.
+    fn stops(code: u32) -> u32 {
+        u32::from(after(code) == AfterClose::Stop)
+    }
+
+    /// How the waits of a spoke grow; see [`BackoffOptions`].
+    fn link_set_backoff(link: u32, first: f64, max: f64, later: f64, stable_after: f64) {
+        let mut options = BackoffOptions::DEFAULT;
+        (options.first, options.max) = (time(first), time(max));
+        (options.later, options.stable_after) = (time(later), time(stable_after));
+        with_link(link, |end, _| end.backoff = Backoff::new(options));
+    }
+
+    /// How long to wait before the next attempt, after a connection that lived so long and ended with this code (0: there
+    /// was none), with a random number from 0 to 1.
+    fn link_wait(link: u32, code: u32, lived: f64, random: f64) -> f64 {
+        with_link(link, |end, _| {
+            end.backoff.lived(time(lived));
+            milliseconds(end.backoff.next(after(code), random))
+        })
     }
 }

@@ -3,10 +3,10 @@
 use crate::Shared;
 use crate::message::{Outgoing, admit, checked, place, tell_refusal};
 use crate::topics::Topics;
-use alkpubsub::protocol::RefusalCounts;
 use alkpubsub::protocol::check::{MessageLimits, Refusal};
 use alkpubsub::protocol::control::Action;
 use alkpubsub::protocol::link::{ControlOverflow, Due, Heard, Link, Readiness};
+use alkpubsub::protocol::{Backoff, BackoffOptions};
 use std::time::Duration;
 
 /// What a message means, as a number. The words tell the rest.
@@ -36,16 +36,16 @@ pub(crate) struct LinkEnd {
     pub(crate) link: Link<Outgoing>,
     pub(crate) limits: MessageLimits,
     pub(crate) topics: Topics,
+    pub(crate) backoff: Backoff,
     /// A topic that is put together, again and again.
     key: String,
     refusal: Option<Refusal>,
-    refusals: RefusalCounts,
 }
 
 impl LinkEnd {
     pub(crate) fn new(link: Link<Outgoing>, limits: MessageLimits) -> Self {
-        let (topics, key, refusals) = (Topics::default(), String::new(), RefusalCounts::default());
-        Self { link, limits, topics, key, refusal: None, refusals }
+        let backoff = Backoff::new(BackoffOptions::DEFAULT);
+        Self { link, limits, topics: Topics::default(), backoff, key: String::new(), refusal: None }
     }
 
     pub(crate) fn want(&mut self, topic: &str, now: Duration) -> Result<u32, ControlOverflow> {
@@ -73,7 +73,6 @@ impl LinkEnd {
             Ok(heard) => heard,
             Err(refusal) => {
                 self.refusal = Some(refusal);
-                self.refusals.add(&refusal);
                 tell_refusal(&refusal, shared);
                 return heard::REFUSED;
             }

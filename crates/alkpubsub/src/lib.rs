@@ -70,7 +70,7 @@
 //! | feature | default | brings |
 //! | --- | --- | --- |
 //! | `derive` | yes | `#[derive(Event)]` |
-//! | `websocket-client` | | `WebSocketClientEventTarget` and `Spoke`; tokio, tokio-tungstenite, backon |
+//! | `websocket-client` | | `WebSocketClientEventTarget` and `Spoke`; tokio, tokio-tungstenite |
 //! | `websocket-client-tls` | | `wss:` for it; rustls with ring, the system's authorities |
 //! | `websocket-server` | | `WebSocketServerEventTarget`; tokio, tungstenite's parser |
 //! | `hyper` | | `WebSocketServerEventTarget::upgrade`, for a route of a hyper or axum application; hyper's upgrades |
@@ -107,8 +107,8 @@ mod waiters;
 
 #[cfg(feature = "websocket-client")]
 pub use crate::adapter::link::{
-    BackoffOptions, DisconnectError, Interruption, LinkSocket, SocketInput, SocketMessage, Spoke,
-    SpokeOptions, SpokeState, States,
+    DisconnectError, Interruption, LinkSocket, SocketInput, SocketMessage, Spoke, SpokeOptions, SpokeState,
+    States,
 };
 #[cfg(feature = "websocket-client-tls")]
 pub use crate::adapter::websocket::client::TlsRoots;
@@ -124,6 +124,8 @@ pub use crate::event_target::{
     Listener, ListenerId, Notice, Order, Readiness, TargetError, on_notice,
 };
 pub use crate::in_process::InProcess;
+#[cfg(feature = "websocket-client")]
+pub use crate::protocol::BackoffOptions;
 pub use crate::protocol::RefusalCounts;
 pub use crate::protocol::check::{Member, MessageLimits, Refusal};
 pub use crate::protocol::control::{Action, DenyReason, GapReason};

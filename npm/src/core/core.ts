@@ -39,7 +39,9 @@ export interface LinkExports extends Exports {
   link_ponged(link: number, ping: number): number;
   link_timeout(link: number): number;
   link_handle_timeout(link: number, now: number): number;
-  after_close(code: number): number;
+  stops(code: number): number;
+  link_set_backoff(link: number, first: number, max: number, later: number, stableAfter: number): void;
+  link_wait(link: number, code: number, lived: number, random: number): number;
 }
 
 /** What that of hubs exports; `crates/alkpubsub-wasm/src/exports/hub.rs` says what each does. */
@@ -74,8 +76,10 @@ export interface HubExports extends Exports {
   hub_counters(): void;
 }
 
-/** What a call of the core gives where it has no room for a control event. */
-export const OVERFLOW = 0xffffffff;
+/** What a call of the core gives where there is no room for one more. Results are signed, */
+export const NO_ROOM = -1;
+/** and words are not: a number that is not known. */
+export const UNKNOWN = 0xffffffff;
 
 /** The module's instance, and how text and numbers cross. */
 export interface Core<TExports = LinkExports> {

@@ -1,4 +1,4 @@
-import { type Core, type HubExports, OVERFLOW } from "../core/core.js";
+import { type Core, type HubExports, NO_ROOM, UNKNOWN } from "../core/core.js";
 import { theHubCore } from "../core/hub-core.js";
 import { PubSubError, report } from "../errors.js";
 import { adopt, isFresh, LightEvent } from "../event.js";
@@ -280,7 +280,7 @@ export function createHub(options: HubOptions): Hub {
   const connect: Hub["connect"] = (wire, identity, onOpen, onEnd) => {
     const length = identity === undefined ? 0 : core.put(identity, MOST);
     const slot = call.hub_connect(hub, +(identity !== undefined), length);
-    if (slot === OVERFLOW) return undefined;
+    if (slot === NO_ROOM) return undefined;
     let isClosed = false;
     const check = () => {
       if (isClosed || closed) throw new PubSubError("closed", "the event target is closed");
@@ -420,7 +420,7 @@ export function createHub(options: HubOptions): Hub {
     ready: async () => ({ status: closed ? "closed" : "confirmed" }),
     gap({ topic, missed = null, reason }) {
       check();
-      const number = missed === null ? OVERFLOW : bound("missed", missed, 0);
+      const number = missed === null ? UNKNOWN : bound("missed", missed, 0);
       const length = core.put(`${reason}\n${topic ?? ""}`, MOST);
       call.hub_gap(hub, length, +(topic !== undefined), number);
       flush();

@@ -1,4 +1,4 @@
-import { type Core, OVERFLOW } from "../core/core.js";
+import { type Core, NO_ROOM, UNKNOWN } from "../core/core.js";
 import { theCore } from "../core/link-core.js";
 import { PubSubError } from "../errors.js";
 import { adopt, isFresh, LightEvent } from "../event.js";
@@ -23,6 +23,24 @@ export interface LinkKind {
   readonly capabilities: Capabilities;
   /** Whether the far side is told which topics are wanted. */
   readonly forward: boolean;
+  /** It outlives its connections, of which it has none at first. */
+  readonly outlives?: Outliving;
+}
+
+/** How a link lives through the loss of a connection. */
+export interface Outliving {
+  /** Events are taken while there is no connection, and sent on the next. */
+  readonly keepEvents: boolean;
+  /** After a close code that says so, the next connection comes with new credentials. */
+  readonly renewsCredentials: boolean;
+  readonly pingInterval: number;
+  readonly pingTimeout: number;
+  readonly backoff: {
+    readonly first: number;
+    readonly max: number;
+    readonly later: number;
+    readonly stableAfter: number;
+  };
 }
 
 /** What a link needs of its transport. */
@@ -31,19 +49,27 @@ export interface Wire {
   send(text: string): void;
   /** Bytes that were sent and have not left. */
   buffered(): number;
-  /** The link has ended: with a code if it is to say why and end the connection, with none if it lets go of it. */
+  /** The connection is over: with a code if it is to say why and end it, with none if it lets go of it. */
   end(code?: number, reason?: string): void;
+  /** The link, which outlives its connections, has none any more, and can do with another after so many milliseconds. */
+  down?(why: Notices["close"], wait: number): void;
+  /** The link itself has ended. */
+  ended?(why: Notices["close"]): void;
 }
 
 /** A target, and what its transport tells it. */
 export interface Link {
   readonly target: PubSubEventTarget;
-  /** From now on messages leave; until then control events wait, and publishing is an error. */
+  /** There is a connection, and messages leave. */
   open(): void;
   /** A message came: text, bytes, or what is none. */
   receive(data: unknown): void;
-  /** The connection is gone. */
+  /** The connection is gone; or none came about. */
   lost(reason: string, code?: number): void;
+  /** Nothing is dispatched any more; what comes is heard until the connection is gone, and that is the end. */
+  leave(): void;
+  /** It is over for good, whatever a code says. */
+  finish(reason: Notices["close"]): void;
 }
 
 /** What a message means: the numbers of `crates/alkpubsub-wasm/src/link.rs`. */
@@ -51,6 +77,7 @@ const [EVENT, SETTLED, DENIED, GAP, , REFUSED] = [1, 2, 3, 4, 5, 6];
 const READINESS = ["open", "confirmed", "unconfirmed", "denied"] as const;
 const CONTROL = 2;
 const AT_ONCE = 1;
+const DEAD = 2;
 const TIMERS = 0x7fffffff;
 
 type Words = readonly [number, number, number, number, number, number];
@@ -60,14 +87,25 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
   const core: Core = theCore();
   const { call } = core;
   const { onError, maxMessage = 65_536, maxDepth = 64, maxBufferedAmount = 4 << 20 } = options;
-  const link = call.link_new(+kind.forward, 0, maxMessage, maxDepth, 4096, 4096, 4 << 20, 2000, 0, 0);
+  const { outlives } = kind;
+  const [interval, timeout] = [outlives?.pingInterval ?? 0, outlives?.pingTimeout ?? 0];
+  const bounds = [maxMessage, maxDepth, 4096, 4096, 4 << 20] as const;
+  const link = call.link_new(+kind.forward, +!!outlives, ...bounds, 2000, interval, timeout);
+  if (outlives) {
+    const { first, max, later, stableAfter } = outlives.backoff;
+    call.link_set_backoff(link, first, max, later, stableAfter);
+  }
   /** By the core's numbers. */
   const topics: string[] = [];
   /** The events that the core has taken and not given back. */
   const taken: string[] = [];
   const counts = { sent: 0, received: 0, rejected: 0, denied: 0, gaps: 0, bad_input: 0 };
   const waiting: { topic: string; answer: (readiness: Readiness) => void }[] = [];
-  let stage: "connecting" | "open" | "ended" = "connecting";
+  /** Without a connection: not yet, or (of one that outlives it) not now. */
+  let stage: "connecting" | "down" | "open" | "ended" = outlives ? "down" : "connecting";
+  let leaving = false;
+  let opened = 0;
+  let connections = 0;
   let ended: Notices["close"] | undefined;
   let closed = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -101,19 +139,37 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     call.link_free(link);
     taken.length = 0;
     answerThoseWhoWait();
+    wire.ended?.(reason);
     tell("close", reason);
     listeners.clear();
   };
-  /** Ends it and the connection, with a code that says why. */
-  const give_up = (code: number, reason: string) => {
+  /** The connection is over, and with it the link, unless it outlives that. */
+  const over = (why: Notices["close"]) => {
+    const { code = 0 } = why;
+    const renews = outlives?.renewsCredentials && (code === 1008 || code === 4008);
+    if (!outlives || leaving || (call.stops(code) && !renews)) {
+      finish(leaving ? { ...why, reason: "closed by the program" } : why);
+      return;
+    }
+    const lived = stage === "open" ? now() - opened : 0;
+    if (stage === "open") {
+      stage = "down";
+      call.link_disconnected(link, +outlives.keepEvents);
+      if (!outlives.keepEvents) taken.length = 0;
+      arm();
+    }
+    wire.down?.(why, call.link_wait(link, code, lived, Math.random()));
+  };
+  /** Ends the connection with a code that says why. */
+  const giveUp = (code: number, reason: string) => {
     if (stage === "ended") return;
     wire.end(code, reason);
-    finish({ code, reason });
+    over({ code, reason });
   };
   const lost = (reason: string, code?: number) => {
     if (stage === "ended") return;
     wire.end();
-    finish({ reason, ...(code !== undefined && { code }) });
+    over({ reason, ...(code !== undefined && { code }) });
   };
 
   // ---- out
@@ -127,14 +183,19 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
   };
   const flush = () => {
     while (stage === "open") {
-      const next = call.link_pop(link);
+      let next = call.link_pop(link);
+      // What a new connection has to be asked for may be more than fits into the queue.
+      if (!next && outlives) {
+        call.link_refill(link, now());
+        next = call.link_pop(link);
+      }
       if (!next) return;
       send(next === CONTROL ? core.text() : (taken.shift() as string));
     }
   };
   /** A call of the core may have left control events to send, or there was no room for them. */
   const controlled = (result: number): number => {
-    if (result === OVERFLOW) give_up(1013, "more control events wait than may");
+    if (result === NO_ROOM) giveUp(1013, "more control events wait than may");
     else {
       flush();
       arm();
@@ -158,6 +219,7 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     due = Number.POSITIVE_INFINITY;
     if (stage === "ended") return;
     const result = call.link_handle_timeout(link, now());
+    if (result === DEAD) return giveUp(1006, "the far side answers no ping");
     const gaps = result === 1 ? core.numbers() : [];
     controlled(result);
     for (const number of gaps) tellGap(topics[number], null, "disconnected");
@@ -187,7 +249,7 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     counts.bad_input++;
     const code = call.link_refused(link, now());
     tell("error", { error });
-    if (code) give_up(code, error.message);
+    if (code) giveUp(code, error.message);
   };
 
   const receive = (data: unknown) => {
@@ -221,7 +283,7 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     } else if (heard === GAP) {
       const [, , named, missed] = core.words() as unknown as Words;
       const [reason, topic] = words();
-      tellGap(named ? topic : undefined, missed === OVERFLOW ? null : missed, reason);
+      tellGap(named ? topic : undefined, missed === UNKNOWN ? null : missed, reason);
     }
   };
 
@@ -248,7 +310,7 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
         if (name === "close") queueMicrotask(() => listeners.dispatch(new LightEvent(name, ended), target));
       } else if (isTopic(name)) {
         const number = call.link_want(link, core.put(name, 4096), now());
-        if (number !== OVERFLOW) topics[number] = name;
+        if (number !== NO_ROOM) topics[number] = name;
         controlled(number);
       }
     },
@@ -256,13 +318,16 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
       listeners.remove(name, callback, removed);
     },
     dispatchEvent(event) {
-      if (closed) throw new PubSubError("closed", "the event target is closed");
+      if (closed || leaving) throw new PubSubError("closed", "the event target is closed");
       const isOurs = isFresh(event);
       const text = toText(adopt(event).detail);
       if (stage === "connecting") throw new PubSubError("not_open", "the socket is not open yet");
       if (ended) {
         counts.rejected++;
         return false;
+      }
+      if (stage === "down" && !outlives?.keepEvents) {
+        return reject(new PubSubError("disconnected", "there is no connection right now"));
       }
       // What cannot be too long or too deep need not be copied to be asked about.
       const isSmall = isOurs && text.length * 3 <= maxMessage && hasAtMost(maxDepth, text);
@@ -271,7 +336,8 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
         if (error.code === "bad_topic") throw error;
         return reject(error);
       }
-      const way = wire.buffered() > maxBufferedAmount ? 0 : call.link_send(link, text.length);
+      const way =
+        stage === "open" && wire.buffered() > maxBufferedAmount ? 0 : call.link_send(link, text.length);
       if (!way)
         return reject(new PubSubError("full", `more than ${maxBufferedAmount} bytes wait to be sent`));
       counts.sent++;
@@ -289,7 +355,8 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     close() {
       closed = true;
       if (stage === "ended") return;
-      wire.end();
+      if (outlives) wire.end(1000, "");
+      else wire.end();
       finish({ reason: "closed by the program" });
     },
     stats: () => ({ ...counts, ...listeners.stats(), links: +(stage === "open") }),
@@ -298,11 +365,21 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
   return {
     target,
     open() {
-      if (stage !== "connecting") return;
+      if (stage === "ended" || stage === "open") return;
       stage = "open";
-      flush();
+      opened = now();
+      if (!outlives) return flush();
+      controlled(call.link_connected(link, opened));
+      // Nothing will be confirmed, so that this is the place.
+      if (!kind.forward && connections++) tellGap(undefined, null, "disconnected");
     },
     receive,
     lost,
+    leave() {
+      leaving = true;
+    },
+    finish(reason) {
+      if (stage !== "ended") finish(reason);
+    },
   };
 }

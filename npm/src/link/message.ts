@@ -1,5 +1,5 @@
 // What links and hubs have in common: what is sent, what is received, and what is said of it.
-import { type Core, OVERFLOW } from "../core/core.js";
+import { type Core, UNKNOWN } from "../core/core.js";
 import { PubSubError, type PubSubErrorCode } from "../errors.js";
 import type { EventEnvelope } from "../types.js";
 
@@ -11,7 +11,7 @@ export const isTopic = (name: string) => name.includes(":");
 export function refusal(core: Core<unknown>, code: PubSubErrorCode): PubSubError {
   const [name, number] = [core.text(), core.words()[2] as number];
   const isLimit = name === "too_large" || name === "too_deep";
-  const where = number === OVERFLOW ? "" : isLimit ? `, more than ${number}` : ` at byte ${number}`;
+  const where = number === UNKNOWN ? "" : isLimit ? `, more than ${number}` : ` at byte ${number}`;
   return new PubSubError(
     isLimit && code !== "bad_input" ? name : code,
     `this is no envelope: ${name}${where}`,

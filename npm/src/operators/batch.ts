@@ -1,4 +1,5 @@
-import { duration, open, type Source, type Stream, stream, whole } from "./stream.js";
+import { duration, whole } from "../check.js";
+import { open, type Source, type Stream, stream } from "./stream.js";
 
 export interface BatchOptions {
   /** How many values a batch has at most. A whole number from 1 on. Default: 1024. */
@@ -26,7 +27,7 @@ export interface BatchOptions {
  * for await (const rows of pipe(events, batch({ count: 100, ms: 250 }))) await table.insert(rows);
  * ```
  */
-export function batch(options: number | BatchOptions): <T>(source: Source<T>) => Stream<T[]> {
+export function batch(options: number | BatchOptions = {}): <T>(source: Source<T>) => Stream<T[]> {
   const { count = 1024, ms = Infinity } =
     typeof options === "number" ? ({ count: options } as BatchOptions) : options;
   whole("batch: count", count);
@@ -36,15 +37,19 @@ export function batch(options: number | BatchOptions): <T>(source: Source<T>) =>
     const cursor = open(source);
     let held: T[] = [];
     let timer: ReturnType<typeof setTimeout> | undefined;
-    return stream<T[]>([cursor, { close: async () => clearTimeout(timer) }], (out) => {
+    // Without `ms` no timers are needed, also of the runtime.
+    const clear = async () => {
+      if (timer) clearTimeout(timer);
+      timer = undefined;
+    };
+    return stream<T[]>([cursor, { close: clear }], (out) => {
       let wanted = false;
       let reading = false;
       const give = () => {
         const full = held;
         held = [];
         wanted = false;
-        clearTimeout(timer);
-        timer = undefined;
+        clear();
         out.emit(full);
       };
       // `reading` stays true: nobody reads on.

@@ -1,4 +1,5 @@
-import { open, type Source, type Stream, stream } from "./stream.js";
+import { concat } from "./flat.js";
+import { type Cursor, open, type Source, type Stream } from "./stream.js";
 
 /**
  * All values of the first source, then all of the second, and so on. A source is not touched before the one before it
@@ -17,17 +18,6 @@ export function chain<S extends readonly Source<unknown>[]>(
   ...sources: S
 ): Stream<S[number] extends Source<infer T> ? T : never> {
   type T = S[number] extends Source<infer T> ? T : never;
-  const cursors = sources.map((source) => open(source as Source<T>));
-  return stream<T>(cursors, (out) => {
-    const ended = () => {
-      cursors.shift();
-      ask();
-    };
-    const ask = () => {
-      const [cursor] = cursors;
-      if (cursor) cursor.pull(out.emit, ended, out.fail);
-      else out.end();
-    };
-    return ask;
-  });
+  const cursors = sources.map(open) as Cursor<T>[];
+  return concat(open(cursors), cursors, (cursor) => cursor as Cursor<T>);
 }

@@ -1,4 +1,5 @@
-import { callable, duration, each, open, type Source, type Stream, settle, whole } from "./stream.js";
+import { callable, duration, now, whole } from "../check.js";
+import { each, open, type Source, type Stream, settle } from "./stream.js";
 
 export interface DedupeOptions<T, K = unknown> {
   /** What makes two values the same: their keys are compared as in a `Map`. May return a promise. Default: the value itself. */
@@ -41,16 +42,18 @@ export function dedupe<T, K = unknown>(
     each(open(source), (out, more) => {
       // Key to the time when it was let through. A Map keeps the order of insertion, here the order of age.
       const passed = new Map<unknown, number>();
+      // Goes along with the map: a new one would walk over all that was deleted before it comes to the oldest.
+      const oldest = passed.keys();
       return (value) =>
         settle(
           () => key(value),
           (key) => {
-            const now = performance.now();
+            const time = now();
             // NaN, which is no less, for a key that is not remembered.
-            if (now - (passed.get(key) as number) <= ms) return more();
+            if (time - (passed.get(key) as number) <= ms) return more();
             passed.delete(key);
-            if (passed.size >= last) passed.delete(passed.keys().next().value);
-            passed.set(key, now);
+            if (passed.size >= last) passed.delete(oldest.next().value);
+            passed.set(key, time);
             out.emit(value);
           },
           out.fail,

@@ -1,4 +1,5 @@
-import { callable, each, open, type Source, type Stream, settle } from "./stream.js";
+import { callable } from "../check.js";
+import { each, open, type Source, type Stream, settle } from "./stream.js";
 
 /**
  * Keeps the values for which `keep` says yes. Used in {@link pipe}, or called with a source.

@@ -1,4 +1,4 @@
-import { type Cursor, open, type Source, type Stream, stream } from "./stream.js";
+import { type Cursor, open, type Source, type Stream, starter, stream } from "./stream.js";
 
 /** What {@link flat} makes of a `T`: the values in it, or the `T` itself. */
 export type Flat<T> = T extends string ? T : T extends AsyncIterable<infer U> | Iterable<infer U> ? U : T;
@@ -18,27 +18,37 @@ export type Flat<T> = T extends string ? T : T extends AsyncIterable<infer U> | 
 export function flat(): <T>(source: Source<T>) => Stream<Flat<T>> {
   return <T>(source: Source<T>) => {
     const outer = open(source);
-    let inner: Cursor<Flat<T>> | undefined;
-    return stream<Flat<T>>([{ close: async () => inner?.close() }, outer], (out) => {
-      const ask = () => {
-        if (inner) {
-          const ended = () => {
-            inner = undefined;
-            ask();
-          };
-          return inner.pull(out.emit, ended, out.fail);
-        }
-        const handle = (value: T) => {
-          const iterable =
-            Object(value) === value &&
-            (Symbol.asyncIterator in (value as object) || Symbol.iterator in (value as object));
-          if (!iterable) return out.emit(value as Flat<T>);
-          inner = open(value as Source<Flat<T>>);
-          ask();
-        };
-        outer.pull(handle, out.end, out.fail);
-      };
-      return ask;
-    });
+    return concat<Flat<T>>(outer, [outer], (value) =>
+      typeof value !== "string" && starter(value) ? open(value as Source<Flat<T>>) : undefined,
+    );
   };
+}
+
+/**
+ * What the cursors give that `find` finds in the values of `outer`, one after the other, and the values in which it
+ * finds none. Leaving closes the one under way, and `sources`.
+ */
+export function concat<U>(
+  outer: Cursor<unknown>,
+  sources: Pick<Cursor<unknown>, "close">[],
+  find: (value: unknown) => Cursor<U> | undefined,
+): Stream<U> {
+  let inner: Cursor<U> | undefined;
+  return stream<U>([{ close: async () => inner?.close() }, ...sources], (out) => {
+    const ended = () => {
+      inner = undefined;
+      ask();
+    };
+    // Each value of `outer` comes from its own loop, so that many that are empty do not grow the stack.
+    const handle = (value: unknown) => {
+      inner = find(value);
+      if (inner) ask();
+      else out.emit(value as U);
+    };
+    const ask = () => {
+      if (inner) inner.pull(out.emit, ended, out.fail);
+      else outer.pull(handle, out.end, out.fail);
+    };
+    return ask;
+  });
 }

@@ -1,15 +1,5 @@
-import {
-  type Cursor,
-  callable,
-  check,
-  type Out,
-  open,
-  type Source,
-  type Stream,
-  settle,
-  stream,
-  whole,
-} from "./stream.js";
+import { callable, choice, whole } from "../check.js";
+import { type Cursor, type Out, open, type Source, type Stream, settle, stream } from "./stream.js";
 
 /** The values of one key. A {@link Stream} of its own, to be read or to be left alone. */
 export type Group<K, T> = Stream<T> & { readonly key: K };
@@ -61,7 +51,7 @@ interface Queue {
  *   a new group.
  * - An error, of the source or of `key`, reaches the stream of groups and every open group, each after what it holds.
  *
- * @throws TypeError if `key` is no function, or for an unknown `overflow`; RangeError if `buffer` or `groups` is out of range.
+ * @throws TypeError if `key` is no function; RangeError for an unknown `overflow`, or if `buffer` or `groups` is out of range.
  * @example
  * ```ts
  * for await (const room of pipe(messages, groupBy(({ id }) => id))) void archive(room.key, room);
@@ -74,13 +64,7 @@ export function groupBy<T, K>(
   callable("groupBy: key", key);
   whole("groupBy: buffer", buffer);
   whole("groupBy: groups", groups);
-  check(
-    ["drop-oldest", "drop-newest", "error"].includes(overflow),
-    "groupBy: overflow",
-    "drop-oldest, drop-newest or error",
-    overflow,
-    TypeError,
-  );
+  choice("groupBy: overflow", overflow);
   return (source) => {
     const cursor = open(source);
     // The group that has been without a value for the longest time comes first.

@@ -1,4 +1,4 @@
-import { open, type Source, type Stream, stream } from "./stream.js";
+import { type Cursor, open, type Source, type Stream, stream } from "./stream.js";
 
 /**
  * The values of several sources as they come, until all have ended. The first `next()` asks all of them, in order,
@@ -18,11 +18,11 @@ export function join<S extends readonly Source<unknown>[]>(
   ...sources: S
 ): Stream<S[number] extends Source<infer T> ? T : never> {
   type T = S[number] extends Source<infer T> ? T : never;
-  const cursors = sources.map((source) => open(source as Source<T>));
+  const cursors = sources.map(open) as Cursor<T>[];
   return stream<T>(cursors, (out) => {
     const idle = new Set(cursors);
     const arrived: (() => void)[] = [];
-    let running = cursors.length;
+    let running = idle.size;
     let wanted = false;
     const come = (answer: () => void) => {
       arrived.push(answer);

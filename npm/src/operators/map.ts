@@ -1,4 +1,5 @@
-import { callable, each, type Out, open, type Source, type Stream, settle } from "./stream.js";
+import { callable } from "../check.js";
+import { each, type Out, open, type Source, type Stream, settle } from "./stream.js";
 
 /**
  * Puts what `mapper` makes of each value in its place. Used in {@link pipe}, or called with a source.

@@ -1,4 +1,5 @@
-import { callable, open, type Source, settle, stream } from "./stream.js";
+import { callable } from "../check.js";
+import { open, type Source, settle, stream } from "./stream.js";
 
 /**
  * Puts all values of a source together. The source is read from the call on, until it ends.

@@ -1,3 +1,5 @@
+import { check } from "../check.js";
+
 /**
  * What every operator stands on: how a source is read, and the shape of what an operator returns.
  *
@@ -51,14 +53,20 @@ export function settle<T>(call: () => T | PromiseLike<T>, ok: (value: T) => void
   let outcome: T | PromiseLike<T>;
   try {
     outcome = call();
+    if (typeof (outcome as Partial<PromiseLike<T>> | null)?.then === "function") {
+      Promise.resolve(outcome).then(ok, fail);
+      return;
+    }
   } catch (error) {
     fail(error);
     return;
   }
-  if (typeof (outcome as Partial<PromiseLike<T>> | null)?.then === "function") {
-    Promise.resolve(outcome).then(ok, fail);
-  } else ok(outcome as T);
+  ok(outcome as T);
 }
+
+/** What starts the iteration of `source`, if it can be iterated. */
+export const starter = (source: unknown): (() => AsyncIterator<never>) | undefined =>
+  Object(source)[Symbol.asyncIterator] ?? Object(source)[Symbol.iterator];
 
 /**
  * The cursor of any source, which is not touched before the first pull or the close. What a cursor calls may pull it
@@ -67,29 +75,32 @@ export function settle<T>(call: () => T | PromiseLike<T>, ok: (value: T) => void
  * @throws TypeError if the source cannot be iterated.
  */
 export function open<T>(source: Source<T>): Cursor<T> {
-  const { [CURSOR]: own, [Symbol.asyncIterator]: start, [Symbol.iterator]: startSync } = Object(source);
+  const own = Object(source)[CURSOR];
   if (own) return own;
-  check(start ?? startSync, "a source", "iterable", typeof source, TypeError);
+  const start = starter(source);
+  check(start, "a source", "iterable", typeof source, TypeError);
 
   let iterator: AsyncIterator<T> | undefined;
   let over = false;
-  const opened = () => (iterator ??= (start ?? startSync).call(source) as AsyncIterator<T>);
+  const opened = () => (iterator ??= start?.call(source) as AsyncIterator<T>);
   const cursor: Cursor<T> = {
     pull(value, end, fail) {
       if (over) return end();
+      const failed = (error: unknown) => {
+        if (over) return;
+        over = true;
+        fail(error);
+      };
       settle(
         () => opened().next(),
         (result) => {
           if (over) return;
+          if (Object(result) !== result) return failed(new TypeError(`a source gave ${result}, no result`));
           if (!result.done) return value(result.value);
           over = true;
           end();
         },
-        (error) => {
-          if (over) return;
-          over = true;
-          fail(error);
-        },
+        failed,
       );
     },
     async close() {
@@ -99,7 +110,7 @@ export function open<T>(source: Source<T>): Cursor<T> {
     },
   };
   // What answers at once needs the loop that a stream has.
-  return start ? cursor : open(each(cursor, ({ emit }) => emit));
+  return Object(source)[Symbol.asyncIterator] ? cursor : open(each(cursor, ({ emit }) => emit));
 }
 
 /**
@@ -214,24 +225,4 @@ export function each<T, U>(
     const handle = start(out, more);
     return more;
   });
-}
-
-/** @throws RangeError unless `value` is a whole number from `least` on, or `Infinity`. */
-export function whole(name: string, value: number, least = 1): void {
-  check(Math.floor(value) === value && value >= least, name, `a whole number from ${least} on`, value);
-}
-
-/** @throws RangeError unless `value` is a number of milliseconds above 0 and at most `most`, or `Infinity`. */
-export function duration(name: string, value: number, most = Infinity): void {
-  check(value > 0 && (value <= most || value === Infinity), name, `above 0 and at most ${most}`, value);
-}
-
-/** @throws TypeError unless `value` is a function. */
-export function callable(name: string, value: unknown): void {
-  check(typeof value === "function", name, "a function", typeof value, TypeError);
-}
-
-/** @throws `Kind`, which says what `name` must be, unless `valid`. */
-export function check(valid: unknown, name: string, need: string, value: unknown, Kind = RangeError): void {
-  if (!valid) throw new Kind(`${name} must be ${need}, not ${value}`);
 }

@@ -1,4 +1,5 @@
-import { each, open, type Source, type Stream, stream, whole } from "./stream.js";
+import { whole } from "../check.js";
+import { each, open, type Source, type Stream, stream } from "./stream.js";
 
 /**
  * The first `count` values. The source is closed when the last of them has come, not at the `next()` after it; should

@@ -1,5 +1,6 @@
+import { whole } from "../check.js";
 import { reduce } from "./reduce.js";
-import { type Source, whole } from "./stream.js";
+import type { Source } from "./stream.js";
 
 export interface ToArrayOptions {
   /** More values than this are an error. A whole number from 0 on. Default: no limit. */

@@ -1,4 +1,5 @@
-import { duration, each, open, type Source, type Stream, whole } from "./stream.js";
+import { duration, now, whole } from "../check.js";
+import { each, open, type Source, type Stream } from "./stream.js";
 
 export interface WindowOptions {
   /**
@@ -46,9 +47,9 @@ export function window(options: number | WindowOptions): <T>(source: Source<T>) 
       const held: [came: number, value: T][] = [];
       let missing = ms === undefined ? count : 1;
       return (value) => {
-        const now = performance.now();
-        held.push([now, value]);
-        while (held.length > count || now - (held[0]?.[0] as number) > (ms as number)) held.shift();
+        const time = now();
+        held.push([time, value]);
+        while (held.length > count || time - (held[0]?.[0] as number) > (ms as number)) held.shift();
         if (--missing) return more();
         missing = step;
         out.emit(held.map(([, value]) => value));

@@ -354,7 +354,7 @@ describe("operators say what is wrong with an option, at the call", () => {
     [
       "groupBy",
       () => groupBy(String, { overflow: wrong("drop") }),
-      new TypeError("groupBy: overflow must be drop-oldest, drop-newest or error, not drop"),
+      new RangeError("groupBy: overflow must be drop-oldest or drop-newest or error, not drop"),
     ],
   ])("%s: %s", (_name, call, error) => {
     expect(call).toThrow(error);

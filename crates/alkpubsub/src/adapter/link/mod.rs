@@ -2,14 +2,12 @@
 //!
 //! A transport brings a socket, which is a stream and a sink of messages ([`SocketMessage`]).
 
-mod backoff;
 mod pump;
 mod socket;
 mod spoke;
 mod state;
 mod target;
 
-pub use backoff::BackoffOptions;
 pub(crate) use pump::Pump;
 pub use socket::{LinkSocket, SocketInput, SocketMessage};
 pub use spoke::{Spoke, SpokeOptions};

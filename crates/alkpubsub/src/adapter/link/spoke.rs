@@ -1,17 +1,16 @@
 //! A target that outlives its connections.
 
-use super::backoff::Backoff;
 use super::state::StateCell;
 use super::target::Life;
 use super::{
-    BackoffOptions, DisconnectError, Interruption, LinkSocket, LinkTarget, Pump, SocketMessage, SpokeState,
-    States, TargetOptions,
+    DisconnectError, Interruption, LinkSocket, LinkTarget, Pump, SocketMessage, SpokeState, States,
+    TargetOptions,
 };
 use crate::connect::ConnectError;
 use crate::event_target::{CloseReason, delegate_event_target};
 use crate::protocol::check::MessageLimits;
 use crate::protocol::link::LinkOptions;
-use crate::protocol::{AfterClose, HeartbeatOptions};
+use crate::protocol::{AfterClose, Backoff, BackoffOptions, HeartbeatOptions};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -323,9 +322,7 @@ impl Supervisor {
                     if unanswered {
                         finish(socket, self.options.close_timeout).await;
                     }
-                    if since.elapsed() >= self.options.backoff.stable_after {
-                        backoff.reset();
-                    }
+                    backoff.lived(since.elapsed());
                     let after = AfterClose::of(reason.code());
                     (Interruption::Lost(reason), after)
                 }
@@ -338,7 +335,7 @@ impl Supervisor {
             if self.target.closed_for().is_some() {
                 return;
             }
-            let retry_after = backoff.next(after);
+            let retry_after = backoff.next(after, fastrand::f64());
             tracing::info!(%why, ?retry_after, "not connected");
             self.state.set(SpokeState::Waiting { why, retry_after });
             if self.unless_closed(tokio::time::sleep(retry_after)).await.is_none() {
