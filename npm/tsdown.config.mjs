@@ -1,8 +1,9 @@
 import { defineConfig } from "tsdown";
-import { entries, fileOf } from "./entries.mjs";
+import { entries, sourcesOf } from "./entries.mjs";
 
 export default defineConfig({
-  entry: Object.fromEntries(Object.entries(entries).map(([path, file]) => [fileOf(path), file])),
+  entry: sourcesOf(entries),
+  deps: { neverBundle: [/^node:/] },
   format: ["esm", "cjs"],
   platform: "neutral",
   target: "es2020",

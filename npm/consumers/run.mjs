@@ -13,7 +13,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { wanted } from "./app/program.mjs";
+import { wanted, workers } from "./app/program.mjs";
 
 const execute = promisify(execFile);
 const here = dirname(fileURLToPath(import.meta.url));
@@ -135,6 +135,49 @@ const consumers = {
   deno: async ({ app }) => {
     const flags = ["run", "--quiet", "--no-prompt", "--node-modules-dir=manual"];
     program(await run(bin("deno"), [...flags, "esm.mjs"], { cwd: app }));
+  },
+  workers: async ({ app }) => {
+    const deno = [bin("deno"), "run", "--quiet", "--no-prompt", "--allow-read", "--node-modules-dir=manual"];
+    for (const [[file, ...flags], ...args] of [
+      [[process.execPath]],
+      [[bin("node")]],
+      [[bin("bun")]],
+      [[bin("bun")], "web"],
+      [deno],
+      // Nobody tells there that a worker was terminated.
+      [deno, "web", "silent"],
+    ]) {
+      const found = (await run(file, [...flags, "workers.mjs", ...args], { cwd: app })).trim().split("\n");
+      const wanted = workers.filter((line) => !args.includes("silent") || !line.startsWith("terminated"));
+      // Bun tells of a Web Worker's error, and then of its end.
+      const right = wanted.map((line) =>
+        file === bin("bun") && args.includes("web") && line.startsWith("failed")
+          ? "failed: the worker has ended with exit code n"
+          : line,
+      );
+      if (found.join("\n") !== right.join("\n")) {
+        throw new Error(
+          `${file} ${args} printed\n  ${found.join("\n  ")}\ninstead of\n  ${right.join("\n  ")}`,
+        );
+      }
+    }
+  },
+  "workers, for browsers": async ({ app }) => {
+    const { build } = await import(pathToFileURL(join(modules, "esbuild/lib/main.js")));
+    const path = "@alkdev/pubsub/event-target-worker";
+    for (const platform of ["browser", "node"]) {
+      const { outputFiles } = await build({
+        absWorkingDir: app,
+        stdin: { contents: `export * from "${path}";`, resolveDir: app },
+        bundle: true,
+        format: "esm",
+        platform,
+        write: false,
+      });
+      const has = /["']node:/.test(outputFiles[0].text);
+      if (has !== (platform === "node"))
+        throw new Error(`modules of Node in the bundle for ${platform}: ${has}`);
+    }
   },
   "server-side render": async ({ app }) => {
     const found = (await run(process.execPath, ["ssr.mjs"], { cwd: app })).trim();

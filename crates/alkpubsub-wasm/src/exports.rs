@@ -84,7 +84,7 @@ exports! {
         })
     }
 
-    /// A listener was removed.
+    /// A listener was removed: how many topics are still listened to.
     fn link_unwant(link: u32, length: u32) -> u32 {
         with_link(link, |end, shared| end.unwant(shared.input(length as usize)).unwrap_or(OVERFLOW))
     }

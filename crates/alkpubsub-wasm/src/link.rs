@@ -53,9 +53,10 @@ impl LinkEnd {
         self.link.want(topic, now).map(|()| number)
     }
 
+    /// Gives how many topics are still listened to.
     pub(crate) fn unwant(&mut self, topic: &str) -> Result<u32, ControlOverflow> {
         self.topics.remove(topic);
-        self.link.unwant(topic).map(|()| 0)
+        self.link.unwant(topic).map(|()| self.topics.len())
     }
 
     /// Whether an envelope of the program's own may be sent. One that the package did not make itself is checked like

@@ -32,11 +32,11 @@ impl Message for Outgoing {
 /// Whether an envelope of the program's own may be sent; if not, it is told why. One that the package did not make itself
 /// is checked like one that was received.
 pub(crate) fn admit(length: usize, is_ours: bool, limits: &MessageLimits, shared: &mut Shared) -> bool {
-    let bytes = &shared.input[..length.min(shared.input.len())];
-    let admitted = if is_ours {
-        std::str::from_utf8(bytes).map_or(Ok(()), |text| limits.admit(text))
-    } else {
-        check::parts(bytes, limits).map(drop)
+    // What is too long was not copied here.
+    let admitted = match shared.input.get(..length) {
+        None => Err(Refusal::TooLarge { limit: limits.max_message }),
+        Some(bytes) if is_ours => std::str::from_utf8(bytes).map_or(Ok(()), |text| limits.admit(text)),
+        Some(bytes) => check::parts(bytes, limits).map(drop),
     };
     admitted.map_err(|refusal| tell_refusal(&refusal, shared)).is_ok()
 }

@@ -62,3 +62,14 @@ export const wanted = [
   "refused: true",
   "laws kept: all",
 ];
+
+/** What workers.mjs prints. */
+export const workers = [
+  "ready: confirmed",
+  "waited for the thread: 1,2,3; a map of a date: 7",
+  "out: 10000, 0 wrong; in: 10000, 0 wrong",
+  "a function: not_cloneable",
+  "no worker here: no_worker",
+  "terminated: the worker has ended with exit code n",
+  "failed: with its error",
+];

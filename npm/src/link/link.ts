@@ -3,7 +3,7 @@ import { theCore } from "../core/link-core.js";
 import { PubSubError } from "../errors.js";
 import { adopt, isFresh, LightEvent } from "../event.js";
 import { createListeners } from "../listeners.js";
-import type { Capabilities, Notices, PubSubEventTarget, Readiness } from "../types.js";
+import type { Capabilities, EventEnvelope, Notices, PubSubEventTarget, Readiness } from "../types.js";
 import { bytesOf, hasAtMost, isTopic, now, payloadOf, refusal, toText, utf8Length } from "./message.js";
 
 /** The bounds of a link's target. */
@@ -25,6 +25,8 @@ export interface LinkKind {
   readonly forward: boolean;
   /** It outlives its connections, of which it has none at first. */
   readonly outlives?: Outliving;
+  /** Others may use the connection, too: what is no envelope does not end it. */
+  readonly shared?: boolean;
 }
 
 /** How a link lives through the loss of a connection. */
@@ -43,10 +45,24 @@ export interface Outliving {
   };
 }
 
+/** How envelopes are on the wire: what of them the core checks, and where their payload is. */
+export interface Format<TMessage> {
+  /** What the core is to check of an envelope that goes out: its JSON, with or without the payload. */
+  write(envelope: EventEnvelope): string;
+  /** What is sent, after the check. */
+  message(envelope: EventEnvelope, text: string): TMessage;
+  /** What the core is to check of what came in; undefined if that is none of ours. */
+  read(data: unknown): string | Uint8Array | undefined;
+  /** The payload of what came, which was read as a text of so many bytes, and what the core says of it. */
+  payload(data: unknown, text: string | Uint8Array, length: number, words: Words): unknown;
+}
+
 /** What a link needs of its transport. */
-export interface Wire {
-  /** Sends one message. What it throws ends the link. */
-  send(text: string): void;
+export interface Wire<TMessage = string> {
+  /** Sends one message. A `PubSubError` is the message's fault and goes to its publisher; else the link ends. */
+  send(message: TMessage): void;
+  /** Somebody listens to a topic, or nobody does any more. */
+  listening?(somebody: boolean): void;
   /** Bytes that were sent and have not left. */
   buffered(): number;
   /** The connection is over: with a code if it is to say why and end it, with none if it lets go of it. */
@@ -64,6 +80,8 @@ export interface Link {
   open(): void;
   /** A message came: text, bytes, or what is none. */
   receive(data: unknown): void;
+  /** Something failed that ends nothing. If a message is lost by it: in these words. */
+  failed(error: unknown, lost?: string): void;
   /** The connection is gone; or none came about. */
   lost(reason: string, code?: number): void;
   /** Nothing is dispatched any more; what comes is heard until the connection is gone, and that is the end. */
@@ -83,7 +101,12 @@ const TIMERS = 0x7fffffff;
 type Words = readonly [number, number, number, number, number, number];
 
 /** The target of one connection: the core decides, the wire carries. */
-export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Link {
+export function createLink<TMessage = string>(
+  kind: LinkKind,
+  options: LinkOptions,
+  wire: Wire<TMessage>,
+  format: Format<TMessage> = json as Format<never>,
+): Link {
   const core: Core = theCore();
   const { call } = core;
   const { onError, maxMessage = 65_536, maxDepth = 64, maxBufferedAmount = 4 << 20 } = options;
@@ -98,8 +121,12 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
   /** By the core's numbers. */
   const topics: string[] = [];
   /** The events that the core has taken and not given back. */
-  const taken: string[] = [];
+  const taken: TMessage[] = [];
   const counts = { sent: 0, received: 0, rejected: 0, denied: 0, gaps: 0, bad_input: 0 };
+  /** Messages of others. */
+  let foreign = 0;
+  /** Whether anybody listens to a topic. */
+  let heeded = false;
   const waiting: { topic: string; answer: (readiness: Readiness) => void }[] = [];
   /** Without a connection: not yet, or (of one that outlives it) not now. */
   let stage: "connecting" | "down" | "open" | "ended" = outlives ? "down" : "connecting";
@@ -113,7 +140,11 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
 
   const listeners = createListeners(onError, (name) => {
     if (!isTopic(name) || stage === "ended") return;
-    controlled(call.link_unwant(link, core.put(name, 4096)));
+    const left = controlled(call.link_unwant(link, core.put(name, 4096)));
+    if (!left) {
+      heeded = false;
+      wire.listening?.(false);
+    }
     answerThoseWhoWait();
   });
 
@@ -174,10 +205,11 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
 
   // ---- out
 
-  const send = (text: string) => {
+  const send = (message: TMessage) => {
     try {
-      wire.send(text);
+      wire.send(message);
     } catch (error) {
+      if (error instanceof PubSubError) throw error;
       lost(`it could not be sent: ${error}`);
     }
   };
@@ -190,7 +222,7 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
         next = call.link_pop(link);
       }
       if (!next) return;
-      send(next === CONTROL ? core.text() : (taken.shift() as string));
+      send(next === CONTROL ? (core.text() as TMessage) : (taken.shift() as TMessage));
     }
   };
   /** A call of the core may have left control events to send, or there was no room for them. */
@@ -230,6 +262,8 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
 
   const readiness = (topic: string): Readiness | undefined => {
     if (ended) return { status: "closed" };
+    // Everything comes over this one connection: there is nobody to ask.
+    if (!kind.forward && kind.capabilities.confirms) return { status: "confirmed" };
     const status = READINESS[call.link_readiness(link, core.put(topic, 4096))];
     if (status === "denied") return { status, reason: core.text() };
     return status === "open" ? undefined : ({ status } as Readiness);
@@ -249,12 +283,16 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     counts.bad_input++;
     const code = call.link_refused(link, now());
     tell("error", { error });
-    if (code) giveUp(code, error.message);
+    if (code && !kind.shared) giveUp(code, error.message);
   };
 
   const receive = (data: unknown) => {
     if (stage === "ended") return;
-    const message = typeof data === "string" ? data : bytesOf(data);
+    const message = format.read(data);
+    if (message === undefined) {
+      foreign++;
+      return;
+    }
     const length =
       typeof message === "string" ? core.put(message, maxMessage) : core.putBytes(message, maxMessage);
     const heard = call.link_receive(link, length);
@@ -264,7 +302,7 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
       const topic = topics[words[0]] as string;
       const typeLength = words[1];
       const afterGap = words[4];
-      const payload = payloadOf(core, message, length, words[2], words[3], words[5]);
+      const payload = format.payload(data, message, length, words);
       counts.received++;
       if (afterGap) tellGap(topic, null, "disconnected");
       const detail = { type: topic.slice(0, typeLength), id: topic.slice(typeLength + 1), payload };
@@ -309,6 +347,8 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
         // Who comes too late is told, too.
         if (name === "close") queueMicrotask(() => listeners.dispatch(new LightEvent(name, ended), target));
       } else if (isTopic(name)) {
+        if (!heeded) wire.listening?.(true);
+        heeded = true;
         const number = call.link_want(link, core.put(name, 4096), now());
         if (number !== NO_ROOM) topics[number] = name;
         controlled(number);
@@ -320,7 +360,8 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     dispatchEvent(event) {
       if (closed || leaving) throw new PubSubError("closed", "the event target is closed");
       const isOurs = isFresh(event);
-      const text = toText(adopt(event).detail);
+      const { detail } = adopt(event);
+      const text = format.write(detail);
       if (stage === "connecting") throw new PubSubError("not_open", "the socket is not open yet");
       if (ended) {
         counts.rejected++;
@@ -340,12 +381,13 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
         stage === "open" && wire.buffered() > maxBufferedAmount ? 0 : call.link_send(link, text.length);
       if (!way)
         return reject(new PubSubError("full", `more than ${maxBufferedAmount} bytes wait to be sent`));
-      counts.sent++;
-      if (way === AT_ONCE) send(text);
+      const message = format.message(detail, text);
+      if (way === AT_ONCE) send(message);
       else {
-        taken.push(text);
+        taken.push(message);
         flush();
       }
+      counts.sent++;
       return true;
     },
     async ready(topic) {
@@ -359,7 +401,12 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
       else wire.end();
       finish({ reason: "closed by the program" });
     },
-    stats: () => ({ ...counts, ...listeners.stats(), links: +(stage === "open") }),
+    stats: () => ({
+      ...counts,
+      ...(kind.shared && { foreign }),
+      ...listeners.stats(),
+      links: +(stage === "open"),
+    }),
   };
 
   return {
@@ -374,6 +421,12 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
       if (!kind.forward && connections++) tellGap(undefined, null, "disconnected");
     },
     receive,
+    failed(error, lost) {
+      if (stage === "ended") return;
+      if (lost !== undefined) counts.bad_input++;
+      tell("error", { error });
+      if (lost !== undefined) tellGap(undefined, null, lost);
+    },
     lost,
     leave() {
       leaving = true;
@@ -383,3 +436,11 @@ export function createLink(kind: LinkKind, options: LinkOptions, wire: Wire): Li
     },
   };
 }
+
+/** Text, or bytes that are text. */
+const json: Format<string> = {
+  write: toText,
+  message: (_, text) => text,
+  read: (data) => (typeof data === "string" ? data : bytesOf(data)),
+  payload: (_, text, length, words) => payloadOf(theCore(), text, length, words[2], words[3], words[5]),
+};

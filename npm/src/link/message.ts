@@ -56,11 +56,15 @@ export function toText(envelope: EventEnvelope): string {
   if (typeof payload === "function" || typeof payload === "symbol") {
     throw new PubSubError("not_json", `the payload of ${type}:${id} is a ${typeof payload}`);
   }
-  // Half of a pair of surrogates is written as an escape.
+  checkSurrogates(envelope, text);
+  return text;
+}
+
+/** Half of a pair of surrogates is written as an escape. */
+export function checkSurrogates({ type, id }: EventEnvelope, text: string): void {
   if (text.includes("\\ud") && /\p{Surrogate}/u.test(type + id)) {
     throw new PubSubError("bad_topic", "type or id holds a lone surrogate");
   }
-  return text;
 }
 
 /** Whether so few brackets open in the text, those in strings counted, too. */

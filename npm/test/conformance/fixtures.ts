@@ -1,5 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { type Fixture, inProcess } from "../../src/conformance/index.js";
+import { port, worker } from "./worker.js";
 
 /** The targets of this package, and the platform's own, by the name of their column. */
 export const fixtures: Record<string, Fixture> = {
@@ -14,4 +15,6 @@ export const fixtures: Record<string, Fixture> = {
       return { publisher: target, subscribers: [target] };
     },
   },
+  port,
+  worker,
 };
