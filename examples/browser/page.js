@@ -1,6 +1,6 @@
 // A page that connects to a hub, subscribes, publishes, and shows what comes: ?hub=ws://127.0.0.1:8484/&room=lobby
 import { createPubSub } from "@alkdev/pubsub";
-import { createWebSocketClientEventTarget } from "@alkdev/pubsub/event-target-websocket-client";
+import { createSpoke } from "@alkdev/pubsub/spoke";
 
 const asked = new URLSearchParams(location.search);
 const hub = asked.get("hub") ?? "ws://127.0.0.1:8484/";
@@ -18,7 +18,10 @@ const add = (text, kind) => {
   element("events").append(item);
 };
 
-const eventTarget = createWebSocketClientEventTarget(new WebSocket(hub));
+// It connects anew whenever the connection is lost, and stays where it is in between.
+const eventTarget = createSpoke(hub, {
+  onState: ({ status }) => show(status),
+});
 const pubsub = createPubSub({ eventTarget });
 const messages = pubsub.subscribe("message.sent", room, { losses: true });
 messages.ready.then(({ status }) => show(status));
@@ -31,7 +34,9 @@ element("publish").addEventListener("submit", (event) => {
 
 for await (const message of messages) {
   if (message.type === "message.sent") add(String(message.payload.text), "message");
-  else add("some messages may be missing here", "loss");
+  else {
+    add("some messages may be missing here", "loss");
+    show("confirmed");
+  }
 }
-show("closed");
-add(`the connection has ended: ${messages.end?.detail}`, "loss");
+add(`it has ended: ${messages.end?.detail}`, "loss");

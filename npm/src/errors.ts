@@ -7,11 +7,13 @@
  *
  * Of event targets with a far side:
  * - `not_open`: published before the socket was open
+ * - `disconnected`: a spoke has no connection now, and keeps no events (a notice; `dispatchEvent` returns false)
  * - `not_json`: a payload that JSON cannot hold
  * - `not_cloneable`: a payload that cannot be posted to a worker
  * - `too_large`, `too_deep`: an envelope beyond the limit was not sent (a notice; `dispatchEvent` returns false)
  * - `full`: more waits to be sent than may (a notice; `dispatchEvent` returns false)
  * - `bad_input`: the far side sent what is no message (a notice)
+ * - `no_websocket`: a spoke was given a URL, and this runtime has no WebSocket
  * - `no_worker`: there is no host here to talk to, for this is no worker
  * - `no_wasm`: this runtime, or its policy, lets no WebAssembly be compiled
  */
@@ -21,12 +23,14 @@ export type PubSubErrorCode =
   | "closed"
   | "overflow"
   | "not_open"
+  | "disconnected"
   | "not_json"
   | "not_cloneable"
   | "too_large"
   | "too_deep"
   | "full"
   | "bad_input"
+  | "no_websocket"
   | "no_worker"
   | "no_wasm";
 

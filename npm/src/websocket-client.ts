@@ -1,25 +1,14 @@
 import { createLink, type LinkOptions } from "./link/link.js";
+import { CONNECTING, closeWith, listenTo, OPEN, type WebSocketLike } from "./link/socket.js";
 import type { EventMapOf, PubSubEventMap, PubSubEventTarget } from "./types.js";
 
-/** What is needed of a WebSocket: that of a browser, Node, Deno, Bun, of npm `ws`, or one of your own. */
-export interface WebSocketLike {
-  readonly readyState: number;
-  readonly bufferedAmount?: number;
-  binaryType?: string;
-  send(data: string): void;
-  close(code?: number, reason?: string): void;
-  addEventListener(type: string, listener: (event: never) => void): void;
-  removeEventListener(type: string, listener: (event: never) => void): void;
-}
+export type { WebSocketLike } from "./link/socket.js";
 
 /** The bounds of the target. */
 export interface WebSocketClientOptions extends LinkOptions {
   /** Whether the hub is told which topics are wanted; `false` for one that sends everything to all. */
   readonly forwardSubscriptions?: boolean;
 }
-
-const CONNECTING = 0;
-const OPEN = 1;
 
 /**
  * The event target of one WebSocket to a hub: what is dispatched goes to the hub, and what the hub sends goes to the
@@ -36,7 +25,9 @@ const OPEN = 1;
  * - While more than `maxBufferedAmount` bytes wait in the socket, `dispatchEvent` returns false and an `error` notice
  *   of code `full` is told. So it is for an envelope beyond `maxMessage` or `maxDepth`, which the hub would refuse.
  *
- * @throws PubSubError `no_wasm` where no WebAssembly may be compiled, `closed` if the socket is closing or closed.
+ * A socket that is closing or closed makes a target that has ended.
+ *
+ * @throws PubSubError `no_wasm` where no WebAssembly may be compiled.
  *
  * @example
  * const socket = new WebSocket("wss://hub.example/");
@@ -48,22 +39,10 @@ export function createWebSocketClientEventTarget<TEventMap extends EventMapOf<TE
   options: WebSocketClientOptions = {},
 ): PubSubEventTarget<TEventMap> {
   const { forwardSubscriptions = true } = options;
-  const { binaryType } = socket;
-  const handlers: Record<string, (event: never) => void> = {
-    open: () => link.open(),
-    message: ({ data }: { data: unknown }) => link.receive(data),
-    close: ({ code, reason }: { code?: number; reason?: unknown }) =>
-      link.lost(String(reason || "the connection is closed"), code),
-  };
+  const confirms = forwardSubscriptions;
   const link = createLink(
     {
-      capabilities: {
-        echo: false,
-        order: "connection",
-        carries: "json",
-        lifetime: "connection",
-        confirms: forwardSubscriptions,
-      },
+      capabilities: { echo: false, order: "connection", carries: "json", lifetime: "connection", confirms },
       forward: forwardSubscriptions,
     },
     options,
@@ -71,25 +50,13 @@ export function createWebSocketClientEventTarget<TEventMap extends EventMapOf<TE
       send: (text) => socket.send(text),
       buffered: () => socket.bufferedAmount ?? 0,
       end(code, reason) {
-        for (const name in handlers) socket.removeEventListener(name, handlers[name] as never);
-        if (binaryType !== undefined) socket.binaryType = binaryType;
+        release();
         if (code !== undefined) closeWith(socket, code, reason);
       },
     },
   );
-  for (const name in handlers) socket.addEventListener(name, handlers[name] as never);
-  if (binaryType !== undefined) socket.binaryType = "arraybuffer";
+  const release = listenTo(socket, { open: link.open, message: link.receive, close: link.lost });
   if (socket.readyState === OPEN) link.open();
   else if (socket.readyState !== CONNECTING) link.lost("the socket was closed already");
   return link.target as unknown as PubSubEventTarget<TEventMap>;
-}
-
-/** A reason may have 123 bytes, and a browser lets no program send codes below 3000 but 1000. */
-function closeWith(socket: WebSocketLike, code: number, reason = ""): void {
-  const short = reason.slice(0, 40);
-  try {
-    socket.close(code, short);
-  } catch {
-    socket.close(code + 3000, short);
-  }
 }

@@ -16,6 +16,9 @@ macro_rules! exports {
     };
 }
 
+#[cfg(feature = "hub")]
+pub mod hub;
+
 exports! {
     /// Memory for so many bytes, where text goes in; what is there is lost when more is asked for.
     fn scratch(bytes: u32) -> *mut u8 {
@@ -81,7 +84,7 @@ exports! {
         })
     }
 
-    /// A listener was removed.
+    /// A listener was removed: how many topics are still listened to.
     fn link_unwant(link: u32, length: u32) -> u32 {
         with_link(link, |end, shared| end.unwant(shared.input(length as usize)).unwrap_or(OVERFLOW))
     }

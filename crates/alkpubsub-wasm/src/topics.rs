@@ -36,6 +36,11 @@ impl Topics {
         }
     }
 
+    /// How many are listened to.
+    pub(crate) fn len(&self) -> u32 {
+        self.numbers.len() as u32
+    }
+
     /// The number of a topic that is listened to, or 0.
     pub(crate) fn number(&self, topic: &str) -> u32 {
         self.numbers.get(topic).copied().unwrap_or(0)

@@ -199,7 +199,10 @@ function createLog(wait: Stage["wait"]): Log {
     until,
     async toFence(by, fences = 1) {
       const count = () => payloads(by).filter((payload) => payload === FENCE).length;
-      await until(`fence ${fences} at the listener ${by}`, () => count() >= fences);
+      await until(
+        `${FENCE}, which the law publishes last, ${fences} times at the listener ${by}`,
+        () => count() >= fences,
+      );
       return payloads(by);
     },
   };

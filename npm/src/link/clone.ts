@@ -1,7 +1,8 @@
 // Envelopes as objects, which the runtime clones: the core judges all of them but their payload, which stays as it is.
 import { PubSubError } from "../errors.js";
 import type { EventEnvelope } from "../types.js";
-import { checkSurrogates, type Format } from "./link.js";
+import type { Format } from "./link.js";
+import { checkSurrogates } from "./message.js";
 
 const owns = Object.prototype.propertyIsEnumerable;
 

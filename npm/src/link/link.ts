@@ -1,8 +1,10 @@
-import { type Core, OVERFLOW, theCore } from "../core/core.js";
-import { PubSubError, type PubSubErrorCode } from "../errors.js";
+import { type Core, NO_ROOM, UNKNOWN } from "../core/core.js";
+import { theCore } from "../core/link-core.js";
+import { PubSubError } from "../errors.js";
 import { adopt, isFresh, LightEvent } from "../event.js";
 import { createListeners } from "../listeners.js";
 import type { Capabilities, EventEnvelope, Notices, PubSubEventTarget, Readiness } from "../types.js";
+import { bytesOf, hasAtMost, isTopic, now, payloadOf, refusal, toText, utf8Length } from "./message.js";
 
 /** The bounds of a link's target. */
 export interface LinkOptions {
@@ -21,8 +23,26 @@ export interface LinkKind {
   readonly capabilities: Capabilities;
   /** Whether the far side is told which topics are wanted. */
   readonly forward: boolean;
+  /** It outlives its connections, of which it has none at first. */
+  readonly outlives?: Outliving;
   /** Others may use the connection, too: what is no envelope does not end it. */
   readonly shared?: boolean;
+}
+
+/** How a link lives through the loss of a connection. */
+export interface Outliving {
+  /** Events are taken while there is no connection, and sent on the next. */
+  readonly keepEvents: boolean;
+  /** After a close code that says so, the next connection comes with new credentials. */
+  readonly renewsCredentials: boolean;
+  readonly pingInterval: number;
+  readonly pingTimeout: number;
+  readonly backoff: {
+    readonly first: number;
+    readonly max: number;
+    readonly later: number;
+    readonly stableAfter: number;
+  };
 }
 
 /** How envelopes are on the wire: what of them the core checks, and where their payload is. */
@@ -45,21 +65,29 @@ export interface Wire<TMessage = string> {
   listening?(somebody: boolean): void;
   /** Bytes that were sent and have not left. */
   buffered(): number;
-  /** The link has ended: with a code if it is to say why and end the connection, with none if it lets go of it. */
+  /** The connection is over: with a code if it is to say why and end it, with none if it lets go of it. */
   end(code?: number, reason?: string): void;
+  /** The link, which outlives its connections, has none any more, and can do with another after so many milliseconds. */
+  down?(why: Notices["close"], wait: number): void;
+  /** The link itself has ended. */
+  ended?(why: Notices["close"]): void;
 }
 
 /** A target, and what its transport tells it. */
 export interface Link {
   readonly target: PubSubEventTarget;
-  /** From now on messages leave; until then control events wait, and publishing is an error. */
+  /** There is a connection, and messages leave. */
   open(): void;
   /** A message came: text, bytes, or what is none. */
   receive(data: unknown): void;
   /** Something failed that ends nothing. If a message is lost by it: in these words. */
   failed(error: unknown, lost?: string): void;
-  /** The connection is gone. */
+  /** The connection is gone; or none came about. */
   lost(reason: string, code?: number): void;
+  /** Nothing is dispatched any more; what comes is heard until the connection is gone, and that is the end. */
+  leave(): void;
+  /** It is over for good, whatever a code says. */
+  finish(reason: Notices["close"]): void;
 }
 
 /** What a message means: the numbers of `crates/alkpubsub-wasm/src/link.rs`. */
@@ -67,13 +95,10 @@ const [EVENT, SETTLED, DENIED, GAP, , REFUSED] = [1, 2, 3, 4, 5, 6];
 const READINESS = ["open", "confirmed", "unconfirmed", "denied"] as const;
 const CONTROL = 2;
 const AT_ONCE = 1;
+const DEAD = 2;
 const TIMERS = 0x7fffffff;
 
 type Words = readonly [number, number, number, number, number, number];
-
-const now = () => (typeof performance === "object" ? performance : Date).now();
-/** Notices have names without a colon; all else that is listened to is a topic. */
-const isTopic = (name: string) => name.includes(":");
 
 /** The target of one connection: the core decides, the wire carries. */
 export function createLink<TMessage = string>(
@@ -85,7 +110,14 @@ export function createLink<TMessage = string>(
   const core: Core = theCore();
   const { call } = core;
   const { onError, maxMessage = 65_536, maxDepth = 64, maxBufferedAmount = 4 << 20 } = options;
-  const link = call.link_new(+kind.forward, 0, maxMessage, maxDepth, 4096, 4096, 4 << 20, 2000, 0, 0);
+  const { outlives } = kind;
+  const [interval, timeout] = [outlives?.pingInterval ?? 0, outlives?.pingTimeout ?? 0];
+  const bounds = [maxMessage, maxDepth, 4096, 4096, 4 << 20] as const;
+  const link = call.link_new(+kind.forward, +!!outlives, ...bounds, 2000, interval, timeout);
+  if (outlives) {
+    const { first, max, later, stableAfter } = outlives.backoff;
+    call.link_set_backoff(link, first, max, later, stableAfter);
+  }
   /** By the core's numbers. */
   const topics: string[] = [];
   /** The events that the core has taken and not given back. */
@@ -93,10 +125,14 @@ export function createLink<TMessage = string>(
   const counts = { sent: 0, received: 0, rejected: 0, denied: 0, gaps: 0, bad_input: 0 };
   /** Messages of others. */
   let foreign = 0;
-  /** Listeners of topics. */
-  let heeded = 0;
+  /** Whether anybody listens to a topic. */
+  let heeded = false;
   const waiting: { topic: string; answer: (readiness: Readiness) => void }[] = [];
-  let stage: "connecting" | "open" | "ended" = "connecting";
+  /** Without a connection: not yet, or (of one that outlives it) not now. */
+  let stage: "connecting" | "down" | "open" | "ended" = outlives ? "down" : "connecting";
+  let leaving = false;
+  let opened = 0;
+  let connections = 0;
   let ended: Notices["close"] | undefined;
   let closed = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -104,8 +140,11 @@ export function createLink<TMessage = string>(
 
   const listeners = createListeners(onError, (name) => {
     if (!isTopic(name) || stage === "ended") return;
-    if (!--heeded) wire.listening?.(false);
-    controlled(call.link_unwant(link, core.put(name, 4096)));
+    const left = controlled(call.link_unwant(link, core.put(name, 4096)));
+    if (!left) {
+      heeded = false;
+      wire.listening?.(false);
+    }
     answerThoseWhoWait();
   });
 
@@ -114,16 +153,6 @@ export function createLink<TMessage = string>(
   const tellGap = (topic: string | undefined, missed: number | null, reason: string) => {
     counts.gaps++;
     tell("gap", { missed, reason, ...(topic !== undefined && { topic }) });
-  };
-  /** What was refused, by the core's name for it, and where. */
-  const refusal = (code: PubSubErrorCode) => {
-    const [name, number] = [core.text(), core.words()[2] as number];
-    const isLimit = name === "too_large" || name === "too_deep";
-    const where = number === OVERFLOW ? "" : isLimit ? `, more than ${number}` : ` at byte ${number}`;
-    return new PubSubError(
-      isLimit && code !== "bad_input" ? name : code,
-      `this is no envelope: ${name}${where}`,
-    );
   };
   /** What the core says as `word\ntopic`. */
   const words = (): [string, string] => {
@@ -141,19 +170,37 @@ export function createLink<TMessage = string>(
     call.link_free(link);
     taken.length = 0;
     answerThoseWhoWait();
+    wire.ended?.(reason);
     tell("close", reason);
     listeners.clear();
   };
-  /** Ends it and the connection, with a code that says why. */
-  const give_up = (code: number, reason: string) => {
+  /** The connection is over, and with it the link, unless it outlives that. */
+  const over = (why: Notices["close"]) => {
+    const { code = 0 } = why;
+    const renews = outlives?.renewsCredentials && (code === 1008 || code === 4008);
+    if (!outlives || leaving || (call.stops(code) && !renews)) {
+      finish(leaving ? { ...why, reason: "closed by the program" } : why);
+      return;
+    }
+    const lived = stage === "open" ? now() - opened : 0;
+    if (stage === "open") {
+      stage = "down";
+      call.link_disconnected(link, +outlives.keepEvents);
+      if (!outlives.keepEvents) taken.length = 0;
+      arm();
+    }
+    wire.down?.(why, call.link_wait(link, code, lived, Math.random()));
+  };
+  /** Ends the connection with a code that says why. */
+  const giveUp = (code: number, reason: string) => {
     if (stage === "ended") return;
     wire.end(code, reason);
-    finish({ code, reason });
+    over({ code, reason });
   };
   const lost = (reason: string, code?: number) => {
     if (stage === "ended") return;
     wire.end();
-    finish({ reason, ...(code !== undefined && { code }) });
+    over({ reason, ...(code !== undefined && { code }) });
   };
 
   // ---- out
@@ -168,14 +215,19 @@ export function createLink<TMessage = string>(
   };
   const flush = () => {
     while (stage === "open") {
-      const next = call.link_pop(link);
+      let next = call.link_pop(link);
+      // What a new connection has to be asked for may be more than fits into the queue.
+      if (!next && outlives) {
+        call.link_refill(link, now());
+        next = call.link_pop(link);
+      }
       if (!next) return;
       send(next === CONTROL ? (core.text() as TMessage) : (taken.shift() as TMessage));
     }
   };
   /** A call of the core may have left control events to send, or there was no room for them. */
   const controlled = (result: number): number => {
-    if (result === OVERFLOW) give_up(1013, "more control events wait than may");
+    if (result === NO_ROOM) giveUp(1013, "more control events wait than may");
     else {
       flush();
       arm();
@@ -199,6 +251,7 @@ export function createLink<TMessage = string>(
     due = Number.POSITIVE_INFINITY;
     if (stage === "ended") return;
     const result = call.link_handle_timeout(link, now());
+    if (result === DEAD) return giveUp(1006, "the far side answers no ping");
     const gaps = result === 1 ? core.numbers() : [];
     controlled(result);
     for (const number of gaps) tellGap(topics[number], null, "disconnected");
@@ -226,11 +279,11 @@ export function createLink<TMessage = string>(
   // ---- in
 
   const refuse = () => {
-    const error = refusal("bad_input");
+    const error = refusal(core, "bad_input");
     counts.bad_input++;
     const code = call.link_refused(link, now());
     tell("error", { error });
-    if (code && !kind.shared) give_up(code, error.message);
+    if (code && !kind.shared) giveUp(code, error.message);
   };
 
   const receive = (data: unknown) => {
@@ -268,7 +321,7 @@ export function createLink<TMessage = string>(
     } else if (heard === GAP) {
       const [, , named, missed] = core.words() as unknown as Words;
       const [reason, topic] = words();
-      tellGap(named ? topic : undefined, missed === OVERFLOW ? null : missed, reason);
+      tellGap(named ? topic : undefined, missed === UNKNOWN ? null : missed, reason);
     }
   };
 
@@ -294,9 +347,10 @@ export function createLink<TMessage = string>(
         // Who comes too late is told, too.
         if (name === "close") queueMicrotask(() => listeners.dispatch(new LightEvent(name, ended), target));
       } else if (isTopic(name)) {
-        if (!heeded++) wire.listening?.(true);
+        if (!heeded) wire.listening?.(true);
+        heeded = true;
         const number = call.link_want(link, core.put(name, 4096), now());
-        if (number !== OVERFLOW) topics[number] = name;
+        if (number !== NO_ROOM) topics[number] = name;
         controlled(number);
       }
     },
@@ -304,7 +358,7 @@ export function createLink<TMessage = string>(
       listeners.remove(name, callback, removed);
     },
     dispatchEvent(event) {
-      if (closed) throw new PubSubError("closed", "the event target is closed");
+      if (closed || leaving) throw new PubSubError("closed", "the event target is closed");
       const isOurs = isFresh(event);
       const { detail } = adopt(event);
       const text = format.write(detail);
@@ -313,14 +367,18 @@ export function createLink<TMessage = string>(
         counts.rejected++;
         return false;
       }
+      if (stage === "down" && !outlives?.keepEvents) {
+        return reject(new PubSubError("disconnected", "there is no connection right now"));
+      }
       // What cannot be too long or too deep need not be copied to be asked about.
       const isSmall = isOurs && text.length * 3 <= maxMessage && hasAtMost(maxDepth, text);
       if (!isSmall && !call.link_admit(link, core.put(text, maxMessage), +isOurs)) {
-        const error = refusal("bad_topic");
+        const error = refusal(core, "bad_topic");
         if (error.code === "bad_topic") throw error;
         return reject(error);
       }
-      const way = wire.buffered() > maxBufferedAmount ? 0 : call.link_send(link, text.length);
+      const way =
+        stage === "open" && wire.buffered() > maxBufferedAmount ? 0 : call.link_send(link, text.length);
       if (!way)
         return reject(new PubSubError("full", `more than ${maxBufferedAmount} bytes wait to be sent`));
       const message = format.message(detail, text);
@@ -339,7 +397,8 @@ export function createLink<TMessage = string>(
     close() {
       closed = true;
       if (stage === "ended") return;
-      wire.end();
+      if (outlives) wire.end(1000, "");
+      else wire.end();
       finish({ reason: "closed by the program" });
     },
     stats: () => ({
@@ -353,9 +412,13 @@ export function createLink<TMessage = string>(
   return {
     target,
     open() {
-      if (stage !== "connecting") return;
+      if (stage === "ended" || stage === "open") return;
       stage = "open";
-      flush();
+      opened = now();
+      if (!outlives) return flush();
+      controlled(call.link_connected(link, opened));
+      // Nothing will be confirmed, so that this is the place.
+      if (!kind.forward && connections++) tellGap(undefined, null, "disconnected");
     },
     receive,
     failed(error, lost) {
@@ -365,6 +428,12 @@ export function createLink<TMessage = string>(
       if (lost !== undefined) tellGap(undefined, null, lost);
     },
     lost,
+    leave() {
+      leaving = true;
+    },
+    finish(reason) {
+      if (stage !== "ended") finish(reason);
+    },
   };
 }
 
@@ -373,60 +442,5 @@ const json: Format<string> = {
   write: toText,
   message: (_, text) => text,
   read: (data) => (typeof data === "string" ? data : bytesOf(data)),
-  payload(_, text, length, words) {
-    const from = words[2];
-    const to = words[3];
-    if (!to) return undefined;
-    if (typeof text !== "string") return JSON.parse(theCore().slice(from, to));
-    // Places are counted in bytes, which are the string's own where all before, and all behind, is ASCII.
-    return words[5] ? JSON.parse(text.slice(from, text.length - (length - to))) : JSON.parse(text).payload;
-  },
+  payload: (_, text, length, words) => payloadOf(theCore(), text, length, words[2], words[3], words[5]),
 };
-
-function bytesOf(data: unknown): Uint8Array {
-  if (data instanceof Uint8Array) return data;
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  // Of another realm, too. What is no message at all is one without a byte, which is refused.
-  return Object.prototype.toString.call(data) === "[object ArrayBuffer]"
-    ? new Uint8Array(data as ArrayBuffer)
-    : new Uint8Array(0);
-}
-
-/** The envelope's JSON. Nothing of it is lost on the way without a word. */
-function toText(envelope: EventEnvelope): string {
-  const { type, id, payload } = envelope;
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(envelope);
-  } catch (error) {
-    throw new PubSubError("not_json", `the payload of ${type}:${id} is not JSON: ${error}`);
-  }
-  if (typeof payload === "function" || typeof payload === "symbol") {
-    throw new PubSubError("not_json", `the payload of ${type}:${id} is a ${typeof payload}`);
-  }
-  checkSurrogates(envelope, text);
-  return text;
-}
-
-/** Half of a pair of surrogates is written as an escape. */
-export function checkSurrogates({ type, id }: EventEnvelope, text: string): void {
-  if (text.includes("\\ud") && /\p{Surrogate}/u.test(type + id)) {
-    throw new PubSubError("bad_topic", "type or id holds a lone surrogate");
-  }
-}
-
-/** Whether so few brackets open in the text, those in strings counted, too. */
-function hasAtMost(brackets: number, text: string): boolean {
-  let left = brackets;
-  for (const bracket of "{[") {
-    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1)) {
-      if (--left < 0) return false;
-    }
-  }
-  return true;
-}
-
-/** No more than needed of it is counted. */
-function utf8Length(text: string): number {
-  return text.length > 1365 ? new TextEncoder().encode(text).length : text.length;
-}

@@ -407,9 +407,9 @@ fn string_member<'t>(
 fn unescape_name(raw: &str) -> Cow<'_, str> {
     unescape(raw).unwrap_or_else(|| {
         let mut at = 0;
-        while let Some(escape) = raw[at..].find('\\').map(|escape| at + escape) {
-            let is_surrogate =
-                raw[escape + 1..].starts_with('u') && matches!(raw.as_bytes()[escape + 2], b'd' | b'D');
+        while let Some(found) = raw.as_bytes()[at..].iter().position(|byte| *byte == b'\\') {
+            let escape = at + found;
+            let is_surrogate = matches!(raw.as_bytes()[escape + 1..], [b'u', b'd' | b'D', ..]);
             match unescape(&raw[..escape]) {
                 Some(before) if is_surrogate => return Cow::Owned(before.into_owned() + "\u{fffd}"),
                 _ => at = escape + 2,

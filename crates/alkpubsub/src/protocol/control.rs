@@ -83,6 +83,12 @@ impl DenyReason {
             Self::Draining => "draining",
         }
     }
+
+    /// The reason of this word; [`NotAllowed`](Self::NotAllowed) where it is none that this version knows.
+    #[must_use]
+    pub fn named(word: &str) -> Self {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for DenyReason {
@@ -118,6 +124,12 @@ impl GapReason {
             Self::TooLarge => "too_large",
             Self::Disconnected => "disconnected",
         }
+    }
+
+    /// The reason of this word; [`Slow`](Self::Slow) where it is none that is ever on the wire.
+    #[must_use]
+    pub fn named(word: &str) -> Self {
+        Self::ON_THE_WIRE.into_iter().find(|reason| reason.as_str() == word).unwrap_or_default()
     }
 }
 
@@ -228,17 +240,16 @@ impl<'t> Body<'t> {
     }
 
     /// `None`: it is no string. One that is missing or unknown is the default one.
-    fn reason<R: Copy + Default>(&self, known: &[R], word: impl Fn(R) -> &'static str) -> Option<R> {
+    fn reason<R: Default>(&self, named: impl Fn(&str) -> R) -> Option<R> {
         let Some(said) = self.reason else { return Some(R::default()) };
-        let said = string(said)?;
-        Some(known.iter().copied().find(|reason| word(*reason) == said).unwrap_or_default())
+        Some(named(&string(said)?))
     }
 
     fn denied(&self) -> Option<Control<'t>> {
         let action = string(self.action?)?;
         let action =
             [Action::Subscribe, Action::Publish].into_iter().find(|known| known.as_str() == action)?;
-        let reason = self.reason(&DenyReason::ALL, DenyReason::as_str)?;
+        let reason = self.reason(DenyReason::named)?;
         Some(Control::Denied { topic: self.topic()?, action, reason })
     }
 
@@ -251,7 +262,7 @@ impl<'t> Body<'t> {
             None | Some("null") => None,
             Some(missed) => Some(missed.parse().ok()?),
         };
-        let reason = self.reason(&GapReason::ON_THE_WIRE, GapReason::as_str)?;
+        let reason = self.reason(GapReason::named)?;
         Some(Control::Gap { topic, missed, reason })
     }
 
@@ -384,6 +395,7 @@ mod tests {
     use super::super::check::{MessageLimits, parts};
     use super::*;
     use proptest::prelude::*;
+    use serde::Deserialize;
 
     fn verdict(text: &str) -> Result<Option<Control<'_>>, Refusal> {
         read(&parts(text.as_bytes(), &MessageLimits::DEFAULT).unwrap())
@@ -488,6 +500,138 @@ mod tests {
         }
     }
 
+    /// What serde's derives make of a payload: a reader that knows nothing of the one here.
+    fn derived<'t>(name: &str, payload: &'t str) -> Option<Control<'t>> {
+        #[derive(Deserialize)]
+        struct Body<'t> {
+            #[serde(borrow)]
+            topic: Cow<'t, str>,
+        }
+        #[derive(Deserialize)]
+        struct Denied<'t> {
+            #[serde(borrow)]
+            topic: Cow<'t, str>,
+            action: String,
+            #[serde(default)]
+            reason: String,
+        }
+        #[derive(Deserialize)]
+        struct Gap<'t> {
+            #[serde(borrow)]
+            topic: Option<Cow<'t, str>>,
+            missed: Option<u64>,
+            #[serde(default)]
+            reason: String,
+        }
+        #[derive(Deserialize)]
+        struct Close {
+            code: u16,
+            #[serde(default)]
+            reason: String,
+        }
+        fn from<'t, T: Deserialize<'t>>(payload: &'t str) -> Option<T> {
+            serde_json::from_str(payload).ok()
+        }
+        Some(match name {
+            "subscribe" => Control::Subscribe(from::<Body<'_>>(payload)?.topic),
+            "unsubscribe" => Control::Unsubscribe(from::<Body<'_>>(payload)?.topic),
+            "subscribed" => Control::Subscribed(from::<Body<'_>>(payload)?.topic),
+            "denied" => {
+                let Denied { topic, action, reason } = from(payload)?;
+                let action = match &*action {
+                    "subscribe" => Action::Subscribe,
+                    "publish" => Action::Publish,
+                    _ => return None,
+                };
+                let reason = DENY_REASONS.into_iter().find(|known| known.as_str() == reason);
+                Control::Denied { topic, action, reason: reason.unwrap_or(DenyReason::NotAllowed) }
+            }
+            "gap" => {
+                let Gap { topic, missed, reason } = from(payload)?;
+                let reason = match &*reason {
+                    "broker" => GapReason::Broker,
+                    "too_large" => GapReason::TooLarge,
+                    _ => GapReason::Slow,
+                };
+                Control::Gap { topic, missed, reason }
+            }
+            "close" => {
+                let Close { code, reason } = from(payload)?;
+                Control::Close { code, reason: reason.into() }
+            }
+            _ => return None,
+        })
+    }
+
+    const VALUES: [&str; 24] = [
+        r#""a:b""#,
+        r#""subscribe""#,
+        r#""publish""#,
+        r#""\u0073ubscribe""#,
+        r#""draining""#,
+        r#""broker""#,
+        r#""too_large""#,
+        r#""disconnected""#,
+        r#""full_moon""#,
+        r#""\ud800""#,
+        r#""""#,
+        "null",
+        "true",
+        "0",
+        "-0",
+        "-1",
+        "1.0",
+        "1e2",
+        "65535",
+        "65536",
+        "18446744073709551615",
+        "18446744073709551616",
+        r#"["a:b"]"#,
+        r#"{"topic":"a:b","topic":1}"#,
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn any_payload_is_read_as_serde_reads_it(
+            name in prop::sample::select(&["subscribe", "unsubscribe", "subscribed", "denied", "gap", "close"][..]),
+            // Most of what is drawn should be read, and some of it be wrong by a single member.
+            usual in prop::bool::weighted(0.8),
+            more in prop::collection::vec(
+                (
+                    prop::sample::select(
+                        &["topic", "action", "reason", "missed", "code", r"t\u006fpic", "Topic", "x"][..],
+                    ),
+                    prop::sample::select(&VALUES[..]),
+                ),
+                0..4,
+            ),
+        ) {
+            let mut members = more;
+            let is = |names: &[&str]| usual && names.contains(&name);
+            if is(&["subscribe", "unsubscribe", "subscribed", "denied"]) {
+                members.retain(|(member, _)| *member != "topic");
+                members.push(("topic", r#""a:b""#));
+            }
+            if is(&["denied"]) && members.iter().all(|(member, _)| *member != "action") {
+                members.push(("action", r#""publish""#));
+            }
+            if is(&["close"]) && members.iter().all(|(member, _)| *member != "code") {
+                members.push(("code", "1000"));
+            }
+            let known = |known: &str| {
+                members.iter().filter(|(member, _)| member.replace(r"\u006f", "o") == known).count()
+            };
+            // serde's derives look only at what a control type calls for, and the one here at all that is known.
+            let repeated = ["topic", "action", "reason", "missed", "code"].iter().any(|name| known(name) > 1);
+            let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\" : {value}")).collect();
+            let payload = format!("{{ {} }}", members.join(" ,"));
+            let text = format!(r#"{{"type":"__{name}","id":"","payload":{payload}}}"#);
+            let expected = derived(name, &payload).filter(|_| !repeated).ok_or(Refusal::BadControl);
+            prop_assert_eq!(verdict(&text), expected.map(Some), "{}", text);
+        }
+    }
+
     const DENY_REASONS: [DenyReason; 7] = [
         DenyReason::NotAllowed,
         DenyReason::Reserved,
@@ -505,6 +649,8 @@ mod tests {
         let later = r#"{"type":"__denied","id":"","payload":{"topic":"a:b","action":"publish","reason":"full_moon","x":1}}"#;
         let Ok(Some(Control::Denied { reason, .. })) = verdict(later) else { panic!() };
         assert_eq!(reason, DenyReason::NotAllowed);
+        let odd_name = r#"{"type":"__subscribe","id":"","payload":{"\ud800":1,"topic":"a:b"}}"#;
+        assert_eq!(verdict(odd_name), Ok(Some(Control::Subscribe("a:b".into()))));
     }
 
     #[test]
@@ -515,6 +661,9 @@ mod tests {
             r#"{"type":"__subscribe","id":"","payload":{"topic":"\ud800"}}"#,
             r#"{"type":"__subscribe","id":"","payload":"a:b"}"#,
             r#"{"type":"__subscribe","id":"","payload":["a:b"]}"#,
+            r#"{"type":"__subscribe","id":"","payload":{"topic":"a:b","t\u006fpic":"a:b"}}"#,
+            r#"{"type":"__denied","id":"","payload":{"topic":"a:b","action":"listen"}}"#,
+            r#"{"type":"__gap","id":"","payload":{"missed":-1}}"#,
             r#"{"type":"__ping","id":"","payload":1}"#,
             r#"{"type":"__close","id":"","payload":{"reason":"no code"}}"#,
             r#"{"type":"__close","id":"","payload":{"code":65536}}"#,

@@ -6,6 +6,7 @@ import type { Fixture, Target, TargetEvent, TargetListener } from "../fixture.js
 /** What such a target can do wrong, and the laws that see it. */
 export const memoryFlaws = {
   Drops: ["drops one event in seven", "delivers_once", "order"],
+  DoublesAll: ["delivers every event twice", "delivers_once", "order", "reentrant_depth"],
   Doubles: ["delivers one event in seven twice", "delivers_once", "order"],
   Reorders: ["delivers one event in ten after the next", "order"],
   ReordersTopics: [
@@ -172,7 +173,7 @@ export function createMemory(flaw: MemoryFlaw | undefined, reported: unknown[]):
     count += 1;
     if (flaw === "Drops" && count % 7 === 0) return [];
     if (flaw === "Doubles" && count % 7 === 0) return [event, event];
-    if (flaw === "EchoesTwice") return [event, event];
+    if (flaw === "EchoesTwice" || flaw === "DoublesAll") return [event, event];
     if (flaw === "NoEcho") return [];
     if (flaw === "Reorders" || flaw === "ReordersTopics") {
       const before = held;

@@ -57,13 +57,32 @@ mod tests {
         }
     }
 
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("(?s).{0,4}", inner, 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
     proptest! {
         #[test]
-        fn agrees_with_serde_json(members in prop::collection::btree_map(".{0,4}", ".{0,4}", 0..4), pretty: bool) {
+        fn agrees_with_serde_json(
+            members in prop::collection::btree_map("(?s).{0,4}", any_value(), 0..4),
+            pretty: bool,
+        ) {
             let object = if pretty { serde_json::to_string_pretty(&members) } else { serde_json::to_string(&members) };
             let read = read(&object.unwrap()).unwrap();
             let read = read.into_iter().map(|(name, value)| (name, serde_json::from_str::<Value>(&value).unwrap()));
-            prop_assert!(read.eq(members.into_iter().map(|(name, value)| (name, Value::from(value)))));
+            prop_assert!(read.eq(members));
         }
     }
 }

@@ -36,7 +36,9 @@ fn unicode_escape(escape: &str) -> Option<(char, usize)> {
         return Some((character, 5));
     }
     let second = unit(escape.get(5..)?.strip_prefix("\\u")?.get(..4)?)?;
-    let character = char::decode_utf16([first, second]).next()?.ok()?;
+    let low = u32::from(second).checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+    // Where the first is a low one itself, this is beyond the last character.
+    let character = char::from_u32(0x10000 + ((u32::from(first) - 0xd800) << 10) + low)?;
     Some((character, 11))
 }
 
