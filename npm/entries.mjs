@@ -5,6 +5,7 @@ export const entries = {
   ".": "src/index.ts",
   "./conformance": "src/conformance/index.ts",
   "./event-target-websocket-client": "src/websocket-client.ts",
+  "./event-target-websocket-server": "src/websocket-server.ts",
   "./event-target-worker": { node: "src/worker-node.ts", default: "src/worker.ts" },
   "./payload-target": "src/payload-target.ts",
   "./spoke": "src/spoke.ts",

@@ -36,14 +36,21 @@ for (const [what, file] of [
 const running = [];
 /** What the programs of a case said on standard error, which is shown if it fails. */
 let said = [];
-/** Starts the program, and reads its lines. */
-function start(...args) {
-  const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
+/** Starts a file, and reads its lines. */
+function startFile(file, ...args) {
+  const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] });
   running.push(child);
   child.stderr.on("data", (text) => said.push(`${args[0]}: ${text}`));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  return { child, line: async () => (await lines.next()).value };
+  const line = async () => (await lines.next()).value;
+  /** Passes over lines up to one that matches. */
+  const until = async (pattern) => {
+    for (let found = await line(); found !== undefined; found = await line()) if (pattern.test(found)) return;
+  };
+  return { child, line, until };
 }
+/** The same for the program. */
+const start = (...args) => startFile(program, ...args);
 async function startHub(at = "ws://127.0.0.1:0") {
   const hub = start("hub", "--listen", new URL(at).host);
   const [url] = (await hub.line()).match(/ws:\S+/);
@@ -222,7 +229,7 @@ cases["graphql-yoga"] = async () => {
   assert.deepEqual(await Promise.all(heard), ["one: Ada", "two: Ada"]);
 };
 
-for (const [name, command] of Object.entries({
+const runtimes = {
   Node: [process.execPath],
   Bun: [path(new URL("consumers/node_modules/.bin/bun", npm))],
   Deno: [
@@ -232,14 +239,72 @@ for (const [name, command] of Object.entries({
     "--no-lock",
     "--node-modules-dir=manual",
   ],
-})) {
-  cases[`laws in ${name}`] = async () => {
-    const hub = await startHub();
+};
+/** The laws on the WebSocket client in a runtime, through a hub. */
+async function lawsIn([file, ...before], url) {
+  const args = [...before, path(new URL("laws-program.mjs", here)), url];
+  const { stdout } = await promisify(execFile)(file, args, { timeout: 60_000 });
+  judge(stdout.trim());
+}
+for (const [name, command] of Object.entries(runtimes)) {
+  cases[`laws in ${name}`] = async () => lawsIn(command, (await startHub()).url);
+
+  cases[`our hub in ${name}`] = async () => {
     const [file, ...before] = command;
-    const args = [...before, path(new URL("laws-program.mjs", here)), hub.url];
-    const { stdout } = await promisify(execFile)(file, args, { timeout: 60_000 });
-    judge(stdout.trim());
+    const hub = startFile(file, ...before, path(new URL("server-program.mjs", here)));
+    const [url] = (await hub.line()).match(/ws:\S+/);
+    await lawsIn(runtimes.Node, url);
+
+    // The program's spokes. What is published goes to those who have subscribed by then.
+    const sub = start("sub", url, "message.sent", "é");
+    const heard = sub.line();
+    let line;
+    while (line === undefined) {
+      const pub = start("pub", url, "message.sent", "é", '{"text":"from the program"}');
+      assert.deepEqual(await once(pub.child, "exit"), [0, null]);
+      line = await Promise.race([heard, new Promise((resolve) => setTimeout(resolve, 200))]);
+    }
+    assert.deepEqual(JSON.parse(line), {
+      type: "message.sent",
+      id: "é",
+      payload: { text: "from the program" },
+    });
+
+    // Where a runtime refuses 1007, 1009 and 1013, it is 4007, 4009 and 4013.
+    const bad = await opened(url);
+    for (let n = 0; n < 100; n++) bad.send("{}");
+    assert.equal((await once(bad, "close"))[0] % 1000, 7);
+    const long = await opened(url);
+    long.send("x".repeat(65_537));
+    assert.equal((await once(long, "close"))[0] % 1000, 9);
+
+    // Who reads too slowly is let go of; who reads hears everything.
+    const [slow, quick, publisher] = [await opened(url), await opened(url), await opened(url)];
+    const subscribe = { type: "__subscribe", id: "", payload: { topic: "much:" } };
+    for (const socket of [slow, quick]) {
+      socket.send(JSON.stringify(subscribe));
+      await once(socket, "message");
+    }
+    slow._socket.pause();
+    const much = JSON.stringify({ type: "much", id: "", payload: "x".repeat(60_000) });
+    let isGone = false;
+    hub.until(/^gone [14]013$/).then(() => {
+      isGone = true;
+    });
+    while (!isGone) {
+      publisher.send(much);
+      const [text] = await once(quick, "message");
+      assert.equal(String(text), much);
+    }
+    slow._socket.resume();
+    assert.equal((await once(slow, "close"))[0] % 1000, 13);
   };
+}
+
+async function opened(url) {
+  const socket = new WebSocket(url);
+  await once(socket, "open");
+  return socket;
 }
 
 /** Judges the lines that `run` of laws.js gives. */

@@ -1,5 +1,5 @@
-// Puts the core's WebAssembly module into src/core/packed.ts, which is not in git. Builds it first, if what it is made of
-// has changed since: crates/alkpubsub-wasm/build says what that needs.
+// Puts the core's WebAssembly modules into src/core/packed*.ts, which are not in git: one of links alone, one of hubs, too.
+// Builds each first, if what it is made of has changed since: crates/alkpubsub-wasm/build says what that needs.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -9,7 +9,11 @@ import { pack } from "./pack.mjs";
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const root = path("../../");
-const packed = path("../src/core/packed.ts");
+/** The files, and the features that their modules are built with. */
+const modules = [
+  ["packed.ts", []],
+  ["packed-hub.ts", ["hub"]],
+];
 
 const sources = ["Cargo.lock", "Cargo.toml"].map((name) => join(root, name));
 for (const crate of ["alkpubsub", "alkpubsub-wasm"]) {
@@ -34,7 +38,7 @@ for (const file of [...sources, path("pack.mjs"), path("wasm.mjs")].sort()) {
 const stamp = `// ${hash.digest("hex")}\n`;
 
 /** What was packed last, if anything was. */
-function before() {
+function before(packed) {
   try {
     return readFileSync(packed, "utf8");
   } catch {
@@ -42,10 +46,10 @@ function before() {
   }
 }
 
-/** Runs the script that builds the module, which has said itself why it fails: gives the module's path. */
-function build() {
+/** Runs the script that builds a module, which has said itself why it fails: gives the module's path. */
+function build(features) {
   try {
-    return execFileSync(path("../../crates/alkpubsub-wasm/build"), {
+    return execFileSync(path("../../crates/alkpubsub-wasm/build"), features, {
       encoding: "utf8",
       stdio: ["ignore", "pipe", "inherit"],
     }).trim();
@@ -55,8 +59,10 @@ function build() {
   }
 }
 
-if (!before().startsWith(stamp)) {
-  const file = build();
+for (const [name, features] of modules) {
+  const packed = path(`../src/core/${name}`);
+  if (before(packed).startsWith(stamp)) continue;
+  const file = build(features);
   writeFileSync(packed, `${stamp}export const packed = ${JSON.stringify(pack(readFileSync(file)))};\n`);
   console.log(`packed ${file}`);
 }

@@ -24,6 +24,8 @@ export interface Listeners {
   remove(name: string, callback: Callback<never> | null, options?: TypedListenerOptions | boolean): void;
   /** Calls them, with `target` as `this`. What one throws is reported and stops nobody. */
   dispatch(event: LightEvent, target: object): boolean;
+  /** Whether anybody listens to that name. */
+  has(name: string): boolean;
   clear(): void;
   stats(): { topics: number; listeners: number; errors: number };
 }
@@ -110,6 +112,8 @@ export function createListeners(
       }
       return !event.defaultPrevented;
     },
+
+    has: (name) => lists.has(name),
 
     clear() {
       for (const [name, list] of lists) for (const entry of list) drop(name, entry);

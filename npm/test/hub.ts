@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -12,6 +12,31 @@ export interface HubProgram {
   readonly url: string;
   /** Ends it with a signal, and waits until it has ended. */
   stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+/** The program under way. */
+export interface Running {
+  readonly lines: AsyncIterableIterator<string>;
+  /** What it ends with. */
+  readonly exit: Promise<number | null>;
+  /** Ends it; resolves when it has ended. */
+  stop(): Promise<void>;
+}
+
+/** Starts `alkpubsub` with these arguments. */
+export function run(...args: string[]): Running {
+  if (!existsSync(program)) throw new Error(`${program} is missing: cargo build, or set ALKPUBSUB_PROGRAM`);
+  const child: ChildProcess = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
+  const exit = once(child, "exit").then(([code]) => code as number | null);
+  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]();
+  return {
+    lines,
+    exit,
+    async stop() {
+      child.kill("SIGKILL");
+      await exit;
+    },
+  };
 }
 
 /** Starts the hub program on a free port, or on the one that is given. */

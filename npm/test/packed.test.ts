@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { pack } from "../scripts/pack.mjs";
-import { packed } from "../src/core/packed.js";
+import { packed as links } from "../src/core/packed.js";
+import { packed as hubs } from "../src/core/packed-hub.js";
 import { unpack } from "../src/core/unpack.js";
 
 test("what is packed is unpacked, whatever the bytes", () => {
@@ -20,7 +21,9 @@ test("the text needs no escape in any quotes, and ends no script", () => {
   expect(text).not.toMatch(/["'`\\$<]/);
 });
 
-test("the module imports nothing", () => {
-  const module = new WebAssembly.Module(unpack(packed) as Uint8Array<ArrayBuffer>);
-  expect(WebAssembly.Module.imports(module)).toEqual([]);
+test("the modules import nothing", () => {
+  for (const packed of [links, hubs]) {
+    const module = new WebAssembly.Module(unpack(packed) as Uint8Array<ArrayBuffer>);
+    expect(WebAssembly.Module.imports(module)).toEqual([]);
+  }
 });

@@ -16,6 +16,9 @@ macro_rules! exports {
     };
 }
 
+#[cfg(feature = "hub")]
+pub mod hub;
+
 exports! {
     /// Memory for so many bytes, where text goes in; what is there is lost when more is asked for.
     fn scratch(bytes: u32) -> *mut u8 {

@@ -1,6 +1,6 @@
 //! The core as one WebAssembly module that imports nothing.
 //!
-//! It decides what links do, and never calls out: JavaScript moves text in and out, keeps its listeners and payloads,
+//! It decides what links do, and, with the feature `hub`, what hubs do, and never calls out: JavaScript moves text in and out, keeps its listeners and payloads,
 //! and asks what a message means. A call takes and gives numbers. Text goes in by the [`scratch`] memory, and what is
 //! more than one number comes out by [`words`]. Times are milliseconds from any fixed point, as those of
 //! `performance.now()`.
@@ -12,6 +12,8 @@
 // is unsafe.
 #[allow(unsafe_code, reason = "the attribute that names an export")]
 pub mod exports;
+#[cfg(feature = "hub")]
+mod hub;
 mod link;
 mod message;
 mod topics;
@@ -24,6 +26,8 @@ use std::time::Duration;
 struct Instance {
     shared: Shared,
     links: Slab<link::LinkEnd>,
+    #[cfg(feature = "hub")]
+    hubs: Slab<hub::HubEnd>,
 }
 
 /// What calls hand over text and numbers by.
@@ -38,6 +42,10 @@ struct Shared {
 }
 
 impl Shared {
+    const fn new() -> Self {
+        Self { input: Vec::new(), text: String::new(), numbers: Vec::new(), words: [0; 8] }
+    }
+
     /// What JavaScript wrote as text of its own: never anything but UTF-8.
     fn input(&self, length: usize) -> &str {
         self.input.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
@@ -47,6 +55,11 @@ impl Shared {
     fn give(&mut self, text: &str) {
         self.text.clear();
         self.text.push_str(text);
+        self.give_text();
+    }
+
+    /// The same for what is the text already.
+    fn give_text(&mut self) {
         tell_place(&mut self.words, self.text.as_ptr(), self.text.len());
     }
 
@@ -73,8 +86,12 @@ fn tell_place<T>(words: &mut [u32; 8], place: *const T, length: usize) {
 
 thread_local! {
     static INSTANCE: RefCell<Instance> = const {
-        let shared = Shared { input: Vec::new(), text: String::new(), numbers: Vec::new(), words: [0; 8] };
-        RefCell::new(Instance { shared, links: Slab::new() })
+        RefCell::new(Instance {
+            shared: Shared::new(),
+            links: Slab::new(),
+            #[cfg(feature = "hub")]
+            hubs: Slab::new(),
+        })
     };
 }
 
@@ -84,7 +101,13 @@ fn with<T>(call: impl FnOnce(&mut Instance) -> T) -> T {
 
 /// One link, and what is shared.
 fn with_link<T>(link: u32, call: impl FnOnce(&mut link::LinkEnd, &mut Shared) -> T) -> T {
-    with(|Instance { shared, links }| call(&mut links[link as usize], shared))
+    with(|Instance { shared, links, .. }| call(&mut links[link as usize], shared))
+}
+
+/// One hub, and what is shared.
+#[cfg(feature = "hub")]
+fn with_hub<T>(hub: u32, call: impl FnOnce(&mut hub::HubEnd, &mut Shared) -> T) -> T {
+    with(|Instance { shared, hubs, .. }| call(&mut hubs[hub as usize], shared))
 }
 
 fn time(milliseconds: f64) -> Duration {

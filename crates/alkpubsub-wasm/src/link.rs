@@ -1,9 +1,9 @@
 //! One link: the core's, and the numbers of its topics.
 
 use crate::Shared;
-use crate::message::Outgoing;
+use crate::message::{Outgoing, admit, checked, place, tell_refusal};
 use crate::topics::Topics;
-use alkpubsub::protocol::check::{self, MessageLimits, Refusal};
+use alkpubsub::protocol::check::{MessageLimits, Refusal};
 use alkpubsub::protocol::control::Action;
 use alkpubsub::protocol::link::{ControlOverflow, Due, Heard, Link, Readiness};
 use alkpubsub::protocol::{Backoff, BackoffOptions};
@@ -62,24 +62,14 @@ impl LinkEnd {
     /// Whether an envelope of the program's own may be sent. One that the package did not make itself is checked like
     /// one that was received.
     pub(crate) fn admit(&mut self, length: usize, is_ours: bool, shared: &mut Shared) -> bool {
-        // What is too long was not copied here.
-        let admitted = match shared.input.get(..length) {
-            None => Err(Refusal::TooLarge { limit: self.limits.max_message }),
-            Some(bytes) if is_ours => std::str::from_utf8(bytes).map_or(Ok(()), |text| self.limits.admit(text)),
-            Some(bytes) => check::parts(bytes, &self.limits).map(drop),
-        };
-        admitted.map_err(|refusal| tell_refusal(&refusal, shared)).is_ok()
+        admit(length, is_ours, &self.limits, shared)
     }
 
     pub(crate) fn receive(&mut self, length: usize, shared: &mut Shared) -> u32 {
         let Self { link, limits, topics, key, .. } = self;
         link.alive();
-        // A message that is too long need not be copied here to be refused.
-        let checked = match shared.input.get(..length) {
-            Some(bytes) => check::parts(bytes, limits),
-            None => Err(Refusal::TooLarge { limit: limits.max_message }),
-        };
-        let heard = checked.and_then(|parts| link.receive(&parts).map(|heard| (parts, heard)));
+        let heard = checked(&shared.input, length, limits)
+            .and_then(|parts| link.receive(&parts).map(|heard| (parts, heard)));
         let (parts, heard) = match heard {
             Ok(heard) => heard,
             Err(refusal) => {
@@ -98,18 +88,8 @@ impl LinkEnd {
                 if number == 0 {
                     return heard::NOTHING;
                 }
-                let type_length = match parts.event_type.is_ascii() {
-                    true => parts.event_type.len(),
-                    false => parts.event_type.encode_utf16().count(),
-                };
-                let (from, to) = parts.payload.map_or((0, 0), |payload| {
-                    let from = payload.as_ptr() as usize - parts.text.as_ptr() as usize;
-                    (from, from + payload.len())
-                });
-                let outside = [&parts.text[..from], &parts.text[to..]];
-                let is_outside_ascii = outside.iter().all(|text| text.is_ascii());
-                let flags = [u32::from(after_gap), u32::from(is_outside_ascii)];
-                let words = [number, type_length as u32, from as u32, to as u32, flags[0], flags[1]];
+                let [number, type_length, from, to, plain] = place(number, &parts);
+                let words = [number, type_length, from, to, u32::from(after_gap), plain];
                 shared.words[..6].copy_from_slice(&words);
                 heard::EVENT
             }
@@ -198,10 +178,4 @@ impl LinkEnd {
             }
         }
     }
-}
-
-/// Its name as text, and the number that belongs to it: where in the message, or the limit.
-fn tell_refusal(refusal: &Refusal, shared: &mut Shared) {
-    shared.give(refusal.name());
-    shared.words[2] = refusal.number().unwrap_or(usize::MAX) as u32;
 }

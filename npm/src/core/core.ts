@@ -1,13 +1,16 @@
 // The core: a WebAssembly module that decides what links do. It imports nothing, so that it never calls back.
 import { PubSubError } from "../errors.js";
-import { packed } from "./packed.js";
-import { unpack } from "./unpack.js";
+import { type Packed, unpack } from "./unpack.js";
 
-/** What the module exports; `crates/alkpubsub-wasm/src/exports.rs` says what each does. */
+/** What every module exports. */
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer };
   scratch(bytes: number): number;
   words(): number;
+}
+
+/** What that of links exports; `crates/alkpubsub-wasm/src/exports.rs` says what each does. */
+export interface LinkExports extends Exports {
   link_new(
     forward: number,
     outlives: number,
@@ -41,12 +44,46 @@ interface Exports {
   link_wait(link: number, code: number, lived: number, random: number): number;
 }
 
-/** What a call of the core gives where it has no room for a control event. */
-export const OVERFLOW = 0xffffffff;
+/** What that of hubs exports; `crates/alkpubsub-wasm/src/exports/hub.rs` says what each does. */
+export interface HubExports extends Exports {
+  hub_new(
+    fanOut: number,
+    identities: number,
+    asks: number,
+    maxMessage: number,
+    maxDepth: number,
+    maxTopic: number,
+    maxTopicsPerLink: number,
+    maxLinks: number,
+  ): number;
+  hub_free(hub: number): void;
+  hub_connect(hub: number, hasIdentity: number, length: number): number;
+  hub_disconnect(hub: number, slot: number): void;
+  hub_listen(hub: number, length: number): number;
+  hub_unlisten(hub: number, length: number): void;
+  hub_receive(hub: number, slot: number, length: number): number;
+  hub_refused(hub: number, slot: number, now: number): number;
+  hub_subscribe(hub: number, slot: number, length: number): void;
+  hub_deny(hub: number, slot: number, length: number, isSubscription: number): void;
+  hub_admit(hub: number, length: number, isOurs: number): number;
+  hub_fan_out(hub: number, length: number, weight: number, number: number): number;
+  hub_send(hub: number, slot: number, weight: number, number: number): void;
+  hub_gap(hub: number, length: number, isNamed: number, missed: number): void;
+  hub_drain(hub: number): void;
+  hub_take_dirty(hub: number): number;
+  hub_pop(hub: number, slot: number): number;
+  hub_count(hub: number): void;
+  hub_counters(): void;
+}
+
+/** What a call of the core gives where there is no room for one more. Results are signed, */
+export const NO_ROOM = -1;
+/** and words are not: a number that is not known. */
+export const UNKNOWN = 0xffffffff;
 
 /** The module's instance, and how text and numbers cross. */
-export interface Core {
-  readonly call: Exports;
+export interface Core<TExports = LinkExports> {
+  readonly call: TExports;
   /** Writes text where the next call reads it. Gives its length in bytes, or one beyond any limit where it is longer. */
   put(text: string, most: number): number;
   /** The same for bytes. */
@@ -66,33 +103,26 @@ const SCRATCH = 16_384;
 /** No scratch memory is as long. */
 const TOO_LONG = 0x7fffffff;
 
-let core: Core | undefined;
-
-/**
- * The one instance of this copy of the package, made at first use.
- *
- * @throws PubSubError `no_wasm` where the runtime has no WebAssembly, or the page's policy forbids it.
- */
-export function theCore(): Core {
-  core ??= load();
-  return core;
-}
-
 interface WebAssemblyLike {
   Module: new (bytes: Uint8Array) => object;
   Instance: new (module: object) => { readonly exports: unknown };
 }
 
-function load(): Core {
+/**
+ * An instance of a module.
+ *
+ * @throws PubSubError `no_wasm` where the runtime has no WebAssembly, or the page's policy forbids it.
+ */
+export function load<TExports extends Exports>(packed: Packed): Core<TExports> {
   const { WebAssembly } = globalThis as { WebAssembly?: WebAssemblyLike };
   if (!WebAssembly)
     throw new PubSubError(
       "no_wasm",
       "this runtime has no WebAssembly, which event targets with a far side need",
     );
-  let call: Exports;
+  let call: TExports;
   try {
-    call = new WebAssembly.Instance(new WebAssembly.Module(unpack(packed))).exports as Exports;
+    call = new WebAssembly.Instance(new WebAssembly.Module(unpack(packed))).exports as TExports;
   } catch (error) {
     const message =
       "WebAssembly could not be compiled; a Content-Security-Policy has to allow it with script-src 'wasm-unsafe-eval'";

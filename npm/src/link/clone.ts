@@ -1,6 +1,7 @@
 // Envelopes as objects, which the runtime clones: the core judges all of them but their payload, which stays as it is.
 import type { EventEnvelope } from "../types.js";
-import { checkSurrogates, type Format } from "./link.js";
+import type { Format } from "./link.js";
+import { checkSurrogates } from "./message.js";
 
 /** The JSON of an envelope: its names, its type and id; in place of all else, a number. */
 function outline(envelope: object): string {

@@ -1,8 +1,10 @@
-import { type Core, OVERFLOW, theCore } from "../core/core.js";
-import { PubSubError, type PubSubErrorCode } from "../errors.js";
+import { type Core, NO_ROOM, UNKNOWN } from "../core/core.js";
+import { theCore } from "../core/link-core.js";
+import { PubSubError } from "../errors.js";
 import { adopt, isFresh, LightEvent } from "../event.js";
 import { createListeners } from "../listeners.js";
 import type { Capabilities, EventEnvelope, Notices, PubSubEventTarget, Readiness } from "../types.js";
+import { bytesOf, hasAtMost, isTopic, now, payloadOf, refusal, toText, utf8Length } from "./message.js";
 
 /** The bounds of a link's target. */
 export interface LinkOptions {
@@ -98,10 +100,6 @@ const TIMERS = 0x7fffffff;
 
 type Words = readonly [number, number, number, number, number, number];
 
-const now = () => (typeof performance === "object" ? performance : Date).now();
-/** Notices have names without a colon; all else that is listened to is a topic. */
-const isTopic = (name: string) => name.includes(":");
-
 /** The target of one connection: the core decides, the wire carries. */
 export function createLink<TMessage = string>(
   kind: LinkKind,
@@ -155,16 +153,6 @@ export function createLink<TMessage = string>(
   const tellGap = (topic: string | undefined, missed: number | null, reason: string) => {
     counts.gaps++;
     tell("gap", { missed, reason, ...(topic !== undefined && { topic }) });
-  };
-  /** What was refused, by the core's name for it, and where. */
-  const refusal = (code: PubSubErrorCode) => {
-    const [name, number] = [core.text(), core.words()[2] as number];
-    const isLimit = name === "too_large" || name === "too_deep";
-    const where = number === OVERFLOW ? "" : isLimit ? `, more than ${number}` : ` at byte ${number}`;
-    return new PubSubError(
-      isLimit && code !== "bad_input" ? name : code,
-      `this is no envelope: ${name}${where}`,
-    );
   };
   /** What the core says as `word\ntopic`. */
   const words = (): [string, string] => {
@@ -239,7 +227,7 @@ export function createLink<TMessage = string>(
   };
   /** A call of the core may have left control events to send, or there was no room for them. */
   const controlled = (result: number): number => {
-    if (result === OVERFLOW) giveUp(1013, "more control events wait than may");
+    if (result === NO_ROOM) giveUp(1013, "more control events wait than may");
     else {
       flush();
       arm();
@@ -291,7 +279,7 @@ export function createLink<TMessage = string>(
   // ---- in
 
   const refuse = () => {
-    const error = refusal("bad_input");
+    const error = refusal(core, "bad_input");
     counts.bad_input++;
     const code = call.link_refused(link, now());
     tell("error", { error });
@@ -333,7 +321,7 @@ export function createLink<TMessage = string>(
     } else if (heard === GAP) {
       const [, , named, missed] = core.words() as unknown as Words;
       const [reason, topic] = words();
-      tellGap(named ? topic : undefined, missed === OVERFLOW ? null : missed, reason);
+      tellGap(named ? topic : undefined, missed === UNKNOWN ? null : missed, reason);
     }
   };
 
@@ -362,7 +350,7 @@ export function createLink<TMessage = string>(
         if (!heeded) wire.listening?.(true);
         heeded = true;
         const number = call.link_want(link, core.put(name, 4096), now());
-        if (number !== OVERFLOW) topics[number] = name;
+        if (number !== NO_ROOM) topics[number] = name;
         controlled(number);
       }
     },
@@ -385,7 +373,7 @@ export function createLink<TMessage = string>(
       // What cannot be too long or too deep need not be copied to be asked about.
       const isSmall = isOurs && text.length * 3 <= maxMessage && hasAtMost(maxDepth, text);
       if (!isSmall && !call.link_admit(link, core.put(text, maxMessage), +isOurs)) {
-        const error = refusal("bad_topic");
+        const error = refusal(core, "bad_topic");
         if (error.code === "bad_topic") throw error;
         return reject(error);
       }
@@ -454,60 +442,5 @@ const json: Format<string> = {
   write: toText,
   message: (_, text) => text,
   read: (data) => (typeof data === "string" ? data : bytesOf(data)),
-  payload(_, text, length, words) {
-    const from = words[2];
-    const to = words[3];
-    if (!to) return undefined;
-    if (typeof text !== "string") return JSON.parse(theCore().slice(from, to));
-    // Places are counted in bytes, which are the string's own where all before, and all behind, is ASCII.
-    return words[5] ? JSON.parse(text.slice(from, text.length - (length - to))) : JSON.parse(text).payload;
-  },
+  payload: (_, text, length, words) => payloadOf(theCore(), text, length, words[2], words[3], words[5]),
 };
-
-function bytesOf(data: unknown): Uint8Array {
-  if (data instanceof Uint8Array) return data;
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  // Of another realm, too. What is no message at all is one without a byte, which is refused.
-  return Object.prototype.toString.call(data) === "[object ArrayBuffer]"
-    ? new Uint8Array(data as ArrayBuffer)
-    : new Uint8Array(0);
-}
-
-/** The envelope's JSON. Nothing of it is lost on the way without a word. */
-function toText(envelope: EventEnvelope): string {
-  const { type, id, payload } = envelope;
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(envelope);
-  } catch (error) {
-    throw new PubSubError("not_json", `the payload of ${type}:${id} is not JSON: ${error}`);
-  }
-  if (typeof payload === "function" || typeof payload === "symbol") {
-    throw new PubSubError("not_json", `the payload of ${type}:${id} is a ${typeof payload}`);
-  }
-  checkSurrogates(envelope, text);
-  return text;
-}
-
-/** Half of a pair of surrogates is written as an escape. */
-export function checkSurrogates({ type, id }: EventEnvelope, text: string): void {
-  if (text.includes("\\ud") && /\p{Surrogate}/u.test(type + id)) {
-    throw new PubSubError("bad_topic", "type or id holds a lone surrogate");
-  }
-}
-
-/** Whether so few brackets open in the text, those in strings counted, too. */
-function hasAtMost(brackets: number, text: string): boolean {
-  let left = brackets;
-  for (const bracket of "{[") {
-    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1)) {
-      if (--left < 0) return false;
-    }
-  }
-  return true;
-}
-
-/** No more than needed of it is counted. */
-function utf8Length(text: string): number {
-  return text.length > 1365 ? new TextEncoder().encode(text).length : text.length;
-}

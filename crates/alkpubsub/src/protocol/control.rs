@@ -83,6 +83,12 @@ impl DenyReason {
             Self::Draining => "draining",
         }
     }
+
+    /// The reason of this word; [`NotAllowed`](Self::NotAllowed) where it is none that this version knows.
+    #[must_use]
+    pub fn named(word: &str) -> Self {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for DenyReason {
@@ -118,6 +124,12 @@ impl GapReason {
             Self::TooLarge => "too_large",
             Self::Disconnected => "disconnected",
         }
+    }
+
+    /// The reason of this word; [`Slow`](Self::Slow) where it is none that is ever on the wire.
+    #[must_use]
+    pub fn named(word: &str) -> Self {
+        Self::ON_THE_WIRE.into_iter().find(|reason| reason.as_str() == word).unwrap_or_default()
     }
 }
 
@@ -228,17 +240,16 @@ impl<'t> Body<'t> {
     }
 
     /// `None`: it is no string. One that is missing or unknown is the default one.
-    fn reason<R: Copy + Default>(&self, known: &[R], word: impl Fn(R) -> &'static str) -> Option<R> {
+    fn reason<R: Default>(&self, named: impl Fn(&str) -> R) -> Option<R> {
         let Some(said) = self.reason else { return Some(R::default()) };
-        let said = string(said)?;
-        Some(known.iter().copied().find(|reason| word(*reason) == said).unwrap_or_default())
+        Some(named(&string(said)?))
     }
 
     fn denied(&self) -> Option<Control<'t>> {
         let action = string(self.action?)?;
         let action =
             [Action::Subscribe, Action::Publish].into_iter().find(|known| known.as_str() == action)?;
-        let reason = self.reason(&DenyReason::ALL, DenyReason::as_str)?;
+        let reason = self.reason(DenyReason::named)?;
         Some(Control::Denied { topic: self.topic()?, action, reason })
     }
 
@@ -251,7 +262,7 @@ impl<'t> Body<'t> {
             None | Some("null") => None,
             Some(missed) => Some(missed.parse().ok()?),
         };
-        let reason = self.reason(&GapReason::ON_THE_WIRE, GapReason::as_str)?;
+        let reason = self.reason(GapReason::named)?;
         Some(Control::Gap { topic, missed, reason })
     }
 

@@ -74,6 +74,7 @@ export async function deliversOnceColons({
   const short = pubsub(subscriber).subscribe(type, "b:c");
   const long = pubsub(subscriber).subscribe(`${type}:b`, "c");
   const heard = [short.next(), long.next()];
+  await wait("two subscriptions to be in place", Promise.all([short.ready, long.ready]));
   publish(publisher, type, "b:c", 1, 2);
   publish(publisher, `${type}:b`, "c", 3, 4);
   const first = await wait("the first event of two topics that read the same", Promise.all(heard));
