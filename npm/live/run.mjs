@@ -152,6 +152,41 @@ const cases = {
     for (const { page } of [one, two]) await page.close();
   },
 
+  async "one socket for many tabs"() {
+    const hub = await startHub();
+    const at = `shared.html?hub=${encodeURIComponent(hub.url)}`;
+    const first = await open(at);
+    await hasState(first.page, "connected");
+    const others = [await open(at), await open(at)];
+    for (const { page } of others) await hasState(page, "listening");
+    const say = async (from, text, tabs) => {
+      await from.page.fill("#text", text);
+      await from.page.click("button");
+      for (const { page } of tabs) await hasEvent(page, text);
+    };
+    await say(others[0], "from a tab without a socket", [first, ...others]);
+    await say(first, "from the one that has it", [first, ...others]);
+    // The tab with the socket is closed, and another takes over.
+    await first.page.close();
+    const next = await Promise.race(others.map((tab) => hasState(tab.page, "connected").then(() => tab)));
+    const last = others.find((tab) => tab !== next);
+    await hasState(last.page, "listening");
+    await say(last, "after the first one's end", others);
+    const texts = await last.page.locator("#events li").allTextContents();
+    assert.deepEqual(texts, [
+      "from a tab without a socket",
+      "from the one that has it",
+      "after the first one's end",
+    ]);
+    assert.deepEqual([...first.errors, ...others.flatMap(({ errors }) => errors)], []);
+    for (const { page } of others) await page.close();
+    const ended = once(hub.child, "exit");
+    hub.child.kill("SIGTERM");
+    await ended;
+    // One socket at a time: that of the first tab, and that of its successor.
+    assert.match(said.join(""), /connections=2 /);
+  },
+
   async "laws in a page"() {
     await laws("page");
   },

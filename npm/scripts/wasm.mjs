@@ -3,8 +3,9 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { pack } from "./pack.mjs";
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const root = path("../../");
@@ -31,7 +32,9 @@ for (const crate of ["alkpubsub", "alkpubsub-wasm"]) {
   }
 }
 const hash = createHash("sha256");
-for (const file of [...sources, fileURLToPath(import.meta.url)].sort()) hash.update(readFileSync(file));
+for (const file of [...sources, path("pack.mjs"), path("wasm.mjs")].sort()) {
+  hash.update(`${relative(root, file)}\n`).update(readFileSync(file));
+}
 const stamp = `// ${hash.digest("hex")}\n`;
 
 /** What was packed last, if anything was. */
@@ -43,14 +46,23 @@ function before(packed) {
   }
 }
 
+/** Runs the script that builds a module, which has said itself why it fails: gives the module's path. */
+function build(features) {
+  try {
+    return execFileSync(path("../../crates/alkpubsub-wasm/build"), features, {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+    }).trim();
+  } catch (error) {
+    console.error(`npm: the WebAssembly module was not built: ${error.message}`);
+    process.exit(1);
+  }
+}
+
 for (const [name, features] of modules) {
   const packed = path(`../src/core/${name}`);
   if (before(packed).startsWith(stamp)) continue;
-  const file = execFileSync(join(root, "crates/alkpubsub-wasm/build"), features, {
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "inherit"],
-  }).trim();
-  const text = readFileSync(file).toString("base64");
-  writeFileSync(packed, `${stamp}export const packed =\n  "${text}";\n`);
+  const file = build(features);
+  writeFileSync(packed, `${stamp}export const packed = ${JSON.stringify(pack(readFileSync(file)))};\n`);
   console.log(`packed ${file}`);
 }

@@ -1,6 +1,6 @@
 // The core: a WebAssembly module that decides what links do. It imports nothing, so that it never calls back.
 import { PubSubError } from "../errors.js";
-import { unpack } from "./unpack.js";
+import { type Packed, unpack } from "./unpack.js";
 
 /** What every module exports. */
 interface Exports {
@@ -112,7 +112,7 @@ interface WebAssemblyLike {
  *
  * @throws PubSubError `no_wasm` where the runtime has no WebAssembly, or the page's policy forbids it.
  */
-export function load<TExports extends Exports>(packed: string): Core<TExports> {
+export function load<TExports extends Exports>(packed: Packed): Core<TExports> {
   const { WebAssembly } = globalThis as { WebAssembly?: WebAssemblyLike };
   if (!WebAssembly)
     throw new PubSubError(
