@@ -46,8 +46,16 @@ impl Message for Answer {
 }
 
 /// The names of the counters that [`HubEnd::count`] gives; behind them come those of the refusals by reason.
-const COUNTERS: [&str; 7] =
-    ["received", "sent", "bad_input", "denied", "dropped", "subscribed_topics", "connections"];
+const COUNTERS: [&str; 8] = [
+    "received",
+    "sent",
+    "bad_input",
+    "denied",
+    "dropped",
+    "subscribed_topics",
+    "connections",
+    "listened_topics",
+];
 
 /// Links are known to JavaScript by their slots. Those of one that is gone are nobody's, or another's.
 pub(crate) struct HubEnd {
@@ -216,7 +224,8 @@ impl HubEnd {
         let mut stats = Stats::default();
         self.hub.count(&mut stats);
         let Stats { received, sent, bad_input, denied, dropped, topics, connections, .. } = stats;
-        let counts: [u64; COUNTERS.len()] = [received, sent, bad_input, denied, dropped, topics, connections];
+        let counts: [u64; COUNTERS.len()] =
+            [received, sent, bad_input, denied, dropped, topics, connections, self.topics.len().into()];
         let refusals = self.hub.refusals().iter().map(|(_, count)| count);
         let halves = |count: u64| [count as u32, (count >> 32) as u32];
         shared.give_numbers(counts.into_iter().chain(refusals).flat_map(halves));
@@ -366,6 +375,8 @@ mod tests {
         assert_eq!(bench.receive(link, &"x".repeat(201)), asked::REFUSED);
         assert_eq!((&*bench.shared.text, bench.shared.words[2]), ("too_large", 200));
         assert_eq!(bench.hub.refused(link, Duration::ZERO), 1009);
+        assert_eq!(["a:b", "a:b", "c:d"].map(|topic| bench.hub.listen(topic)), [1, 1, 2]);
+        bench.hub.unlisten("c:d");
         names(&mut bench.shared);
         let names: Vec<String> = bench.shared.text.lines().map(Into::into).collect();
         bench.hub.count(&mut bench.shared);

@@ -447,7 +447,7 @@ export function createHub(options: HubOptions): Hub {
     },
     close() {
       if (closed) return;
-      final = { ...stats(), links: 0, listeners: 0, topics: 0, subscribed_topics: 0 };
+      final = { ...stats(), links: 0, listeners: 0, topics: 0, subscribed_topics: 0, listened_topics: 0 };
       closed = true;
       call.hub_free(hub);
       const reason = { reason: "closed by the program" };
