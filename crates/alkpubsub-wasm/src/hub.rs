@@ -387,6 +387,7 @@ mod tests {
         let wanted = [
             ("bad_input", 101),
             ("connections", 1),
+            ("listened_topics", 1),
             ("too_large", 1),
             ("missing_member", 1),
             ("not_a_string", 99),
