@@ -655,6 +655,9 @@ test("the end of a connection is told with its code and reason, also to who asks
   const spoke = await connected.next();
   const told = mailbox<unknown>();
   spoke.addEventListener("a:b", () => {});
+  target.addEventListener("a:b", () => {});
+  spoke.addEventListener("c:d", () => {});
+  expect(target.stats()).toMatchObject({ listened_topics: 2 });
   spoke.addEventListener("close", ({ detail }) => told.put(detail));
   peer.socket.close(4321, "enough");
   expect(await told.next()).toEqual({ code: 4321, reason: "enough" });
@@ -662,7 +665,7 @@ test("the end of a connection is told with its code and reason, also to who asks
   expect(await told.next()).toEqual({ code: 4321, reason: "enough" });
   expect(spoke.dispatchEvent(event("a", "b"))).toBe(false);
   expect(await spoke.ready?.("a:b")).toEqual({ status: "closed" });
-  expect(target.stats()).toMatchObject({ links: 0, topics: 0, connections: 1 });
+  expect(target.stats()).toMatchObject({ links: 0, connections: 1, listened_topics: 1 });
 });
 
 test("who is one too many is closed with 1013, who comes while it drains with 1001", async () => {

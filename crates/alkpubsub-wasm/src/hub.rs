@@ -27,48 +27,39 @@ pub(crate) mod asked {
     pub(crate) const REFUSED: u32 = 4;
 }
 
-/// What a link's queue gives, as a number.
-pub(crate) mod popped {
-    pub(crate) const NOTHING: u32 = 0;
-    /// A control event, as text.
-    pub(crate) const CONTROL: u32 = 1;
-    /// An event; its number is the first word.
-    pub(crate) const EVENT: u32 = 2;
-    /// The same, and nothing is behind it.
-    pub(crate) const LAST_EVENT: u32 = 3;
-}
-
-/// What a hub sends. An event's text stays JavaScript's, which knows it by the number.
+/// What waits for a link: control events alone, as events are handed over at once.
 #[derive(Clone, Debug)]
-pub(crate) enum Outgoing {
-    Control(String),
-    Event { number: u32, weight: usize },
-}
+pub(crate) struct Answer(String);
 
-impl Message for Outgoing {
+impl Message for Answer {
     fn from_text(text: String) -> Self {
-        Self::Control(text)
+        Self(text)
     }
 
     fn weight(&self) -> usize {
-        match self {
-            Self::Control(text) => text.len(),
-            Self::Event { weight, .. } => *weight,
-        }
+        self.0.len()
     }
 
     fn is_control(&self) -> bool {
-        matches!(self, Self::Control(_))
+        true
     }
 }
 
 /// The names of the counters that [`HubEnd::count`] gives; behind them come those of the refusals by reason.
-const COUNTERS: [&str; 7] =
-    ["received", "sent", "bad_input", "denied", "dropped", "subscribed_topics", "connections"];
+const COUNTERS: [&str; 8] = [
+    "received",
+    "sent",
+    "bad_input",
+    "denied",
+    "dropped",
+    "subscribed_topics",
+    "connections",
+    "listened_topics",
+];
 
 /// Links are known to JavaScript by their slots. Those of one that is gone are nobody's, or another's.
 pub(crate) struct HubEnd {
-    pub(crate) hub: Hub<Outgoing>,
+    pub(crate) hub: Hub<Answer>,
     limits: HubLimits,
     /// Whether the program is asked who may publish.
     asks: bool,
@@ -193,16 +184,14 @@ impl HubEnd {
         self.hub.deny(link, topic, action, DenyReason::named(reason));
     }
 
-    /// An event of the program's own, for all who want its topic.
-    pub(crate) fn fan_out(&mut self, topic: &str, weight: usize, number: u32) -> u32 {
-        self.hub.fan_out(topic, || Outgoing::Event { number, weight }) as u32
-    }
-
-    /// One for this link alone.
-    pub(crate) fn send(&mut self, slot: u32, weight: usize, number: u32) {
-        if let Some(link) = self.link(slot) {
-            self.hub.send_event(link, Outgoing::Event { number, weight });
-        }
+    /// An event of the program's own: how many want its topic; their slots are the numbers.
+    pub(crate) fn fan_out(&mut self, length: usize, shared: &mut Shared) -> u32 {
+        let mut slots = std::mem::take(&mut shared.numbers);
+        slots.clear();
+        let count = self.hub.fan_out_at_once(shared.input(length), |link| slots.push(link.slot() as u32));
+        shared.numbers = slots;
+        shared.give_place();
+        count as u32
     }
 
     /// What is missing, as `reason\ntopic`; of all topics where none is `named`. `u32::MAX` are missing where it is not
@@ -221,21 +210,13 @@ impl HubEnd {
         self.dirty.len() as u32
     }
 
-    /// The oldest message that waits for a link; see [`popped`].
+    /// The oldest message that waits for a link, as text: 0 for none.
     pub(crate) fn pop(&mut self, slot: u32, shared: &mut Shared) -> u32 {
-        let Some(link) = self.link(slot) else { return popped::NOTHING };
-        match self.hub.pop(link) {
-            None => popped::NOTHING,
-            Some(Outgoing::Control(text)) => {
-                shared.give(&text);
-                popped::CONTROL
-            }
-            Some(Outgoing::Event { number, .. }) => {
-                shared.words[0] = number;
-                let is_last = self.hub.waiting(link).is_none_or(|waiting| waiting.is_empty());
-                if is_last { popped::LAST_EVENT } else { popped::EVENT }
-            }
+        let popped = self.link(slot).and_then(|link| self.hub.pop(link));
+        if let Some(Answer(text)) = &popped {
+            shared.give(text);
         }
+        popped.is_some().into()
     }
 
     /// Each counter as two words of 32 bits, the lower one first.
@@ -243,7 +224,8 @@ impl HubEnd {
         let mut stats = Stats::default();
         self.hub.count(&mut stats);
         let Stats { received, sent, bad_input, denied, dropped, topics, connections, .. } = stats;
-        let counts: [u64; COUNTERS.len()] = [received, sent, bad_input, denied, dropped, topics, connections];
+        let counts: [u64; COUNTERS.len()] =
+            [received, sent, bad_input, denied, dropped, topics, connections, self.topics.len().into()];
         let refusals = self.hub.refusals().iter().map(|(_, count)| count);
         let halves = |count: u64| [count as u32, (count >> 32) as u32];
         shared.give_numbers(counts.into_iter().chain(refusals).flat_map(halves));
@@ -296,36 +278,31 @@ mod tests {
             self.shared.numbers.clone()
         }
 
-        /// All that waits for a link: control events by their text, events by their number.
+        fn fan_out(&mut self, topic: &str) -> Vec<u32> {
+            self.shared.input = topic.into();
+            let count = self.hub.fan_out(topic.len(), &mut self.shared) as usize;
+            assert_eq!(self.shared.numbers.len(), count);
+            self.shared.numbers.clone()
+        }
+
+        /// All that waits for a link.
         fn drain(&mut self, slot: u32) -> Vec<String> {
             let mut all = Vec::new();
-            loop {
-                match self.hub.pop(slot, &mut self.shared) {
-                    popped::NOTHING => return all,
-                    popped::CONTROL => all.push(self.shared.text.clone()),
-                    popped::LAST_EVENT => {
-                        all.push(self.shared.words[0].to_string());
-                        return all;
-                    }
-                    _ => all.push(self.shared.words[0].to_string()),
-                }
+            while self.hub.pop(slot, &mut self.shared) != 0 {
+                all.push(self.shared.text.clone());
             }
+            all
         }
     }
 
     #[test]
-    fn an_event_goes_to_those_who_subscribed_after_their_answer() {
+    fn an_event_is_for_those_who_subscribed_and_have_their_answer() {
         let mut bench = hub(false);
-        let (one, two) = (bench.hub.connect(None), bench.hub.connect(None));
+        let (_, two) = (bench.hub.connect(None), bench.hub.connect(None));
         bench.subscribe(two, "a:b");
-        assert_eq!(bench.hub.fan_out("a:b", 10, 7), 1);
-        assert_eq!(bench.hub.fan_out("a:b", 10, 8), 1);
-        assert_eq!(bench.hub.fan_out("a:c", 10, 9), 0);
-        bench.hub.send(one, 10, 4);
-        assert_eq!(bench.dirty(), [two, one]);
-        let answer = r#"{"type":"__subscribed","id":"","payload":{"topic":"a:b"}}"#;
-        assert_eq!(bench.drain(two), [answer, "7", "8"]);
-        assert_eq!(bench.drain(one), ["4"]);
+        assert_eq!(bench.dirty(), [two]);
+        assert_eq!(bench.drain(two), [r#"{"type":"__subscribed","id":"","payload":{"topic":"a:b"}}"#]);
+        assert_eq!((bench.fan_out("a:b"), bench.fan_out("a:c")), (vec![two], vec![]));
         assert!(bench.dirty().is_empty());
     }
 
@@ -367,12 +344,11 @@ mod tests {
         let slots = [bench.hub.connect(None), bench.hub.connect(None), bench.hub.connect(None)];
         assert_eq!((slots, bench.hub.connect(None)), ([0, 1, 2], OVERFLOW));
         bench.subscribe(1, "a:b");
-        bench.hub.fan_out("a:b", 1, 1);
         bench.hub.disconnect(1);
         bench.hub.disconnect(1);
         assert_eq!((bench.drain(1).len(), bench.receive(1, "{}")), (0, asked::DONE));
         assert_eq!(bench.hub.connect(None), 1);
-        assert_eq!((bench.dirty().len(), bench.drain(1).len(), bench.hub.fan_out("a:b", 1, 1)), (0, 0, 0));
+        assert_eq!((bench.dirty().len(), bench.drain(1).len(), bench.fan_out("a:b").len()), (0, 0, 0));
     }
 
     #[test]
@@ -399,6 +375,8 @@ mod tests {
         assert_eq!(bench.receive(link, &"x".repeat(201)), asked::REFUSED);
         assert_eq!((&*bench.shared.text, bench.shared.words[2]), ("too_large", 200));
         assert_eq!(bench.hub.refused(link, Duration::ZERO), 1009);
+        assert_eq!(["a:b", "a:b", "c:d"].map(|topic| bench.hub.listen(topic)), [1, 1, 2]);
+        bench.hub.unlisten("c:d");
         names(&mut bench.shared);
         let names: Vec<String> = bench.shared.text.lines().map(Into::into).collect();
         bench.hub.count(&mut bench.shared);
@@ -409,6 +387,7 @@ mod tests {
         let wanted = [
             ("bad_input", 101),
             ("connections", 1),
+            ("listened_topics", 1),
             ("too_large", 1),
             ("missing_member", 1),
             ("not_a_string", 99),

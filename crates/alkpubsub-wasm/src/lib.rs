@@ -80,6 +80,11 @@ impl Shared {
     fn give_numbers(&mut self, numbers: impl Iterator<Item = u32>) {
         self.numbers.clear();
         self.numbers.extend(numbers);
+        self.give_place();
+    }
+
+    /// The same for what is the list already.
+    fn give_place(&mut self) {
         tell_place(&mut self.words, self.numbers.as_ptr(), self.numbers.len());
     }
 }

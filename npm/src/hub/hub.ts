@@ -51,9 +51,8 @@ interface Connection extends Member {
   isBuried: boolean;
 }
 
-/** What a message calls for, and what a queue gives: the numbers of `crates/alkpubsub-wasm/src/hub.rs`. */
+/** What a message calls for: the numbers of `crates/alkpubsub-wasm/src/hub.rs`. */
 const [WRITE, PUBLISH, SUBSCRIBE, REFUSED] = [1, 2, 3, 4];
-const [CONTROL, , LAST_EVENT] = [1, 2, 3];
 /** Bytes of a topic that the program listens to. */
 const MAX_TOPIC = 4096;
 /** What the core counts with 32 bits is no more than that. */
@@ -87,12 +86,10 @@ export function createHub(options: HubOptions): Hub {
   );
   /** By the core's numbers. */
   const topics: string[] = [];
-  /** Events that are on their way out. The core knows them by their place, and none when a call has returned. */
-  const texts: string[] = [];
   /** By the core's slots. */
   const connections: (Connection | undefined)[] = [];
   const spokes = new Set<Spoke>();
-  const counts = { rejected: 0, too_slow: 0 };
+  const counts = { rejected: 0, too_slow: 0, sent: 0 };
   let draining = false;
   let closed = false;
   let final: { [counter: string]: number } = {};
@@ -144,40 +141,50 @@ export function createHub(options: HubOptions): Hub {
 
   // ---- out
 
-  const send = (connection: Connection, text: string) => {
+  /**
+   * What is on its way out: an event, and to whom; slots for which answers wait in the core. A socket may call back from
+   * within `send`. Whatever that leads to finishes first what was begun, so that each hears all in order.
+   */
+  let text = "";
+  let receivers: Connection[] = [];
+  let nextReceiver = 0;
+  let slots: number[] = [];
+  let nextSlot = 0;
+
+  const send = (connection: Connection, said: string) => {
+    const { wire } = connection;
     try {
-      if (connection.wire.send(text)) return;
+      if (wire.send(said) && wire.buffered() <= maxBufferedAmount) return;
     } catch (error) {
       return end(connection, { reason: `it could not be sent: ${error}` });
     }
-    tooSlow(connection);
-  };
-  const tooSlow = (connection: Connection) => {
+    if (connection.ended) return;
     counts.too_slow++;
-    if (onBackpressure) hook(() => onBackpressure(connection.spoke, connection.wire.buffered()));
+    if (onBackpressure) hook(() => onBackpressure(connection.spoke, wire.buffered()));
     giveUp(connection, 1013, `more than ${maxBufferedAmount} bytes wait`);
   };
-  /**
-   * Writes out all that waits in the core. A socket may call back from within `send`, and whatever that leads to writes
-   * out what it finds, in the order of the core's queues; so what is in a slot is looked up each time.
-   */
-  const flush = () => {
-    if (!call.hub_take_dirty(hub)) return;
-    for (const slot of core.numbers()) {
-      for (let next = 0; next !== LAST_EVENT && !closed; ) {
-        next = call.hub_pop(hub, slot);
-        const connection = connections[slot];
-        if (!next || !connection) break;
-        const isEvent = next !== CONTROL;
-        const text = isEvent ? (texts[core.words()[0] as number] as string) : core.text();
-        // What is sent to all is not for who is not there yet.
-        if (!connection.isOpen) continue;
-        if (isEvent) connection.counts.sent++;
-        send(connection, text);
-      }
+  const sendEvent = (connection: Connection, said: string) => {
+    // What is sent to all is not for who is not there yet.
+    if (connection.ended || !connection.isOpen) return;
+    connection.counts.sent++;
+    send(connection, said);
+  };
+  const finish = () => {
+    while (nextReceiver < receivers.length) sendEvent(receivers[nextReceiver++] as Connection, text);
+    while (nextSlot < slots.length) {
+      const slot = slots[nextSlot] as number;
       const connection = connections[slot];
-      if (connection && connection.wire.buffered() > maxBufferedAmount) tooSlow(connection);
+      if (closed || !connection || !call.hub_pop(hub, slot)) nextSlot++;
+      else send(connection, core.text());
     }
+  };
+  /** Sends the answers that the core has for spokes. */
+  const flush = () => {
+    finish();
+    if (closed || !call.hub_take_dirty(hub)) return;
+    slots = core.numbers();
+    nextSlot = 0;
+    finish();
   };
 
   /** Whether an event may be sent. What is too much is told. */
@@ -313,15 +320,14 @@ export function createHub(options: HubOptions): Hub {
       },
       dispatchEvent(event) {
         const isOurs = isFresh(event);
-        const text = toText(adopt(event).detail);
+        const said = toText(adopt(event).detail);
+        finish();
         // Behind what may have called the program.
         check();
         if (!connection.isOpen) throw new PubSubError("not_open", "the socket is not open yet");
-        if (connection.ended || !isAdmitted(text, isOurs, reject)) return false;
-        const number = texts.push(text) - 1;
-        call.hub_send(hub, slot, text.length, number);
-        flush();
-        texts.length = number;
+        if (connection.ended || !isAdmitted(said, isOurs, reject)) return false;
+        counts.sent++;
+        sendEvent(connection, said);
         return true;
       },
       ready: async () => ({ status: connection.ended ? "closed" : "confirmed" }),
@@ -377,7 +383,8 @@ export function createHub(options: HubOptions): Hub {
     }
     const counted: { [counter: string]: number } = { ...counts, links: spokes.size, ...listeners.stats() };
     names.forEach((name, at) => {
-      counted[name] = (numbers[2 * at] as number) + (numbers[2 * at + 1] as number) * 2 ** 32;
+      counted[name] =
+        (counted[name] ?? 0) + (numbers[2 * at] as number) + (numbers[2 * at + 1] as number) * 2 ** 32;
     });
     return counted;
   };
@@ -408,13 +415,21 @@ export function createHub(options: HubOptions): Hub {
     dispatchEvent(event) {
       const isOurs = isFresh(event);
       const { type: topic, detail } = adopt(event);
-      const text = toText(detail);
+      const said = toText(detail);
+      finish();
       // Behind what may have called the program.
       check();
-      if (!isAdmitted(text, isOurs, reject)) return false;
-      const number = texts.push(text) - 1;
-      if (call.hub_fan_out(hub, core.put(topic, MOST), text.length, number)) flush();
-      texts.length = number;
+      if (!isAdmitted(said, isOurs, reject)) return false;
+      const count = call.hub_fan_out(hub, core.put(topic, MOST));
+      if (!count) return true;
+      text = said;
+      receivers = [];
+      nextReceiver = 0;
+      for (const slot of core.numbers()) receivers.push(connections[slot] as Connection);
+      finish();
+      // Nobody is kept for having got it.
+      receivers = [];
+      nextReceiver = 0;
       return true;
     },
     ready: async () => ({ status: closed ? "closed" : "confirmed" }),
@@ -432,7 +447,7 @@ export function createHub(options: HubOptions): Hub {
     },
     close() {
       if (closed) return;
-      final = { ...stats(), links: 0, listeners: 0, topics: 0, subscribed_topics: 0 };
+      final = { ...stats(), links: 0, listeners: 0, topics: 0, subscribed_topics: 0, listened_topics: 0 };
       closed = true;
       call.hub_free(hub);
       const reason = { reason: "closed by the program" };

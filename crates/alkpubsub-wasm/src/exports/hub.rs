@@ -80,14 +80,10 @@ exports! {
         with_hub(hub, |end, shared| u32::from(end.admit(length as usize, is_ours != 0, shared)))
     }
 
-    /// Queues an event of so many bytes for all who want the topic in the scratch memory: how many they are.
-    fn hub_fan_out(hub: u32, length: u32, weight: u32, number: u32) -> u32 {
-        with_hub(hub, |end, shared| end.fan_out(shared.input(length as usize), weight as usize, number))
-    }
-
-    /// Queues an event for one link.
-    fn hub_send(hub: u32, slot: u32, weight: u32, number: u32) {
-        with_hub(hub, |end, _| end.send(slot, weight as usize, number));
+    /// How many links want the topic in the scratch memory; their slots are the numbers. What waits for them has to be
+    /// handed over before.
+    fn hub_fan_out(hub: u32, length: u32) -> u32 {
+        with_hub(hub, |end, shared| end.fan_out(length as usize, shared))
     }
 
     /// Tells the links what is missing: `reason\ntopic` in the scratch memory, of that topic or of any.
@@ -105,7 +101,7 @@ exports! {
         with_hub(hub, |end, shared| end.take_dirty(shared))
     }
 
-    /// The oldest message that waits for a link; see [`popped`](crate::hub::popped).
+    /// The oldest message that waits for a link, as text: 0 for none.
     fn hub_pop(hub: u32, slot: u32) -> u32 {
         with_hub(hub, |end, shared| end.pop(slot, shared))
     }

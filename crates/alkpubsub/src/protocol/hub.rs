@@ -538,6 +538,28 @@ impl<M: Message> Hub<M> {
         count
     }
 
+    /// The same for an adapter that hands an event over at once, since its sockets take all that they are given: names
+    /// the links that want its topic, and queues nothing. What waits for them has to be handed over before.
+    pub fn fan_out_at_once(&mut self, topic: &str, mut each: impl FnMut(LinkId)) -> usize {
+        self.end_run();
+        let before = self.counters.sent;
+        match self.fan_out {
+            FanOut::Subscribed => {
+                for member in self.table.members(topic) {
+                    each(self.links[member.link].id);
+                    self.counters.sent += 1;
+                }
+            }
+            FanOut::All => {
+                for (_, link) in self.links.iter().filter(|(_, link)| !link.finished) {
+                    each(link.id);
+                    self.counters.sent += 1;
+                }
+            }
+        }
+        (self.counters.sent - before) as usize
+    }
+
     /// Whether [`fan_out`](Self::fan_out) would reach anyone.
     #[must_use]
     pub fn is_wanted(&self, topic: &str) -> bool {

@@ -145,6 +145,31 @@ fn fan_out_to_all_needs_no_subscription() {
 }
 
 #[test]
+fn at_once_the_same_links_are_named_as_get_it_from_the_queue() {
+    for fan_out in [FanOut::Subscribed, FanOut::All] {
+        let mut hub = Hub::new(HubLimits::DEFAULT, fan_out, false);
+        let links = [connect(&mut hub), connect(&mut hub), connect(&mut hub)];
+        for link in [links[0], links[2]] {
+            hear(&mut hub, link, &control::subscribe("a:1"));
+        }
+        hub.finish(links[0], None, true);
+        for topic in ["a:1", "b:1"] {
+            links.iter().for_each(|&link| drop(sent(&mut hub, link)));
+            let mut named = Vec::new();
+            let count = hub.fan_out_at_once(topic, |link| named.push(link));
+            assert_eq!(count, named.len());
+            assert!(links.iter().all(|&link| sent(&mut hub, link).is_empty()), "nothing is queued");
+            assert_eq!(hub.fan_out(topic, || event(topic)), count);
+            let queued: Vec<_> = links.into_iter().filter(|&link| !sent(&mut hub, link).is_empty()).collect();
+            assert_eq!(named, queued, "{fan_out:?} {topic}");
+        }
+        let mut stats = Stats::default();
+        hub.count(&mut stats);
+        assert_eq!(stats.sent, if fan_out == FanOut::All { 8 } else { 2 });
+    }
+}
+
+#[test]
 fn a_gap_is_told_to_those_whom_it_concerns() {
     let mut hub = hub();
     let (one, two, three) = (connect(&mut hub), connect(&mut hub), connect(&mut hub));
