@@ -179,6 +179,16 @@ const consumers = {
         throw new Error(`modules of Node in the bundle for ${platform}: ${has}`);
     }
   },
+  "no WebAssembly": async ({ app }) => {
+    for (const [args, right] of [
+      // It has no compiler, and with it no WebAssembly.
+      [["--jitless", "no-wasm.mjs"], /^PubSubError no_wasm: this runtime has no WebAssembly, .*\n$/],
+      [["no-wasm.mjs", "refused"], /^PubSubError no_wasm: .*'wasm-unsafe-eval'.*disallowed by embedder\n$/],
+    ]) {
+      const found = await run(process.execPath, args, { cwd: app });
+      if (!right.test(found)) throw new Error(`printed\n  ${found}\ninstead of\n  ${right}`);
+    }
+  },
   "server-side render": async ({ app }) => {
     const found = (await run(process.execPath, ["ssr.mjs"], { cwd: app })).trim();
     const right = "function; globals read while loading: none; added: none";

@@ -18,6 +18,10 @@ mod link;
 mod message;
 mod topics;
 
+#[cfg(target_family = "wasm")]
+#[global_allocator]
+static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
+
 use slab::Slab;
 use std::cell::RefCell;
 use std::time::Duration;

@@ -53,6 +53,36 @@ export async function laws({ laws, unmet, inProcess }) {
   return [`laws kept: ${kept > 20 ? "all" : kept}`];
 }
 
+// A link to a far side in this program: the core is unpacked, compiled and asked. `client` is its module.
+export async function link({ createPubSub }, { createWebSocketClientEventTarget }) {
+  const handlers = new Map();
+  const tell = (text) => queueMicrotask(() => handlers.get("message")({ data: text }));
+  const sent = [];
+  const socket = {
+    readyState: 1,
+    bufferedAmount: 0,
+    binaryType: "blob",
+    addEventListener: (type, handler) => handlers.set(type, handler),
+    removeEventListener: (type) => handlers.delete(type),
+    close() {},
+    // What a hub does for one spoke.
+    send(text) {
+      const { type, payload } = JSON.parse(text);
+      sent.push(type);
+      if (type === "__subscribe") tell(text.replace("__subscribe", "__subscribed"));
+      else if (!type.startsWith("__")) tell(JSON.stringify({ type: "echo", id: "ü", payload }));
+    },
+  };
+  const pubsub = createPubSub({ eventTarget: createWebSocketClientEventTarget(socket) });
+  const events = pubsub.subscribe("echo", "ü");
+  const lines = [`link: ${(await events.ready).status}`];
+  pubsub.publish("say", "", { text: "é €", n: 42 });
+  const { value } = await events.next();
+  lines.push(`link heard: ${JSON.stringify(value)}`);
+  await events.return();
+  return [...lines, `link sent: ${sent}`, `link left: ${socket.binaryType}`];
+}
+
 export const wanted = [
   'uuid-123 {"output":42}',
   'uuid-123 {"output":43}',
@@ -61,6 +91,10 @@ export const wanted = [
   "1 true",
   "refused: true",
   "laws kept: all",
+  "link: confirmed",
+  'link heard: {"type":"echo","id":"ü","payload":{"text":"é €","n":42}}',
+  "link sent: __subscribe,say,__unsubscribe",
+  "link left: arraybuffer",
 ];
 
 /** What workers.mjs prints. */

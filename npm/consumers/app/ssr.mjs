@@ -16,6 +16,8 @@ const names = [
   "queueMicrotask",
   "postMessage",
   "BroadcastChannel",
+  "WebAssembly",
+  "fetch",
 ];
 const read = [];
 for (const name of names) {
@@ -31,7 +33,9 @@ for (const name of names) {
 }
 const before = Reflect.ownKeys(globalThis).map(String);
 const { createPubSub } = await import("@alkdev/pubsub");
-await import("@alkdev/pubsub/conformance");
+for (const entry of ["conformance", "event-target-websocket-client", "event-target-worker", "spoke"]) {
+  await import(`@alkdev/pubsub/${entry}`);
+}
 const added = Reflect.ownKeys(globalThis)
   .map(String)
   .filter((name) => !before.includes(name));

@@ -9,10 +9,12 @@ if (isMainThread) {
     process.exitCode = 1;
   });
 } else {
-  const { laws, program } = await import("./program.mjs");
+  const { laws, link, program } = await import("./program.mjs");
+  const pubsub = await import("@alkdev/pubsub");
   const lines = [
-    ...(await program(await import("@alkdev/pubsub"))),
+    ...(await program(pubsub)),
     ...(await laws(await import("@alkdev/pubsub/conformance"))),
+    ...(await link(pubsub, await import("@alkdev/pubsub/event-target-websocket-client"))),
   ];
   // Ends by itself when the port is not listened to: the package holds nothing open.
   for (const line of lines) parentPort.postMessage(line);

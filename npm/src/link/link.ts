@@ -360,7 +360,7 @@ export function createLink<TMessage = string>(
     dispatchEvent(event) {
       if (closed || leaving) throw new PubSubError("closed", "the event target is closed");
       const isOurs = isFresh(event);
-      const { detail } = adopt(event);
+      const { detail } = isOurs ? event : adopt(event);
       const text = format.write(detail);
       if (stage === "connecting") throw new PubSubError("not_open", "the socket is not open yet");
       if (ended) {

@@ -68,14 +68,14 @@ export function checkSurrogates({ type, id }: EventEnvelope, text: string): void
 }
 
 /** Whether so few brackets open in the text, those in strings counted, too. */
-export function hasAtMost(brackets: number, text: string): boolean {
-  let left = brackets;
-  for (const bracket of "{[") {
-    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1)) {
-      if (--left < 0) return false;
-    }
-  }
-  return true;
+export const hasAtMost = (brackets: number, text: string): boolean =>
+  count("{", text, brackets) + count("[", text, brackets) <= brackets;
+
+/** How many there are; no more than one too many is looked for. */
+function count(bracket: string, text: string, most: number): number {
+  let found = 0;
+  for (let at = text.indexOf(bracket); at >= 0 && found <= most; at = text.indexOf(bracket, at + 1)) found++;
+  return found;
 }
 
 /** No more than needed of it is counted. */
