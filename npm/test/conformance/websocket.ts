@@ -20,11 +20,12 @@ const onWire: Fixture = {
 let hub: Promise<HubProgram> | undefined;
 /** One for all laws: their topics are their own. */
 async function theHub(): Promise<string> {
-  hub ??= startHub().then((started) => {
-    process.once("exit", () => void started.stop("SIGKILL"));
-    return started;
-  });
+  hub ??= startHub();
   return (await hub).url;
+}
+/** Whoever ran the laws ends it. */
+export async function stopHub(): Promise<void> {
+  await (await hub)?.stop("SIGKILL");
 }
 
 /** A connection to that hub. */
