@@ -16,6 +16,7 @@ if (!existsSync(fileURLToPath(new URL("npm/dist/index.js", root)))) {
 const { url } = await serveFiles(Number(values.port));
 if (values.hub !== undefined) console.log(`${url}?hub=${encodeURIComponent(values.hub)}`);
 else {
+  console.log("starting a hub: cargo run --release -- hub");
   // Ctrl-C in a terminal reaches both.
   const hub = spawn("cargo", ["run", "-q", "--release", "--", "hub", "--listen", "127.0.0.1:0"], {
     cwd: fileURLToPath(root),
