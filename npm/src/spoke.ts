@@ -104,7 +104,7 @@ export function createSpoke<TEventMap extends EventMapOf<TEventMap> = PubSubEven
   const { first = 500, max = 30_000, later = 5000, stableAfter = 10_000 } = backoff;
   const make = typeof connect === "function" ? connect : dialler(connect, protocols);
   let socket: WebSocketLike | undefined;
-  let release: (() => void) | undefined;
+  let release: ReturnType<typeof listenTo> | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let state: SpokeState = { status: "connecting" };
   /** Counts attempts, so that a socket that comes too late is known. */
@@ -154,7 +154,7 @@ export function createSpoke<TEventMap extends EventMapOf<TEventMap> = PubSubEven
   /** Lets go of the socket there is, and closes it. */
   const drop = (code = 1000, reason = "") => {
     clearTimeout(timer);
-    release?.();
+    release?.(true);
     if (socket) closeWith(socket, code, reason);
     socket = release = undefined;
   };
@@ -177,7 +177,11 @@ export function createSpoke<TEventMap extends EventMapOf<TEventMap> = PubSubEven
       link.lost(`no connection within ${connectTimeout} ms`);
     }, connectTimeout);
     const take = (made: WebSocketLike) => {
-      if (mine !== attempt) return closeWith(made, 1000);
+      if (mine !== attempt) {
+        // Nobody wants it any more, nor what it has to say of that.
+        made.addEventListener("error" as never, (() => {}) as never);
+        return closeWith(made, 1000);
+      }
       socket = made;
       const open = () => {
         clearTimeout(timer);

@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { createPubSub } from "../src/index.js";
@@ -118,6 +121,84 @@ test("disconnect sends what was dispatched, and says that the hub has it", async
   for (let n = 0; n < 100; n++) expect((await heard.next()).value).toMatchObject({ payload: n });
   expect(states.at(-1)).toMatchObject({ status: "closed", code: 1000 });
   expect(closes).toEqual([{ code: 1000, reason: "closed by the program" }]);
+});
+
+/** A server that is none for WebSockets; its URL. */
+async function listening(server: Server): Promise<string> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return `ws://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}
+
+test("an attempt that takes too long is given up, and another made", async () => {
+  const silent = createServer((socket) => socket.on("error", () => {}));
+  const { made, reaches, states } = spoke(await listening(silent), { connectTimeout: 20 });
+  await reaches("waiting");
+  expect(states.at(-1)).toMatchObject({ reason: "no connection within 20 ms" });
+  await reaches("connecting");
+  made.close();
+  expect(states.at(-1)).toEqual({ status: "closed", reason: "closed by the program" });
+  silent.close();
+});
+
+test("without a hub it goes on trying; a socket that comes too late is closed", async () => {
+  const { states, reaches } = spoke("ws://127.0.0.1:1/");
+  for (let n = 0; n < 5; n++) {
+    await reaches("waiting");
+    await reaches("connecting");
+  }
+  expect(states.filter(({ status }) => status === "waiting").length).toBeGreaterThanOrEqual(5);
+  const { url } = await hub();
+  let late: WebSocket | undefined;
+  const held = createSpoke(
+    async () => {
+      late = new WebSocket(url);
+      await once(late, "open");
+      held.close();
+      return late;
+    },
+    { backoff: soon },
+  );
+  while (!late) await new Promise((resolve) => setImmediate(resolve));
+  expect((await once(late, "close"))[0]).toBe(1000);
+});
+
+test("a status that another attempt would meet as well is the end, credentials that are renewed aside", async () => {
+  const refusing = createHttpServer();
+  refusing.on("upgrade", (_, socket) => socket.end("HTTP/1.1 401 Unauthorized\r\n\r\n"));
+  const url = await listening(refusing);
+  const { made, reaches, states } = spoke(url);
+  await reaches("closed");
+  expect(states.at(-1)).toMatchObject({ status: "closed", reason: expect.stringContaining("401") });
+  expect(await made.ready?.("tick:")).toEqual({ status: "closed" });
+  const renewing = spoke(url, { renewsCredentials: true });
+  await renewing.reaches("waiting");
+  await renewing.reaches("connecting");
+  refusing.close();
+});
+
+test("close codes that say so are the end, all others are not", async () => {
+  const { WebSocketServer } = await import("ws");
+  const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+  await once(server, "listening");
+  const url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  let code = 0;
+  server.on("connection", (socket) => socket.close(code, "so it is"));
+  for (code of [1000, 1002, 1007, 1008, 1009, 4008]) {
+    const { reaches, states } = spoke(url);
+    await reaches("closed");
+    expect(states.at(-1)).toEqual({ status: "closed", code, reason: "so it is" });
+  }
+  for (code of [1001, 1011, 1013, 4000 + 13, 3000]) {
+    const { made, reaches, states } = spoke(url, { backoff: { ...soon, later: 60_000 } });
+    await reaches("waiting");
+    expect(states.at(-1)).toMatchObject({ code, reason: "so it is" });
+    const { retryAfter } = states.at(-1) as { retryAfter: number };
+    if (code % 1000 === 13) expect(retryAfter).toBeGreaterThanOrEqual(60_000);
+    else expect(retryAfter).toBeLessThan(50);
+    made.close();
+  }
+  server.close();
 });
 
 test("a URL needs a WebSocket of the runtime's, and has to be one", () => {

@@ -420,3 +420,11 @@ describe("the socket", () => {
     expect(pubsub.publish("tick", "1", 1)).toBe(false);
   });
 });
+
+test("more subscriptions than may wait for the socket to open end it with 1013", () => {
+  const { socket, target, notices } = made({}, new MemorySocket(0));
+  for (let n = 0; n < 1100; n++) target.addEventListener(`${n}:${"x".repeat(4000)}`, () => {});
+  const reason = "more control events wait than may";
+  expect(notices).toEqual([["close", { code: 1013, reason }]]);
+  expect(socket.closed).toEqual({ code: 4013, reason });
+});

@@ -98,7 +98,7 @@ exports! {
         })
     }
 
-    /// Takes the message in the scratch memory; see [`heard`](crate::link::heard). One that is longer than the memory
+    /// Takes the message in the scratch memory; see `link::heard`. One that is longer than the memory
     /// counts as too large.
     fn link_receive(link: u32, length: u32) -> u32 {
         with_link(link, |end, shared| end.receive(length as usize, shared))

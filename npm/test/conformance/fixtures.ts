@@ -1,5 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { type Fixture, inProcess } from "../../src/conformance/index.js";
+import { spoke, websocketClient, websocketServer } from "./websocket.js";
 import { port, worker } from "./worker.js";
 
 /** The targets of this package, and the platform's own, by the name of their column. */
@@ -15,6 +16,9 @@ export const fixtures: Record<string, Fixture> = {
       return { publisher: target, subscribers: [target] };
     },
   },
+  websocket_client: websocketClient,
+  spoke,
+  websocket_server: websocketServer,
   port,
   worker,
 };

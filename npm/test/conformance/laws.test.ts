@@ -1,7 +1,10 @@
 // The laws, on the targets that there are.
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { type Fixture, inProcess, laws, sound, unmet } from "../../src/conformance/index.js";
 import { fixtures } from "./fixtures.js";
+import { stopHub } from "./websocket.js";
+
+afterAll(stopHub);
 
 const all: Record<string, Fixture> = { ...fixtures, ...sound };
 

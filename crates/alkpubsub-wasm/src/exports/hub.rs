@@ -53,7 +53,7 @@ exports! {
         with_hub(hub, |end, shared| end.unlisten(shared.input(length as usize)));
     }
 
-    /// Takes the message in the scratch memory; see [`asked`](crate::hub::asked). One that is longer than the memory
+    /// Takes the message in the scratch memory; see `hub::asked`. One that is longer than the memory
     /// counts as too large.
     fn hub_receive(hub: u32, slot: u32, length: u32) -> u32 {
         with_hub(hub, |end, shared| end.receive(slot, length as usize, shared))
