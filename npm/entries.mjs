@@ -8,6 +8,7 @@ export const entries = {
   "./event-target-websocket-server": "src/websocket-server.ts",
   "./event-target-worker": { node: "src/worker-node.ts", default: "src/worker.ts" },
   "./payload-target": "src/payload-target.ts",
+  "./event-target-redis": "src/redis.ts",
   "./spoke": "src/spoke.ts",
 };
 

@@ -1,3 +1,4 @@
+import { theCore } from "./core/link-core.js";
 import { PubSubError } from "./errors.js";
 import { createLink, type LinkOptions } from "./link/link.js";
 import { CONNECTING, closeWith, listenTo, OPEN, type WebSocketLike } from "./link/socket.js";
@@ -149,6 +150,7 @@ export function createSpoke<TEventMap extends EventMapOf<TEventMap> = PubSubEven
         left?.(why.code === 1000);
       },
     },
+    theCore(),
   );
 
   /** Lets go of the socket there is, and closes it. */

@@ -1,3 +1,4 @@
+import { theCore } from "./core/link-core.js";
 import { createLink, type LinkOptions } from "./link/link.js";
 import { CONNECTING, closeWith, listenTo, OPEN, type WebSocketLike } from "./link/socket.js";
 import type { EventMapOf, PubSubEventMap, PubSubEventTarget } from "./types.js";
@@ -54,6 +55,7 @@ export function createWebSocketClientEventTarget<TEventMap extends EventMapOf<TE
         if (code !== undefined) closeWith(socket, code, reason);
       },
     },
+    theCore(),
   );
   const release = listenTo(socket, { open: link.open, message: link.receive, close: link.lost });
   if (socket.readyState === OPEN) link.open();

@@ -17,6 +17,8 @@ macro_rules! exports {
 }
 
 #[cfg(feature = "hub")]
+pub mod broker;
+#[cfg(feature = "hub")]
 pub mod hub;
 
 exports! {

@@ -10,6 +10,8 @@
 
 // Exports are named by attributes that are unsafe where two have one name; the linker refuses that. Nothing else here
 // is unsafe.
+#[cfg(feature = "hub")]
+mod broker;
 #[allow(unsafe_code, reason = "the attribute that names an export")]
 pub mod exports;
 #[cfg(feature = "hub")]

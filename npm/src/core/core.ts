@@ -44,6 +44,13 @@ export interface LinkExports extends Exports {
   link_wait(link: number, code: number, lived: number, random: number): number;
 }
 
+/** What that of hubs exports, too, for a broker; `crates/alkpubsub-wasm/src/exports/broker.rs` says what each does. */
+export interface BrokerExports extends LinkExports {
+  broker_asked(length: number): number;
+  broker_answer(length: number, refused: number): number;
+  broker_admits(topic: number, length: number): number;
+}
+
 /** What that of hubs exports; `crates/alkpubsub-wasm/src/exports/hub.rs` says what each does. */
 export interface HubExports extends Exports {
   hub_new(

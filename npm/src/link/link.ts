@@ -1,5 +1,4 @@
 import { type Core, NO_ROOM, UNKNOWN } from "../core/core.js";
-import { theCore } from "../core/link-core.js";
 import { PubSubError } from "../errors.js";
 import { adopt, isFresh, LightEvent } from "../event.js";
 import { createListeners } from "../listeners.js";
@@ -65,6 +64,8 @@ export interface Wire<TMessage = string> {
   listening?(somebody: boolean): void;
   /** Bytes that were sent and have not left. */
   buffered(): number;
+  /** Whether events can be sent now, where that is another matter than whether they come. */
+  isUp?(): boolean;
   /** The connection is over: with a code if it is to say why and end it, with none if it lets go of it. */
   end(code?: number, reason?: string): void;
   /** The link, which outlives its connections, has none any more, and can do with another after so many milliseconds. */
@@ -105,9 +106,9 @@ export function createLink<TMessage = string>(
   kind: LinkKind,
   options: LinkOptions,
   wire: Wire<TMessage>,
-  format: Format<TMessage> = json as Format<never>,
+  core: Core,
+  format: Format<TMessage> = json(core) as Format<never>,
 ): Link {
-  const core: Core = theCore();
   const { call } = core;
   const { onError, maxMessage = 65_536, maxDepth = 64, maxBufferedAmount = 4 << 20 } = options;
   const { outlives } = kind;
@@ -367,7 +368,7 @@ export function createLink<TMessage = string>(
         counts.rejected++;
         return false;
       }
-      if (stage === "down" && !outlives?.keepEvents) {
+      if ((stage === "down" || wire.isUp?.() === false) && !outlives?.keepEvents) {
         return reject(new PubSubError("disconnected", "there is no connection right now"));
       }
       // What cannot be too long or too deep need not be copied to be asked about.
@@ -438,9 +439,9 @@ export function createLink<TMessage = string>(
 }
 
 /** Text, or bytes that are text. */
-const json: Format<string> = {
+const json = (core: Core): Format<string> => ({
   write: toText,
   message: (_, text) => text,
   read: (data) => (typeof data === "string" ? data : bytesOf(data)),
-  payload: (_, text, length, words) => payloadOf(theCore(), text, length, words[2], words[3], words[5]),
-};
+  payload: (_, text, length, words) => payloadOf(core, text, length, words[2], words[3], words[5]),
+});

@@ -1,4 +1,6 @@
 // The target of one end of a message port, whatever the runtime calls its ends.
+
+import { theCore } from "../core/link-core.js";
 import { PubSubError } from "../errors.js";
 import type { EventEnvelope } from "../types.js";
 import { clone } from "./clone.js";
@@ -84,6 +86,7 @@ export function createPortTarget(
         for (const [name, handler] of handlers) events.remove(name, handler);
       },
     },
+    theCore(),
     clone,
   );
   const unreadable = () =>

@@ -382,6 +382,18 @@ pub fn close(code: u16, reason: &str) -> String {
     })
 }
 
+/// What a hub would answer to a control event of a spoke, for whoever stands in for one, as where a broker is behind a
+/// link; `None` where there is nothing to say. With `denied`, a subscription is refused for that reason.
+#[must_use]
+pub fn answer(asked: &Control<'_>, denied: Option<DenyReason>) -> Option<String> {
+    match (asked, denied) {
+        (Control::Subscribe(topic), None) => Some(subscribed(topic)),
+        (Control::Subscribe(topic), Some(reason)) => Some(self::denied(topic, Action::Subscribe, reason)),
+        (Control::Ping(echo), _) => Some(pong(echo)),
+        _ => None,
+    }
+}
+
 /// The number of the ping that a pong's payload answers, where it is one of ours.
 pub(crate) fn pong_number(payload: &str) -> Option<u64> {
     let (mut echo, mut number) = (None, None);
@@ -438,6 +450,17 @@ mod tests {
         ] {
             assert_eq!(text, expected);
         }
+    }
+
+    #[test]
+    fn who_stands_in_for_a_hub_answers_as_one() {
+        let topic = || Cow::Borrowed("a:b");
+        let broker = Some(DenyReason::Broker);
+        assert_eq!(answer(&Control::Subscribe(topic()), None), Some(subscribed("a:b")));
+        let refused = denied("a:b", Action::Subscribe, DenyReason::Broker);
+        assert_eq!(answer(&Control::Subscribe(topic()), broker), Some(refused));
+        assert_eq!(answer(&Control::Ping(r#"{"n":7}"#), broker), Some(pong(r#"{"n":7}"#)));
+        assert_eq!(answer(&Control::Unsubscribe(topic()), None), None);
     }
 
     #[test]

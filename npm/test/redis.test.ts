@@ -1,0 +1,205 @@
+import { Redis } from "ioredis";
+import { createClient } from "redis";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type Fixture, laws, type Target, unmet } from "../src/conformance/index.js";
+import { createPubSub } from "../src/index.js";
+import { createRedisEventTarget, type RedisClientLike, type RedisOptions } from "../src/redis.js";
+import { type RedisServer, startRedis } from "./redis-server.js";
+
+let server: RedisServer;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.kill());
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end();
+});
+
+/** A client of each library, as a program makes it; it connects anew by itself. */
+const libraries: Record<string, (port: number) => RedisClientLike> = {
+  ioredis(port) {
+    const client = new Redis({ port, retryStrategy: () => 20, maxRetriesPerRequest: null });
+    client.on("error", () => {});
+    ends.push(() => client.disconnect());
+    return client;
+  },
+  "node-redis"(port) {
+    const client = createClient({ socket: { port, host: "127.0.0.1", reconnectStrategy: () => 20 } });
+    client.on("error", () => {});
+    void client.connect().catch(() => {});
+    ends.push(() => client.destroy());
+    return client as unknown as RedisClientLike;
+  },
+};
+
+type Events = { tick: unknown };
+let scopes = 0;
+
+describe.each(Object.entries(libraries))("%s", (_, client) => {
+  const made = (options: Partial<RedisOptions> = {}, port = server.port) => {
+    const target = createRedisEventTarget<Events>({
+      publishClient: client(port),
+      subscribeClient: client(port),
+      ...options,
+    });
+    const notices: [string, unknown][] = [];
+    for (const name of ["close", "gap", "denied", "error"] as const) {
+      target.addEventListener(name, ({ type, detail }) => notices.push([type, detail]));
+    }
+    return { target, notices, pubsub: createPubSub<Events>({ eventTarget: target }) };
+  };
+  /** Publishing needs its client's connection, which nothing tells of. */
+  const publish = async (pubsub: ReturnType<typeof made>["pubsub"], id: string, payload: unknown) => {
+    while (!pubsub.publish("tick", id, payload)) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+
+  test("the wire is the envelope's JSON on the channel of the topic, behind the prefix", async () => {
+    const prefix = `app-${scopes++}:`;
+    const { pubsub } = made({ prefix });
+    const ticks = pubsub.subscribe("tick", "é:1");
+    expect(await ticks.ready).toEqual({ status: "confirmed" });
+    const bare = new Redis({ port: server.port });
+    const wire = bare.duplicate();
+    ends.push(() => [bare.disconnect(), wire.disconnect()]);
+    await wire.psubscribe("*");
+    const seen = new Promise<string[]>((resolve) =>
+      wire.on("pmessage", (_p, channel, text) => resolve([channel, text])),
+    );
+    await publish(pubsub, "é:1", { a: 1 });
+    expect((await ticks.next()).value).toEqual({ type: "tick", id: "é:1", payload: { a: 1 } });
+    expect(await seen).toEqual([`${prefix}tick:é:1`, '{"type":"tick","id":"é:1","payload":{"a":1}}']);
+    // And what others publish there is heard.
+    await bare.publish(`${prefix}tick:é:1`, ' { "id":"é:1", "x":1, "type":"tick" } ');
+    expect((await ticks.next()).value).toEqual({ type: "tick", id: "é:1", payload: undefined });
+  });
+
+  test("what is no event of its channel is heard by nobody, and told", async () => {
+    const prefix = `bad-${scopes++}:`;
+    const { pubsub, notices } = made({ prefix });
+    const ticks = pubsub.subscribe("tick", "1");
+    await ticks.ready;
+    const bare = new Redis({ port: server.port });
+    ends.push(() => bare.disconnect());
+    const bad = [
+      "nonsense",
+      '{"type":"tick","id":"2"}',
+      '{"type":"__denied","id":"","payload":{"topic":"tick:1","action":"subscribe","reason":"broker"}}',
+      '{"type":"__gap","id":"","payload":{"topic":"tick:1"}}',
+      '{"type":"tick","id":"1","__x":1}',
+    ];
+    for (const text of bad) await bare.publish(`${prefix}tick:1`, text);
+    await bare.publish(`${prefix}tick:1`, '{"type":"tick","id":"1","payload":1}');
+    expect((await ticks.next()).value).toMatchObject({ payload: 1 });
+    expect(notices).toHaveLength(bad.length);
+    for (const [name, detail] of notices)
+      expect([name, detail]).toMatchObject(["error", { error: { code: "bad_input" } }]);
+  });
+
+  test("a serializer of one's own", async () => {
+    const prefix = `own-${scopes++}:`;
+    const serializer = {
+      stringify: (envelope: unknown) => `v1 ${Buffer.from(JSON.stringify(envelope)).toString("base64")}`,
+      parse: (text: string) => JSON.parse(Buffer.from(text.slice(3), "base64").toString()),
+    };
+    const { pubsub, notices } = made({ prefix, serializer });
+    const ticks = pubsub.subscribe("tick", "1");
+    await ticks.ready;
+    await publish(pubsub, "1", ["ü"]);
+    expect((await ticks.next()).value).toEqual({ type: "tick", id: "1", payload: ["ü"] });
+    const bare = new Redis({ port: server.port });
+    ends.push(() => bare.disconnect());
+    for (const text of ["v1 ?", serializer.stringify({ type: "tick", id: "2" }), serializer.stringify(7)]) {
+      await bare.publish(`${prefix}tick:1`, text);
+    }
+    await publish(pubsub, "1", 2);
+    expect((await ticks.next()).value).toMatchObject({ payload: 2 });
+    expect(notices.map(([name]) => name)).toEqual(["error", "error", "error"]);
+  });
+
+  test("Redis dies and comes back: one gap, then events; meanwhile publishing gives false", async () => {
+    const own = await startRedis();
+    const { pubsub, notices, target } = made({}, own.port);
+    const ticks = pubsub.subscribe("tick", "1", { losses: true });
+    expect(await ticks.ready).toEqual({ status: "confirmed" });
+    await publish(pubsub, "1", 1);
+    expect((await ticks.next()).value).toMatchObject({ payload: 1 });
+    await own.kill();
+    while (target.stats().links) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(pubsub.publish("tick", "1", 2)).toBe(false);
+    expect(notices.at(-1)).toMatchObject(["error", { error: { code: "disconnected" } }]);
+    const again = await startRedis(own.port);
+    ends.push(() => again.kill());
+    expect((await ticks.next()).value).toEqual({ type: "__gap", reason: "disconnected", topic: "tick:1" });
+    await publish(pubsub, "1", 3);
+    expect((await ticks.next()).value).toMatchObject({ payload: 3 });
+    expect(notices.filter(([name]) => name === "gap")).toHaveLength(1);
+  });
+
+  test("a channel that Redis refuses is denied, and ends nothing else", async () => {
+    const own = await startRedis();
+    ends.push(() => own.kill());
+    const admin = new Redis({ port: own.port });
+    ends.push(() => admin.disconnect());
+    await admin.call("ACL", "SETUSER", "default", "resetchannels", "&tick:1");
+    const { pubsub } = made({}, own.port);
+    const [allowed, refused] = [pubsub.subscribe("tick", "1"), pubsub.subscribe("tick", "2")];
+    expect(await allowed.ready).toEqual({ status: "confirmed" });
+    expect(await refused.ready).toEqual({ status: "denied", reason: "broker" });
+    await publish(pubsub, "1", 1);
+    expect((await allowed.next()).value).toMatchObject({ payload: 1 });
+  });
+
+  test("closed, it leaves the clients as they were", async () => {
+    const [publishClient, subscribeClient] = [client(server.port), client(server.port)];
+    const { pubsub, target } = made({ publishClient, subscribeClient });
+    const id = `bye-${scopes++}`;
+    const ticks = pubsub.subscribe("tick", id);
+    await ticks.ready;
+    const bare = new Redis({ port: server.port });
+    ends.push(() => bare.disconnect());
+    const readers = async () => ((await bare.pubsub("NUMSUB", `tick:${id}`)) as unknown[])[1];
+    expect(await readers()).toBe(1);
+    target.close();
+    expect(await ticks.next()).toEqual({ done: true, value: undefined });
+    expect(() => pubsub.publish("tick", "1", 1)).toThrow("closed");
+    expect(await publishClient.publish("anything", "at all")).toBe(0);
+    while ((await readers()) !== 0) await new Promise((resolve) => setTimeout(resolve, 2));
+  });
+
+  const fixture: Fixture = {
+    capabilities: { echo: true, order: "connection", carries: "json", lifetime: "outlives", confirms: true },
+    offers: { reports: true, close: true },
+    async inPlace(target, topic) {
+      await (target as { ready?(topic: string): Promise<unknown> }).ready?.(topic);
+    },
+    async peers() {
+      const reported: unknown[] = [];
+      const onError = (error: unknown) => reported.push(error);
+      const [one, two] = [made().target, made({ onError }).target];
+      // Both clients of both are there when something has gone through them.
+      for (const target of [one, two]) {
+        const pubsub = createPubSub<Events>({ eventTarget: target });
+        const id = `warm-${scopes++}`;
+        const warm = pubsub.subscribe("tick", id);
+        await warm.ready;
+        await publish(pubsub, id, 1);
+        await warm.next();
+        warm.return();
+      }
+      return { publisher: one as Target, subscribers: [two as Target], reported };
+    },
+  };
+  for (const law of laws) {
+    const need = unmet(law, fixture);
+    test.skipIf(need !== undefined)(need === undefined ? law.name : `${law.name}, n/a: ${need}`, () =>
+      law.run(fixture),
+    );
+  }
+});
+
+test("one client for both is refused", () => {
+  const one = new Redis({ port: server.port, lazyConnect: true });
+  expect(() => createRedisEventTarget({ publishClient: one, subscribeClient: one })).toThrow(TypeError);
+});
