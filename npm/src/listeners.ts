@@ -120,9 +120,12 @@ export function createListeners(
     },
 
     stats() {
-      let listeners = 0;
-      for (const list of lists.values()) listeners += list.length;
-      return { topics: lists.size, listeners, errors };
+      let [topics, listeners] = [0, 0];
+      for (const [name, list] of lists) {
+        topics += +name.includes(":");
+        listeners += list.length;
+      }
+      return { topics, listeners, errors };
     },
   };
 }

@@ -77,6 +77,10 @@ export function createQueue(losses: boolean): Queue {
         if (losses) merge(front, loss);
         if (loss !== item) break;
       }
+      // What is missing behind it is next to it now.
+      if (!losses) return;
+      for (let next = items[head]; next && isLoss(next); next = items[head]) merge(front, take() as Loss);
+      if (!size) for (let loss = takeFrom(back); loss; loss = takeFrom(back)) merge(front, loss);
     },
     lose(loss) {
       if (losses) merge(back, loss);

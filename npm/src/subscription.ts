@@ -137,7 +137,7 @@ export function createSubscription(
         if (action !== "publish") member.stop({ reason: "denied", detail: reason });
       } else {
         const gap: Gap = { type: "__gap", reason, ...(topic !== undefined && { topic }) };
-        const loss: Loss = typeof missed === "number" ? { type: "__lagged", missed } : gap;
+        const loss: Loss = missed ? { type: "__lagged", missed } : gap;
         const answer = losses && waiting.shift();
         if (answer) answer({ value: loss, done: false });
         else queue.lose(loss);
