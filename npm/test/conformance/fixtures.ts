@@ -1,5 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { type Fixture, inProcess } from "../../src/conformance/index.js";
+import { redisByIoredis, redisByNodeRedis } from "./redis.js";
 import { spoke, websocketClient, websocketServer } from "./websocket.js";
 import { port, worker } from "./worker.js";
 
@@ -19,6 +20,8 @@ export const fixtures: Record<string, Fixture> = {
   websocket_client: websocketClient,
   spoke,
   websocket_server: websocketServer,
+  redis_ioredis: redisByIoredis,
+  redis_node: redisByNodeRedis,
   port,
   worker,
 };
