@@ -59,14 +59,17 @@ async function startHub(at = "ws://127.0.0.1:0") {
 
 const bundles = mkdtempSync(join(tmpdir(), "pubsub-browser-"));
 const { warnings } = await build({
-  entryPoints: ["laws-page.js", "laws-worker.js", "policy.js"].map((name) => path(new URL(name, here))),
+  entryPoints: ["laws-page.js", "laws-worker.js", "policy.js", "worker-page.js", "worker-thread.js"].map(
+    (name) => path(new URL(name, here)),
+  ),
   outdir: bundles,
   bundle: true,
   format: "iife",
   minify: true,
 });
 assert.deepEqual(warnings, []);
-for (const name of ["laws.html", "policy.html"]) cpSync(new URL(name, here), join(bundles, name));
+for (const name of ["laws.html", "policy.html", "worker.html"])
+  cpSync(new URL(name, here), join(bundles, name));
 
 // What a policy has to allow, and one that forgets it.
 const base = "default-src 'none'; connect-src *; style-src 'self'; worker-src 'self'; script-src 'self'";
@@ -193,6 +196,16 @@ const cases = {
   },
   async "laws in a worker"() {
     await laws("worker");
+  },
+
+  async "a worker of a page"() {
+    const { page, errors } = await open("laws/worker.html");
+    await page.waitForSelector("#done");
+    const text = await page.textContent("#done");
+    assert.match(text, /^same: true; in order: 10000; .*nothing is not defined/);
+    // The page's console has what its worker threw, as always.
+    assert.equal(errors.filter((error) => !error.includes("nothing is not defined")).join(), "");
+    await page.close();
   },
 
   async "strict policy"() {

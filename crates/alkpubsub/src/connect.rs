@@ -85,7 +85,7 @@ impl ConnectError {
     }
 
     /// Whether another attempt would end the same way.
-    #[cfg(feature = "websocket-client")]
+    #[cfg(feature = "_link")]
     pub(crate) const fn is_final(&self, renews_credentials: bool) -> bool {
         match self {
             Self::BadUrl { .. } | Self::NoSuchTarget { .. } | Self::BadSubprotocol { .. } => true,

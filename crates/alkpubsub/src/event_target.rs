@@ -309,7 +309,7 @@ macro_rules! delegate_event_target {
         }
     };
 }
-#[cfg(feature = "websocket-client")]
+#[cfg(feature = "_link")]
 pub(crate) use delegate_event_target;
 
 delegate_event_target!([T: EventTarget + ?Sized] Arc<T>, self => (**self));

@@ -83,7 +83,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-#[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
+#[cfg(any(feature = "_link", feature = "_engine"))]
 mod adapter;
 mod caught;
 #[cfg(feature = "conformance")]
@@ -105,7 +105,7 @@ mod sync;
 mod topic;
 mod waiters;
 
-#[cfg(feature = "websocket-client")]
+#[cfg(feature = "_link")]
 pub use crate::adapter::link::{
     DisconnectError, Interruption, LinkSocket, SocketInput, SocketMessage, Spoke, SpokeOptions, SpokeState,
     States,
@@ -124,7 +124,7 @@ pub use crate::event_target::{
     Listener, ListenerId, Notice, Order, Readiness, TargetError, on_notice,
 };
 pub use crate::in_process::InProcess;
-#[cfg(feature = "websocket-client")]
+#[cfg(feature = "_link")]
 pub use crate::protocol::BackoffOptions;
 pub use crate::protocol::RefusalCounts;
 pub use crate::protocol::check::{Member, MessageLimits, Refusal};

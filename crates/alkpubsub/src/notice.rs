@@ -152,7 +152,7 @@ pub enum CloseReason {
 
 /// Whether a character of the far side's words may be shown: it moves no cursor, breaks no line and turns no text
 /// around, so that a log line stays one line and reads as it was written.
-#[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
+#[cfg(any(feature = "_link", feature = "_engine"))]
 pub(crate) fn is_plain(c: char) -> bool {
     let turns =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -161,7 +161,7 @@ pub(crate) fn is_plain(c: char) -> bool {
 
 impl CloseReason {
     /// The far side closed. What its words hold that is not to be shown stands there as a space or U+FFFD.
-    #[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
+    #[cfg(any(feature = "_link", feature = "_engine"))]
     pub(crate) fn by_peer(code: u16, words: Arc<str>) -> Self {
         let plain = words.chars().all(is_plain);
         let shown = |c: char| match c {

@@ -51,7 +51,7 @@ pub struct Stats {
 
 impl Stats {
     /// Adds what was counted by another part of the same target.
-    #[cfg(feature = "websocket-server")]
+    #[cfg(feature = "_engine")]
     pub(crate) fn add(&mut self, other: &Self) {
         let Self {
             dispatched,

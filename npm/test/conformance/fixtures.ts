@@ -1,5 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { type Fixture, inProcess } from "../../src/conformance/index.js";
+import { redisByIoredis, redisByNodeRedis } from "./redis.js";
 import { spoke, websocketClient, websocketServer } from "./websocket.js";
 import { spokeWire, websocketClientWire, websocketServerWire } from "./wired.js";
 import { port, worker } from "./worker.js";
@@ -23,6 +24,8 @@ export const fixtures: Record<string, Fixture> = {
   websocket_client_wire: websocketClientWire,
   spoke_wire: spokeWire,
   websocket_server_wire: websocketServerWire,
+  redis_ioredis: redisByIoredis,
+  redis_node: redisByNodeRedis,
   port,
   worker,
 };

@@ -2,9 +2,11 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { type Fixture, inProcess, laws, sound, unmet } from "../../src/conformance/index.js";
 import { fixtures } from "./fixtures.js";
+import { stopRedis } from "./redis.js";
 import { stopHub } from "./websocket.js";
 
 afterAll(stopHub);
+afterAll(stopRedis);
 
 const all: Record<string, Fixture> = { ...fixtures, ...sound };
 

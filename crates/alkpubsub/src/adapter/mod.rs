@@ -1,9 +1,10 @@
 //! One folder per transport; no adapter knows another.
 
-#[cfg(feature = "websocket-server")]
+#[cfg(feature = "_engine")]
 pub(crate) mod engine;
-#[cfg(feature = "websocket-client")]
+#[cfg(feature = "_link")]
 pub(crate) mod link;
+#[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
 pub(crate) mod websocket;
 
 use crate::envelope::EventEnvelope;

@@ -41,7 +41,7 @@ impl RefusalCounts {
     }
 
     /// Adds what was counted elsewhere.
-    #[cfg(feature = "websocket-server")]
+    #[cfg(feature = "_engine")]
     pub(crate) fn merge(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(count, more)| *count += more);
     }
