@@ -119,10 +119,7 @@ export function createWire(far: FarSide, send: (message: RawMessage) => void): W
       changed();
       const { type, id, payload } = envelope(text);
       if (type === undefined || type.startsWith("__")) return;
-      listeners.dispatch(
-        { type: `${type}:${id}`, detail: { type, id, payload } } as never,
-        target,
-      );
+      listeners.dispatch({ type: `${type}:${id}`, detail: { type, id, payload } } as never, target);
     },
     ended(code) {
       end ??= { code };

@@ -70,7 +70,9 @@ export class WiredSocket extends EventTarget {
         return;
       }
       const binary = () =>
-        this.binaryType === "blob" ? new Blob([message as never]) : Uint8Array.from(message as Uint8Array).buffer;
+        this.binaryType === "blob"
+          ? new Blob([message as never])
+          : Uint8Array.from(message as Uint8Array).buffer;
       const data = typeof message === "string" ? message : binary();
       this.dispatchEvent(new MessageEvent("message", { data }));
     });
@@ -110,9 +112,28 @@ export class WiredSocket extends EventTarget {
   }
 }
 
-/** A socket, and its far side. */
-export function wired(far: FarSide): { readonly socket: WiredSocket; readonly wire: Wire } {
-  const wire = createWire(far, (message) => socket.says(message));
-  const socket = new WiredSocket(wire);
-  return { socket, wire };
+/** What lies between a socket and its far side, and may do wrong: each message goes on by being given to `on`. */
+export interface Way {
+  /** To the far side. */
+  out?(text: string, on: (text: string) => void): void;
+  /** From it. */
+  in?(message: RawMessage, on: (message: RawMessage) => void): void;
+}
+
+/** A wire, and sockets that go to it by that way: the last one made is what it writes to. */
+export function wired(
+  far: FarSide,
+  way: Way = {},
+): { readonly socket: () => WiredSocket; readonly wire: Wire } {
+  let socket: WiredSocket | undefined;
+  const says = (message: RawMessage) => socket?.says(message);
+  const wire = createWire(far, (message) => (way.in ? way.in(message, says) : says(message)));
+  const heard = (text: string) => (way.out ? way.out(text, wire.heard) : wire.heard(text));
+  return {
+    wire,
+    socket() {
+      socket = new WiredSocket({ heard, ended: wire.ended });
+      return socket;
+    },
+  };
 }

@@ -1,14 +1,31 @@
 // Targets whose far side the laws play: in one memory, on sockets as the standard has them.
 import { once } from "node:events";
-import { createWire, type Fixture, type Peers, type Target } from "../../src/conformance/index.js";
+import type { Fixture, Peers, Target } from "../../src/conformance/index.js";
 import { createSpoke } from "../../src/spoke.js";
 import { createWebSocketClientEventTarget } from "../../src/websocket-client.js";
 import { createWebSocketServerEventTarget } from "../../src/websocket-server.js";
-import { WiredSocket, wired } from "./wired-socket.js";
+import { type Way, type WiredSocket, wired } from "./wired-socket.js";
+
+/** What makes such a target a wrong one: its way to the far side, or something around it. */
+export interface Wrongs extends Way {
+  /** In place of the target. */
+  target?(sound: Target, socket: WiredSocket | undefined): Target;
+  /** Done to its socket. */
+  socket?(sound: WiredSocket): void;
+}
 
 const atHub: Fixture = {
   capabilities: { echo: false, order: "connection", carries: "json", lifetime: "connection", confirms: true },
-  offers: { reports: true, close: true, cut: true, stall: true, wire: "hub", near: true, hangUp: true, stats: true },
+  offers: {
+    reports: true,
+    close: true,
+    cut: true,
+    stall: true,
+    wire: "hub",
+    near: true,
+    hangUp: true,
+    stats: true,
+  },
   async inPlace(target, topic) {
     await target.ready?.(topic);
   },
@@ -16,16 +33,21 @@ const atHub: Fixture = {
 };
 
 /** The target of a socket that is open, and stays the caller's. */
-export const websocketClientWire: Fixture = {
+export const websocketClientWire = (wrongs: Wrongs = {}): Fixture => ({
   ...atHub,
   offers: { ...atHub.offers, lent: true },
   async peers(): Promise<Peers> {
-    const { socket, wire } = wired("hub");
+    const { socket: connect, wire } = wired("hub", wrongs);
+    const socket = connect();
+    wrongs.socket?.(socket);
     const opened = once(socket, "open");
     socket.opens();
     await opened;
     const reported: unknown[] = [];
-    const near = createWebSocketClientEventTarget(socket, { onError: (error) => reported.push(error) }) as Target;
+    const sound = createWebSocketClientEventTarget(socket, {
+      onError: (error) => reported.push(error),
+    }) as Target;
+    const near = wrongs.target?.(sound, socket) ?? sound;
     return {
       publisher: wire.target(),
       subscribers: [near],
@@ -52,21 +74,21 @@ export const websocketClientWire: Fixture = {
       },
     };
   },
-};
+});
 
 /** The target that outlives its connections. */
-export const spokeWire: Fixture = {
+export const spokeWire = (wrongs: Wrongs = {}): Fixture => ({
   ...atHub,
   capabilities: { ...atHub.capabilities, lifetime: "outlives" },
   async peers(): Promise<Peers> {
     let isDown = false;
     let socket: WiredSocket | undefined;
-    const wire = createWire("hub", (message) => socket?.says(message));
+    const { socket: connect, wire } = wired("hub", wrongs);
     const reported: unknown[] = [];
-    const near = await new Promise<ReturnType<typeof createSpoke>>((resolve) => {
+    const sound = await new Promise<ReturnType<typeof createSpoke>>((resolve) => {
       const made = createSpoke(
         () => {
-          const next = new WiredSocket(wire);
+          const next = connect();
           socket = next;
           if (isDown) queueMicrotask(() => next.cut());
           else next.opens();
@@ -81,12 +103,13 @@ export const spokeWire: Fixture = {
         },
       );
     });
+    const near = wrongs.target?.(sound as Target, undefined) ?? (sound as Target);
     return {
       publisher: wire.target(),
-      subscribers: [near as Target],
+      subscribers: [near],
       reported,
       wire,
-      near: near as Target,
+      near,
       fault: {
         cut() {
           isDown = true;
@@ -98,24 +121,36 @@ export const spokeWire: Fixture = {
         stall: () => socket?.stall(),
         goOn: () => socket?.goesOn(),
       },
-      dispose: () => near.close(),
+      dispose: () => sound.close(),
     };
   },
-};
+});
 
 /** A hub of ours; the laws are its spoke. */
-export const websocketServerWire: Fixture = {
+export const websocketServerWire = (wrongs: Wrongs = {}): Fixture => ({
   capabilities: { echo: false, order: "connection", carries: "json", lifetime: "outlives", confirms: true },
-  offers: { reports: true, close: true, stall: true, wire: "spoke", near: true, hangUp: true, lent: true, stats: true },
+  offers: {
+    reports: true,
+    close: true,
+    stall: true,
+    wire: "spoke",
+    near: true,
+    hangUp: true,
+    lent: true,
+    stats: true,
+  },
   async peers(): Promise<Peers> {
-    const { socket, wire } = wired("spoke");
+    const { socket: connect, wire } = wired("spoke", wrongs);
+    const socket = connect();
+    wrongs.socket?.(socket);
     const opened = once(socket, "open");
     socket.opens();
     await opened;
     const reported: unknown[] = [];
     const hub = createWebSocketServerEventTarget({ onError: (error) => reported.push(error) });
     hub.addConnection(socket);
-    const near = hub as unknown as Target;
+    const sound = hub as unknown as Target;
+    const near = wrongs.target?.(sound, socket) ?? sound;
     return {
       publisher: wire.target(),
       subscribers: [near],
@@ -138,4 +173,4 @@ export const websocketServerWire: Fixture = {
       },
     };
   },
-};
+});

@@ -111,7 +111,11 @@ export async function readyDenied(stage: Stage): Promise<void> {
   const next = revoked.next();
   wire.send(denied(`${type}:2`, "full_moon"));
   ensureEqual((await wait("the end of a revoked subscription", next)).done, true, "a revoked one is done");
-  ensureEqual(revoked.end, { reason: "denied", detail: "not_allowed" }, "the revoked subscription ended with");
+  ensureEqual(
+    revoked.end,
+    { reason: "denied", detail: "not_allowed" },
+    "the revoked subscription ended with",
+  );
 
   // Events of other topics go on, and a subscription that is denied at once says so.
   wire.send(numbered(type, "1", FENCE));
@@ -121,7 +125,10 @@ export async function readyDenied(stage: Stage): Promise<void> {
   const { ready: answer } = refused;
   await untilAsked(stage, `${type}:3`, "s");
   wire.send(denied(`${type}:3`, "too_many_subscriptions"));
-  const { status, reason } = (await wait("a denied subscription to say so", answer)) as Record<string, unknown>;
+  const { status, reason } = (await wait("a denied subscription to say so", answer)) as Record<
+    string,
+    unknown
+  >;
   ensureEqual([status, reason], ["denied", "too_many_subscriptions"], "subscribing gave");
   ensureEqual((await refused.next()).done, true, "a subscription that was denied is done");
 }

@@ -2,7 +2,18 @@
 import type { Peers } from "../fixture.js";
 import { ensure, ensureEqual, FENCE, type Stage, show, unique } from "../stage.js";
 import { control, envelope, topicOf } from "../wire.js";
-import { asking, ending, endOf, faultOf, hasCode, nearOf, numbered, subscribe, untilAsked, wireOf } from "./far.js";
+import {
+  asking,
+  ending,
+  endOf,
+  faultOf,
+  hasCode,
+  nearOf,
+  numbered,
+  subscribe,
+  untilAsked,
+  wireOf,
+} from "./far.js";
 
 /** After `close` nothing is sent, and what comes is heard by nobody; a connection that the target owns is ended. */
 export async function closeWire(stage: Stage): Promise<void> {
@@ -57,7 +68,11 @@ export async function closeAnswered(stage: Stage): Promise<void> {
   if (stage.peers.near) ensureEqual(log.payloads(0), sent, "when a Close was answered, were heard");
   if (wire.far === "hub") return;
   const answers = wire.texts.map((text) => topicOf("subscribed", text) ?? envelope(text).type);
-  ensureEqual(answers, [topic, "__pong"], "when a Close was answered, the questions before it had the answers");
+  ensureEqual(
+    answers,
+    [topic, "__pong"],
+    "when a Close was answered, the questions before it had the answers",
+  );
 }
 
 /** What was lent to a target can be used when it has ended as if it never had been. */
@@ -104,7 +119,11 @@ async function released(stage: Stage, end: () => ReturnType<NonNullable<Peers["d
   ensureEqual(settled, closedNow, "a subscription that waited for its answer is, after the end,");
   const { status } = await wait("`ready` of a subscription to be settled by the end", ready);
   ensureEqual(status, "closed", "`ready` of a subscription is, after the end,");
-  ensureEqual((await wait("a subscription to be done", next)).done, true, "after the end a subscription is done");
+  ensureEqual(
+    (await wait("a subscription to be done", next)).done,
+    true,
+    "after the end a subscription is done",
+  );
   const late = await wait("`ready`, asked for after the end", asking(target, topic).answered);
   ensureEqual(late, closedNow, "a subscription, asked about after the end, is");
 }

@@ -21,8 +21,7 @@ const asking = new WeakMap<object, ReturnType<Subscription<unknown>["next"]>>();
 export async function waiting(events: Pick<Subscription<unknown>, "next">): Promise<string[]> {
   const words: string[] = [];
   for (;;) {
-    const next =
-      asking.get(events) ?? events.next().catch(() => ({ done: true as const, value: undefined }));
+    const next = asking.get(events) ?? events.next().catch(() => ({ done: true as const, value: undefined }));
     asking.set(events, next);
     const found = await Promise.race([next, turn()]);
     if (found === TURN || found.done) return words;
@@ -40,7 +39,10 @@ export async function lossIsSeenFar(stage: Stage): Promise<void> {
   const [type, log, wire] = [unique("call"), stage.log(), wireOf(stage)];
   const topic = `${type}:1`;
   const options = { losses: true, onLoss: () => undefined } as const;
-  const [one, other] = [pubsub(target).subscribe(type, "1", options), pubsub(target).subscribe(type, "2", options)];
+  const [one, other] = [
+    pubsub(target).subscribe(type, "1", options),
+    pubsub(target).subscribe(type, "2", options),
+  ];
   await wait("two subscriptions to be in place", Promise.all([one.ready, other.ready]));
   target.addEventListener("gap", log.listener(1));
   target.addEventListener("error", log.listener(2));
@@ -184,7 +186,11 @@ export async function boundedOutbound(stage: Stage): Promise<void> {
     return ensure(hasCode(Number(ended.code), 1013), `a queue that was full ended it with ${show(ended)}`);
   }
   const [first] = notices(log, 0);
-  ensureEqual((first?.error as { code?: unknown } | undefined)?.code, "full", "the event refused was told as");
+  ensureEqual(
+    (first?.error as { code?: unknown } | undefined)?.code,
+    "full",
+    "the event refused was told as",
+  );
   await fault.goOn?.();
   await stage.comesTrue("room after the far side went on", () => pubsub(target).publish(type, "1", 1));
 }
@@ -201,7 +207,8 @@ export async function boundedControl(stage: Stage): Promise<void> {
   });
   await fault.stall?.();
   for (let taken = 0; taken < 4096 && pubsub(target).publish(type, "full", LARGE); taken++);
-  for (let number = 0; number < TOPICS; number++) target.addEventListener(`${type}:${number}`, log.listener(0));
+  for (let number = 0; number < TOPICS; number++)
+    target.addEventListener(`${type}:${number}`, log.listener(0));
   await turn();
   if (ended !== undefined) return ensure(hasCode(Number(ended), 1013), `it ended with ${String(ended)}`);
   await fault.goOn?.();
@@ -251,7 +258,11 @@ export async function countedWire(stage: Stage): Promise<void> {
   stage.publish(near, type, "1", 1, 2, 3);
   ensureEqual(stage.pubsub(near).publish(type, "1", "x".repeat(1 << 24)), false, "dispatching 16 MiB gave");
   wire.send("no envelope");
-  wire.send(wire.far === "hub" ? denied(topic, "not_allowed", "publish") : control("subscribe", { topic: "no topic" }));
+  wire.send(
+    wire.far === "hub"
+      ? denied(topic, "not_allowed", "publish")
+      : control("subscribe", { topic: "no topic" }),
+  );
   wire.send(numbered(type, "1", FENCE));
   await log.toFence(0);
   const names = ["sent", "received", "bad_input", "rejected", "denied"];

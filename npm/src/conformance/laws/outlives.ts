@@ -213,7 +213,10 @@ export async function connectionLossWanted(stage: Stage): Promise<void> {
     ensureEqual(found, CONFIRMED, "on the next connection a subscription is");
   }
   const now = await askedByNow(stage, target, gone);
-  ensure(now === "s" || now === "su", `of a topic given up without a connection it was asked, in all, ${now}`);
+  ensure(
+    now === "s" || now === "su",
+    `of a topic given up without a connection it was asked, in all, ${now}`,
+  );
   for (const [topic, wanted] of [
     [brief, ""],
     [fresh, "s"],

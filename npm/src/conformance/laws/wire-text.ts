@@ -57,7 +57,11 @@ export async function roundTripWire(stage: Stage): Promise<void> {
   await log.until("all envelopes from the wire", (calls) => calls.length >= 2 * texts.length);
   for (const [at, { payload }] of events(log).entries()) {
     const text = texts[at % texts.length] ?? "";
-    ensureEqual(payload, (JSON.parse(text) as { payload?: unknown }).payload, `the payload of ${text} came as`);
+    ensureEqual(
+      payload,
+      (JSON.parse(text) as { payload?: unknown }).payload,
+      `the payload of ${text} came as`,
+    );
   }
 }
 
@@ -120,10 +124,12 @@ const BAD = [
   '{"type":"\\ud800","id":"1"}',
   '{TOPIC,"__hop":1}',
   "\ufeff{TOPIC}",
-  '{TOPIC,"payload":{\'secret\':1}}',
+  "{TOPIC,\"payload\":{'secret':1}}",
 ];
 const topicOf = (type: string) => `"type":"${type}","id":"1"`;
-const NOT_UTF8 = Uint8Array.from([...'{"type":"call.responded","id":"\u00ff"}'].map((of) => of.charCodeAt(0)));
+const NOT_UTF8 = Uint8Array.from(
+  [...'{"type":"call.responded","id":"\u00ff"}'].map((of) => of.charCodeAt(0)),
+);
 const DEEP = "[".repeat(64) + "]".repeat(64);
 
 const told = (log: Log, by: number) => notices(log, by).map(({ error }) => error);
@@ -257,10 +263,17 @@ export async function badInputTooLarge(stage: Stage): Promise<void> {
     wire.until((texts) => texts.some((text) => text.length === least) && true),
   );
   const codes = () => told(log, 1).map((error) => (error as { code?: unknown }).code);
-  ensure(codes().length > 0 && codes().every((code) => code === "too_large"), `errors told: ${show(codes())}`);
+  ensure(
+    codes().length > 0 && codes().every((code) => code === "too_large"),
+    `errors told: ${show(codes())}`,
+  );
   let deep: unknown = [];
   for (let depth = 1; depth < 1000; depth++) deep = [deep];
-  ensureEqual(stage.pubsub(near).publish(type, "1", deep), false, "dispatching 1,000 arrays in one another gave");
+  ensureEqual(
+    stage.pubsub(near).publish(type, "1", deep),
+    false,
+    "dispatching 1,000 arrays in one another gave",
+  );
   ensureEqual(codes().pop(), "too_deep", "that was told as");
 
   wire.send(numbered(type, "1", "x".repeat(least - frame)));
@@ -268,5 +281,9 @@ export async function badInputTooLarge(stage: Stage): Promise<void> {
   wire.send(numbered(type, "1", "x".repeat(most - frame)));
   wire.send(numbered(type, "1", FENCE));
   await endsWith(stage, end, 1009, "a message over the limit");
-  ensureEqual(log.payloads(0).length, 1, "events heard, of which one was within the limit and before the end,");
+  ensureEqual(
+    log.payloads(0).length,
+    1,
+    "events heard, of which one was within the limit and before the end,",
+  );
 }
