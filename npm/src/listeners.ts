@@ -31,7 +31,7 @@ export interface Listeners {
 }
 
 const isCapture = (options: TypedListenerOptions | boolean | undefined) =>
-  typeof options === "object" ? !!options?.capture : !!options;
+  !!(typeof options === "object" ? options?.capture : options);
 
 /** `onRemoved` is told of each listener that goes, be it by `remove`, `once`, a signal or `clear`. */
 export function createListeners(
@@ -58,14 +58,8 @@ export function createListeners(
   return {
     add(name, callback, options) {
       if (callback === null || callback === undefined) return false;
-      const kind = typeof callback;
-      check(
-        kind === "function" || kind === "object",
-        "a listener",
-        "a function or an object",
-        kind,
-        TypeError,
-      );
+      const valid = Object(callback) === callback;
+      check(valid, "a listener", "a function or an object", typeof callback, TypeError);
       const { once, passive, signal } = Object(options) as TypedListenerOptions;
       const capture = isCapture(options);
       if (signal?.aborted || find(name, callback, capture)) return false;
@@ -120,9 +114,13 @@ export function createListeners(
     },
 
     stats() {
+      let topics = 0;
       let listeners = 0;
-      for (const list of lists.values()) listeners += list.length;
-      return { topics: lists.size, listeners, errors };
+      for (const [name, { length }] of lists) {
+        topics += +name.includes(":");
+        listeners += length;
+      }
+      return { topics, listeners, errors };
     },
   };
 }

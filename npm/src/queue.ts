@@ -18,6 +18,7 @@ export interface Queue {
   lose(loss: Loss): void;
 }
 
+export const lagged = (missed: number): Loss => ({ type: "__lagged", missed });
 export const isLoss = (item: EventEnvelope | Loss): item is Loss => item.type.startsWith("__");
 
 function merge(into: Missing, loss: Loss): void {
@@ -30,7 +31,7 @@ function takeFrom(from: Missing): Loss | undefined {
   const { missed, gap } = from;
   if (missed) {
     from.missed = 0;
-    return { type: "__lagged", missed };
+    return lagged(missed);
   }
   from.gap = undefined;
   return gap;
@@ -61,22 +62,27 @@ export function createQueue(losses: boolean): Queue {
     }
     return item;
   };
+  const drainBack = (to: (loss: Loss) => void) => {
+    for (let loss = takeFrom(back); loss; loss = takeFrom(back)) to(loss);
+  };
   return {
     get size() {
       return size;
     },
     push(event) {
-      if (losses) for (let loss = takeFrom(back); loss; loss = takeFrom(back)) items.push(loss);
+      drainBack((loss) => items.push(loss));
       items.push(event);
       size++;
     },
     shift: () => takeFrom(front) ?? take() ?? takeFrom(back),
     dropOldest() {
-      for (let item = take(); item; item = take()) {
-        const loss: Loss = isLoss(item) ? item : { type: "__lagged", missed: 1 };
-        if (losses) merge(front, loss);
-        if (loss !== item) break;
+      // With what is missing before it and behind it, which are neighbours then.
+      let events = 1;
+      for (let item = items[head]; item && (isLoss(item) || events--); item = items[head]) {
+        take();
+        if (losses) merge(front, isLoss(item) ? item : lagged(1));
       }
+      if (!size) drainBack((loss) => merge(front, loss));
     },
     lose(loss) {
       if (losses) merge(back, loss);

@@ -1,6 +1,6 @@
 import { check, choice } from "./check.js";
 import { PubSubError, report } from "./errors.js";
-import { createQueue, isLoss } from "./queue.js";
+import { createQueue, isLoss, lagged } from "./queue.js";
 import { Repeater } from "./repeater.js";
 import type {
   EventEnvelope,
@@ -94,7 +94,7 @@ export function createSubscription(
       answer({ value: envelope, done: false });
     } else if (queue.size < capacity) queue.push(envelope);
     else {
-      const loss: Loss = { type: "__lagged", missed: 1 };
+      const loss = lagged(1);
       if (overflow === "drop-newest") queue.lose(loss);
       else if (overflow === "error") {
         const message = `more than ${capacity} events wait to be read on ${topics}`;
@@ -119,7 +119,7 @@ export function createSubscription(
       }
     } else if (!losses && !overflow) {
       // Who chose nothing is told once that there is something to choose.
-      if (first) report(`events are lost on ${topics}, unread: see onLoss, losses, overflow`);
+      if (first) report(`events were lost on ${topics}: see onLoss, losses, overflow`);
     }
   };
 
@@ -137,7 +137,7 @@ export function createSubscription(
         if (action !== "publish") member.stop({ reason: "denied", detail: reason });
       } else {
         const gap: Gap = { type: "__gap", reason, ...(topic !== undefined && { topic }) };
-        const loss: Loss = typeof missed === "number" ? { type: "__lagged", missed } : gap;
+        const loss: Loss = missed ? lagged(missed) : gap;
         const answer = losses && waiting.shift();
         if (answer) answer({ value: loss, done: false });
         else queue.lose(loss);
@@ -215,7 +215,7 @@ export function createSubscription(
         return failed ? Promise.reject(failed.error) : Promise.resolve(done());
       }
       if (waiting.length >= MOST_WAITING) {
-        return Promise.reject(new PubSubError("overflow", `${MOST_WAITING} calls of next() wait already`));
+        return Promise.reject(new PubSubError("overflow", `${MOST_WAITING} calls of next() wait`));
       }
       return new Promise((resolve) => waiting.push(resolve));
     },

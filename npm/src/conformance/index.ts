@@ -6,8 +6,9 @@
  *
  * @module
  */
-export type { Fault, Fixture, Offers, Peers, Target, TargetEvent, TargetListener } from "./fixture.js";
+export type { Fault, Fixture, Lent, Offers, Peers, Target, TargetEvent, TargetListener } from "./fixture.js";
 export { inProcess } from "./in-process.js";
 export { type Law, type Need, unmet, Violation } from "./law.js";
 export { laws } from "./laws/index.js";
+export { createWire, type FarSide, type RawMessage, type Wire } from "./wire.js";
 export { sound, type Wrong, wrong } from "./wrong/index.js";

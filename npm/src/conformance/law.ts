@@ -11,7 +11,15 @@ export type Need =
   | "Outlives"
   | "Reports"
   | "Close"
-  | "Cut";
+  | "Cut"
+  | "Stall"
+  | "Wire"
+  | "FarHub"
+  | "FarSpoke"
+  | "Near"
+  | "HangUp"
+  | "Lent"
+  | "Stats";
 
 /** One case of the suite. */
 export interface Law {
@@ -44,6 +52,14 @@ const met: Record<Need, (fixture: Fixture) => boolean> = {
   Reports: ({ offers }) => offers?.reports === true,
   Close: ({ offers }) => offers?.close === true,
   Cut: ({ offers }) => offers?.cut === true,
+  Stall: ({ offers }) => offers?.stall === true,
+  Wire: ({ offers }) => offers?.wire !== undefined,
+  FarHub: ({ offers }) => offers?.wire === "hub",
+  FarSpoke: ({ offers }) => offers?.wire === "spoke",
+  Near: ({ offers }) => offers?.near === true,
+  HangUp: ({ offers }) => offers?.hangUp === true,
+  Lent: ({ offers }) => offers?.lent === true,
+  Stats: ({ offers }) => offers?.stats === true,
 };
 
 /**

@@ -151,7 +151,7 @@ export function groupBy<T, K>(
       const { held } = group;
       if (group.left) return;
       if (held.length >= buffer && overflow === "error") {
-        group.ending = (out) => out.fail(new RangeError(`groupBy: a group held ${buffer} values, unread`));
+        group.ending = (out) => out.fail(new RangeError(`groupBy: a group held ${buffer} values`));
       }
       if (group.ending || (held.length >= buffer && overflow === "drop-newest")) return onLoss?.(value, key);
       held.push(value);

@@ -43,7 +43,7 @@ export function reduce<T, A>(
           (value) => settle(() => (started ? reducer(accumulated, value) : (value as never)), took, out.fail),
           () => {
             if (started) out.emit(accumulated);
-            else out.fail(new TypeError("reduce: no value came, and there is no initial one"));
+            else out.fail(new TypeError("reduce: no value, no initial value"));
           },
           out.fail,
         );

@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import { type Fixture, inProcess } from "../../src/conformance/index.js";
 import { redisByIoredis, redisByNodeRedis } from "./redis.js";
 import { spoke, websocketClient, websocketServer } from "./websocket.js";
+import { spokeWire, websocketClientWire, websocketServerWire } from "./wired.js";
 import { port, worker } from "./worker.js";
 
 /** The targets of this package, and the platform's own, by the name of their column. */
@@ -20,6 +21,9 @@ export const fixtures: Record<string, Fixture> = {
   websocket_client: websocketClient,
   spoke,
   websocket_server: websocketServer,
+  websocket_client_wire: websocketClientWire(),
+  spoke_wire: spokeWire(),
+  websocket_server_wire: websocketServerWire(),
   redis_ioredis: redisByIoredis,
   redis_node: redisByNodeRedis,
   port,

@@ -5,6 +5,7 @@ import { expect, it } from "vitest";
 import { laws, sound, unmet, wrong } from "../../src/conformance/index.js";
 import { absent } from "./absent.js";
 import { fixtures } from "./fixtures.js";
+import { wrongWired } from "./wrong-wired.js";
 
 const docs = new URL("../../../docs/conformance/", import.meta.url);
 const rust = readFileSync(new URL("laws.txt", docs), "utf8").trim().split("\n");
@@ -60,12 +61,15 @@ want of what is named.
 A column is a fixture. \`in_process\`: the target of that name. \`event_target\`: the platform's own \`EventTarget\`, with
 the package's pubsub on it. \`websocket_client\`, \`spoke\`: two of them at the hub program; \`websocket_server\`: a hub of
 ours, and a client of it. \`redis_ioredis\`, \`redis_node\`: two targets at a redis-server, by clients of ioredis and of
-node-redis. \`port\`: both ends of a \`MessageChannel\`; \`worker\`: the host of a worker, whose thread passes
+node-redis. \`websocket_client_wire\`, \`spoke_wire\`, \`websocket_server_wire\`: a target on a socket in one memory, whose far
+side the laws play themselves. \`port\`: both ends of a \`MessageChannel\`; \`worker\`: the host of a worker, whose thread passes
 on what comes from another port. \`memory\`, \`memory_link\`: the sound targets beside the wrong ones below, in one memory: bare,
 and as two ends of a link that carries JSON text.
 
 What may be wanting: \`Echo\`, a publisher hears its own event; \`Reference\` or \`Json\`, what crosses; \`Reports\`, the fixture
-tells what listeners threw; \`Close\`, the target has an end; \`Cut\`, the connection can be cut.
+tells what listeners threw; \`Close\`, the target has an end; \`Cut\` and \`Stall\`, the connection can be cut, or its far side stop reading; \`Wire\`, the laws
+play the far side, \`FarHub\` as a hub, \`FarSpoke\` as a spoke, \`Near\` with a target at the other end, \`HangUp\` with a Close of a
+code; \`Lent\`, the target was given what stays its caller's; \`Stats\`, it has the counters that all share.
 
 ${table(["law", "case", "suite", ...columns.map(([name]) => name)], ran)}
 ## Laws of the Rust suite that are not here
@@ -77,6 +81,6 @@ Each breaks the contract in one way and dies by the laws named; the tests see to
 
 ${table(
   ["wrong target", "what it does", "dies by"],
-  wrong.map(({ name, what, killedBy }) => [name, what, killedBy.join(", ")]),
+  [...wrong, ...wrongWired].map(({ name, what, killedBy }) => [name, what, killedBy.join(", ")]),
 )}`;
 }

@@ -107,10 +107,7 @@ describe("reduce and toArray", () => {
         expect(await toArray()(watched(values))).toEqual(values);
         const sum = reduce<number>((a, b) => a + b)(watched(values));
         if (values.length) expect(await sum).toBe(values.reduce((a, b) => a + b));
-        else
-          await expect(sum).rejects.toThrow(
-            new TypeError("reduce: no value came, and there is no initial one"),
-          );
+        else await expect(sum).rejects.toThrow(new TypeError("reduce: no value, no initial value"));
       }),
     ));
 

@@ -1,6 +1,6 @@
 // A target in one memory, written again and naively, with one flaw at choice.
 import { PubSubError } from "../../errors.js";
-import type { Capabilities } from "../../types.js";
+import type { Capabilities, Readiness } from "../../types.js";
 import type { Fixture, Target, TargetEvent, TargetListener } from "../fixture.js";
 
 /** What such a target can do wrong, and the laws that see it. */
@@ -243,7 +243,7 @@ export function createMemory(flaw: MemoryFlaw | undefined, reported: unknown[]):
       while (depth === 0 && deferred.length > 0) deliver(deferred.shift() as TargetEvent);
       return true;
     },
-    ready: async () => ({ status: closed ? "closed" : "confirmed" }),
+    ready: async (): Promise<Readiness> => ({ status: closed ? "closed" : "confirmed" }),
     close() {
       if (closed && flaw !== "CloseToldTwice") return;
       closed = true;
