@@ -403,11 +403,12 @@ describe("the socket", () => {
     expect(target.stats()).toMatchObject({ received: 0, links: 0, listeners: 0 });
   });
 
-  test("one that is closed already makes a target that has ended", async () => {
-    const { pubsub, target } = made({}, new MemorySocket(3));
+  test("one that is closed already makes a target that has ended, which everybody is told of once", async () => {
+    const { pubsub, target, notices } = made({}, new MemorySocket(3));
     expect(pubsub.publish("tick", "1", 1)).toBe(false);
     expect(await pubsub.subscribe("tick", "1").next()).toEqual({ done: true, value: undefined });
     expect(target.stats().links).toBe(0);
+    expect(notices).toEqual([["close", { reason: "the socket was closed already" }]]);
   });
 
   test("one whose send throws is lost", () => {

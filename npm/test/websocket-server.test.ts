@@ -661,8 +661,12 @@ test("the end of a connection is told with its code and reason, also to who asks
   spoke.addEventListener("close", ({ detail }) => told.put(detail));
   peer.socket.close(4321, "enough");
   expect(await told.next()).toEqual({ code: 4321, reason: "enough" });
+  const late: unknown[] = [];
+  spoke.addEventListener("close", ({ detail }) => late.push(detail));
   spoke.addEventListener("close", ({ detail }) => told.put(detail));
   expect(await told.next()).toEqual({ code: 4321, reason: "enough" });
+  await new Promise((resolve) => setTimeout(resolve));
+  expect(late).toEqual([{ code: 4321, reason: "enough" }]);
   expect(spoke.dispatchEvent(event("a", "b"))).toBe(false);
   expect(await spoke.ready?.("a:b")).toEqual({ status: "closed" });
   expect(target.stats()).toMatchObject({ links: 0, connections: 1, listened_topics: 1 });

@@ -312,8 +312,12 @@ export function createHub(options: HubOptions): Hub {
         check();
         const { ended, isBuried } = connection;
         if (!add(own, isBuried, name, callback, added) || !ended) return;
-        // Who comes too late is told, too.
-        if (name === "close") queueMicrotask(() => own.dispatch(new LightEvent(name, ended), spoke));
+        // Who comes too late is told, too; and nobody is told twice, who waited for it with others.
+        if (name !== "close") return;
+        queueMicrotask(() => {
+          own.dispatch(new LightEvent(name, ended), spoke);
+          if (connection.isBuried) own.clear();
+        });
       },
       removeEventListener(name, callback, removed) {
         own.remove(name, callback, removed);

@@ -175,6 +175,10 @@ export function createLink<TMessage = string>(
     tell("close", reason);
     listeners.clear();
   };
+  const tellLate = () => {
+    tell("close", ended as Notices["close"]);
+    listeners.clear();
+  };
   /** The connection is over, and with it the link, unless it outlives that. */
   const over = (why: Notices["close"]) => {
     const { code = 0 } = why;
@@ -345,8 +349,8 @@ export function createLink<TMessage = string>(
       const isNew = listeners.add(name, callback, added);
       if (!isNew) return;
       if (ended) {
-        // Who comes too late is told, too.
-        if (name === "close") queueMicrotask(() => listeners.dispatch(new LightEvent(name, ended), target));
+        // Who comes too late is told, too; and nobody is told twice, who waited for it with others.
+        if (name === "close") queueMicrotask(tellLate);
       } else if (isTopic(name)) {
         if (!heeded) wire.listening?.(true);
         heeded = true;
