@@ -105,6 +105,10 @@ mod sync;
 mod topic;
 mod waiters;
 
+#[cfg(feature = "byte-stream")]
+pub use crate::adapter::byte_stream::{
+    ByteStreamError, ByteStreamEventTarget, ByteStreamMessage, ByteStreamOptions, ByteStreamSocket, Parts,
+};
 #[cfg(feature = "_link")]
 pub use crate::adapter::link::{
     DisconnectError, Interruption, LinkSocket, SocketInput, SocketMessage, Spoke, SpokeOptions, SpokeState,
