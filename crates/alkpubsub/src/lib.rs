@@ -72,6 +72,7 @@
 //! | `derive` | yes | `#[derive(Event)]` |
 //! | `websocket-client` | | `WebSocketClientEventTarget` and `Spoke`; tokio, tokio-tungstenite |
 //! | `websocket-client-tls` | | `wss:` for it; rustls with ring, the system's authorities |
+//! | `byte-stream` | | `ByteStreamEventTarget`, and `ByteStreamSocket` for a `Spoke`; tokio |
 //! | `websocket-server` | | `WebSocketServerEventTarget`; tokio, tungstenite's parser |
 //! | `hyper` | | `WebSocketServerEventTarget::upgrade`, for a route of a hyper or axum application; hyper's upgrades |
 //! | `conformance` | | the laws, for targets of your own; not covered by semver |
