@@ -10,7 +10,8 @@ use alkpubsub::{
 };
 use std::sync::Arc;
 use std::time::Duration;
-use support::{RawHub, RawPeer};
+use support::RawPeer;
+use support::hub::RawHub;
 use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 

@@ -11,7 +11,8 @@ use alkpubsub::{
 };
 use std::sync::Arc;
 use std::time::Duration;
-use support::{RawHub, RawPeer};
+use support::RawPeer;
+use support::hub::RawHub;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;

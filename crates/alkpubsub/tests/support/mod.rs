@@ -2,9 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 mod frames;
-mod hub;
-
-pub(crate) use hub::RawHub;
+pub(crate) mod hub;
 
 use alkpubsub::BoxFuture;
 use alkpubsub::conformance::{FarSide, Fault, RawMessage, Wire};

@@ -46,6 +46,8 @@ where
         let reason = poll_fn(|context| self.poll(context)).await;
         let patience = self.shared.options.close_timeout;
         let unanswered = match tokio::time::timeout(patience, self.take_leave(&reason)).await {
+            // A Close that is an answer has none.
+            Ok(Ok(())) if matches!(reason, CloseReason::ByPeer { .. }) => false,
             Ok(Ok(())) => self.close_sent && !self.shared.lock().answered,
             // The socket is broken, or its peer takes nothing any more.
             Ok(Err(_)) | Err(_) => false,
