@@ -72,6 +72,7 @@
 //! | `derive` | yes | `#[derive(Event)]` |
 //! | `websocket-client` | | `WebSocketClientEventTarget` and `Spoke`; tokio, tokio-tungstenite |
 //! | `websocket-client-tls` | | `wss:` for it; rustls with ring, the system's authorities |
+//! | `byte-stream` | | `ByteStreamEventTarget`, and `ByteStreamSocket` for a `Spoke`; tokio |
 //! | `websocket-server` | | `WebSocketServerEventTarget`; tokio, tungstenite's parser |
 //! | `hyper` | | `WebSocketServerEventTarget::upgrade`, for a route of a hyper or axum application; hyper's upgrades |
 //! | `conformance` | | the laws, for targets of your own; not covered by semver |
@@ -105,6 +106,10 @@ mod sync;
 mod topic;
 mod waiters;
 
+#[cfg(feature = "byte-stream")]
+pub use crate::adapter::byte_stream::{
+    ByteStreamError, ByteStreamEventTarget, ByteStreamMessage, ByteStreamOptions, ByteStreamSocket, Parts,
+};
 #[cfg(feature = "_link")]
 pub use crate::adapter::link::{
     DisconnectError, Interruption, LinkSocket, SocketInput, SocketMessage, Spoke, SpokeOptions, SpokeState,

@@ -3,17 +3,18 @@
 
 mod support;
 
-use alkpubsub::conformance::{self, FarSide, Fault, Fixture, Offers, Peers, RawMessage, Wire};
+use alkpubsub::conformance::{self, FarSide, Fault, Fixture, Offers, Peers};
 use alkpubsub::websocket_server::ServerOptions;
 use alkpubsub::{
     BoxFuture, Capabilities, Carries, EventTarget, HandshakeOptions, Lifetime, Order, Spoke, SpokeOptions,
     WebSocketServerEventTarget,
 };
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use support::RawPeer;
+use support::hub::RawHub;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 alkpubsub::conformance_tests!(spoke, Scripted);
@@ -69,77 +70,14 @@ impl Fixture for Scripted {
 async fn scripted() -> Made {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("ws://{}/", listener.local_addr()?);
-    let hub = RawHub::serve(listener);
+    let shake = async |stream| tokio_tungstenite::accept_async(stream).await.ok();
+    let hub = RawHub::serve(listener, shake, RawPeer::on);
     let spoke: Arc<dyn EventTarget> =
         Arc::new(Spoke::connect_with(&url, HandshakeOptions::DEFAULT, options()).await?);
     // The spoke has its answer before the hub has put its end away.
     hub.now.subscribe().wait_for(Option::is_some).await?;
     let wire = hub.wire.clone();
     Ok(Peers::new(wire.target(), vec![spoke.clone()]).with_wire(wire, Some(spoke)).with_fault(hub))
-}
-
-/// A hub of one spoke at a time, on one wire.
-struct RawHub {
-    wire: Arc<Wire>,
-    now: watch::Sender<Option<Arc<RawPeer>>>,
-    open: watch::Sender<bool>,
-    _serving: JoinSet<()>,
-}
-
-impl RawHub {
-    fn serve(listener: TcpListener) -> Arc<Self> {
-        let to_send: Arc<Mutex<Option<mpsc::UnboundedSender<RawMessage>>>> = Arc::default();
-        let wire = {
-            let to_send = to_send.clone();
-            Wire::new(FarSide::Hub, move |message| {
-                if let Some(to_send) = &*to_send.lock().unwrap() {
-                    let _ = to_send.send(message);
-                }
-            })
-        };
-        let now = watch::Sender::new(None);
-        let (open, opened) = watch::channel(true);
-        let mut serving = JoinSet::new();
-        let (at, on) = (now.clone(), wire.clone());
-        serving.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                if !*opened.borrow() {
-                    continue;
-                }
-                stream.set_nodelay(true).expect("a socket");
-                let Ok(socket) = tokio_tungstenite::accept_async(stream).await else { continue };
-                let (sender, sending) = mpsc::unbounded_channel();
-                *to_send.lock().unwrap() = Some(sender);
-                // Under its lock: a law that hears of the connection may cut it at once.
-                at.send_modify(|at| *at = Some(RawPeer::on(on.clone(), sending, socket)));
-            }
-        });
-        Arc::new(Self { wire, now, open, _serving: serving })
-    }
-
-    fn now(&self) -> Arc<RawPeer> {
-        self.now.borrow().clone().expect("a connection")
-    }
-}
-
-impl Fault for RawHub {
-    fn cut(&self) -> BoxFuture<'_, ()> {
-        self.open.send_replace(false);
-        Box::pin(async { self.now().cut().await })
-    }
-
-    fn heal(&self) -> BoxFuture<'_, ()> {
-        self.open.send_replace(true);
-        Box::pin(std::future::ready(()))
-    }
-
-    fn stall(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async { self.now().stall().await })
-    }
-
-    fn go_on(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async { self.now().go_on().await })
-    }
 }
 
 /// Spokes of our hub, the first of them over a line that can be cut. The hub publishes itself.

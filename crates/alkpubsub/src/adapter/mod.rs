@@ -1,5 +1,7 @@
 //! One folder per transport; no adapter knows another.
 
+#[cfg(feature = "byte-stream")]
+pub(crate) mod byte_stream;
 #[cfg(feature = "_engine")]
 pub(crate) mod engine;
 #[cfg(feature = "_link")]

@@ -84,6 +84,13 @@ pub enum Heard<'t> {
     },
     /// A ping of ours was answered.
     Pong,
+    /// The far side has said its last word: the end of the connection on a byte stream, nothing elsewhere.
+    Close {
+        /// Why, as a close code.
+        code: u16,
+        /// The same in words; often empty.
+        reason: Cow<'t, str>,
+    },
     /// Nothing.
     Ignored,
 }
@@ -203,6 +210,22 @@ impl<M: Message> Link<M> {
             to_ask: Vec::new(),
             untold: 0,
         }
+    }
+
+    /// The link of one connection, which is there already and whose opener this end is: what is sent begins with a ping,
+    /// and the far side is asked again and again whether it is there.
+    ///
+    /// # Errors
+    /// [`ControlOverflow`]: the bounds leave no room for any control event.
+    pub fn opening(
+        options: LinkOptions,
+        heartbeat: HeartbeatOptions,
+        now: Duration,
+    ) -> Result<Self, ControlOverflow> {
+        let beating = Some(Heartbeat::new(heartbeat, now));
+        let mut link = Self { heartbeat: Some(heartbeat), beating, ..Self::new(options) };
+        link.handle_timeout(now)?;
+        Ok(link)
     }
 
     /// A link that outlives its connections, and has none yet.
@@ -377,6 +400,7 @@ impl<M: Message> Link<M> {
                 self.pongs = self.pongs.max(control::pong_number(payload).unwrap_or(0).min(self.pings));
                 Heard::Pong
             }
+            Some(Control::Close { code, reason }) => Heard::Close { code, reason },
             Some(_) => Heard::Ignored,
         })
     }

@@ -1,5 +1,8 @@
-//! What the WebSocket fixtures share: a raw peer that is neither our client nor our server.
+//! What the fixtures of links and hubs share: a raw peer that is neither our client nor our server.
 #![allow(dead_code, reason = "each test file uses its part")]
+
+mod frames;
+pub(crate) mod hub;
 
 use alkpubsub::BoxFuture;
 use alkpubsub::conformance::{FarSide, Fault, RawMessage, Wire};
@@ -25,7 +28,7 @@ pub(crate) fn block_on(law: BoxFuture<'_, ()>) {
     runtime.expect("a runtime").block_on(law);
 }
 
-/// One end of a WebSocket, read and written by a library that is not ours.
+/// One end of a connection: a WebSocket, read and written by a library that is not ours, or a byte stream.
 pub(crate) struct RawPeer {
     pub(crate) wire: Arc<Wire>,
     stalled: watch::Sender<bool>,
@@ -52,13 +55,47 @@ impl RawPeer {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (stalled, stall) = watch::channel(false);
         let (sink, stream) = socket.split();
-        let writing = tokio::spawn(write(sink, sending)).abort_handle();
+        let reading = |stall| read(stream, wire.clone(), stall);
+        Self::started(wire.clone(), write(sink, sending), reading)
+    }
+
+    /// On a byte stream.
+    pub(crate) fn framed<S>(far: FarSide, stream: S) -> Arc<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (to_send, sending) = mpsc::unbounded_channel();
+        let wire = Wire::new(far, move |message| _ = to_send.send(message));
+        Self::framed_on(wire, sending, stream)
+    }
+
+    /// [`on`](Self::on) a byte stream.
+    pub(crate) fn framed_on<S>(
+        wire: Arc<Wire>,
+        sending: mpsc::UnboundedReceiver<RawMessage>,
+        stream: S,
+    ) -> Arc<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (reader, writer) = tokio::io::split(stream);
+        let (close, closing) = mpsc::unbounded_channel();
+        let reading = |stall| frames::read(reader, wire.clone(), close, stall);
+        Self::started(wire.clone(), frames::write(writer, sending, closing), reading)
+    }
+
+    fn started<R: Future<Output = ()> + Send + 'static>(
+        wire: Arc<Wire>,
+        writing: impl Future<Output = ()> + Send + 'static,
+        reading: impl FnOnce(watch::Receiver<bool>) -> R,
+    ) -> Arc<Self> {
+        let (stalled, stall) = watch::channel(false);
+        let writing = tokio::spawn(writing).abort_handle();
         let reading = {
-            let (wire, writing) = (wire.clone(), writing.clone());
+            let (reading, writing) = (reading(stall), writing.clone());
             tokio::spawn(async move {
-                read(stream, wire, stall).await;
+                reading.await;
                 // Both halves have to go before the socket does.
                 writing.abort();
             })

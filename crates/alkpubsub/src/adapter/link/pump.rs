@@ -46,6 +46,8 @@ where
         let reason = poll_fn(|context| self.poll(context)).await;
         let patience = self.shared.options.close_timeout;
         let unanswered = match tokio::time::timeout(patience, self.take_leave(&reason)).await {
+            // A Close that is an answer has none.
+            Ok(Ok(())) if matches!(reason, CloseReason::ByPeer { .. }) => false,
             Ok(Ok(())) => self.close_sent && !self.shared.lock().answered,
             // The socket is broken, or its peer takes nothing any more.
             Ok(Err(_)) | Err(_) => false,
@@ -169,12 +171,12 @@ where
 
     fn take(&self, input: SocketInput) -> ControlFlow<CloseReason> {
         let taken = match input {
-            SocketInput::Text(text) => self.shared.receive(&text),
+            SocketInput::Text(text) => self.receive(&text),
             SocketInput::Binary(bytes) if bytes.len() > self.shared.options.message.max_message => {
                 self.shared.refuse(Refusal::TooLarge { limit: self.shared.options.message.max_message })
             }
             SocketInput::Binary(bytes) => match ByteString::try_from(bytes) {
-                Ok(text) => self.shared.receive(&text),
+                Ok(text) => self.receive(&text),
                 Err(error) => self.shared.refuse(Refusal::NotUtf8 { at: error.valid_up_to() }),
             },
             SocketInput::Close { code, reason } => Err(self.closed_by_peer(code.unwrap_or(1005), reason)),
@@ -185,6 +187,13 @@ where
             Ok(()) => self.shared.connection_ended().map_or(ControlFlow::Continue(()), ControlFlow::Break),
             Err(reason) => ControlFlow::Break(reason),
         }
+    }
+
+    fn receive(&self, text: &ByteString) -> Result<(), CloseReason> {
+        self.shared.receive(text, M::CLOSES_BY_EVENT).map_err(|reason| match reason {
+            CloseReason::ByPeer { code, reason } => self.closed_by_peer(code, reason),
+            ours => ours,
+        })
     }
 
     fn closed_by_peer(&self, code: u16, reason: Arc<str>) -> CloseReason {
@@ -228,6 +237,7 @@ where
         let (code, words) = match reason {
             CloseReason::Refused { code, reason } => (*code, &**reason),
             CloseReason::Closed if self.owned => (1000, ""),
+            CloseReason::ByPeer { code, .. } if M::CLOSES_BY_EVENT => (*code, ""),
             // The socket's own answer to the peer's Close.
             CloseReason::ByPeer { .. } => return poll_fn(|context| self.poll_flush(context)).await,
             CloseReason::Closed | CloseReason::Lost { .. } | CloseReason::GivenUp { .. } => return Ok(()),

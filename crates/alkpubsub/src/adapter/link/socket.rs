@@ -13,6 +13,10 @@ use std::sync::Arc;
 /// Implemented for tungstenite's `Message`; for another library it takes some twenty lines. The socket itself
 /// answers pings, puts fragments together and answers the peer's Close when it is flushed, as those libraries do.
 pub trait SocketMessage: Send + Sized + 'static {
+    /// Whether a Close is the control event `__close`, as on byte streams, and has to be answered by one. A WebSocket
+    /// has frames of its own for that, and answers by itself.
+    const CLOSES_BY_EVENT: bool = false;
+
     /// What the socket fails with. Its words end up in
     /// [`CloseReason::Lost`](crate::CloseReason::Lost).
     type Error: fmt::Display + Send + 'static;

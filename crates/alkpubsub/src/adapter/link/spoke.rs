@@ -285,7 +285,7 @@ where
 
 /// Reads what is still on its way until the far side ends the connection, but no longer than `patience`: the Close
 /// that was sent may be lost with a socket that is dropped unread.
-async fn drain<M: SocketMessage, S: LinkSocket<M>>(mut socket: S, patience: Duration) {
+pub(crate) async fn drain<M: SocketMessage, S: LinkSocket<M>>(mut socket: S, patience: Duration) {
     let until_end = poll_fn(|context| {
         while let Some(Ok(_)) = ready!(Pin::new(&mut socket).poll_next(context)) {}
         std::task::Poll::Ready(())

@@ -59,7 +59,10 @@ pub(crate) struct TargetOptions {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Life {
     /// As long as its one connection, which is there.
-    PerConnection,
+    PerConnection {
+        /// Where this end opened it, and has to ask whether the far side is there.
+        heartbeat: Option<HeartbeatOptions>,
+    },
     /// On after a connection that a new one may replace.
     Outlives {
         heartbeat: HeartbeatOptions,
@@ -128,7 +131,12 @@ pub(super) fn later(moment: Instant, time: Duration) -> Instant {
 impl LinkTarget {
     pub(crate) fn new(options: TargetOptions, life: Life) -> Arc<Self> {
         let (link, stage, connections) = match life {
-            Life::PerConnection => (Link::new(options.link), Stage::Open, 1),
+            Life::PerConnection { heartbeat: None } => (Link::new(options.link), Stage::Open, 1),
+            Life::PerConnection { heartbeat: Some(heartbeat) } => {
+                // Where there is no room for a ping there will be none for anything else, which is told then.
+                let link = Link::opening(options.link, heartbeat, Duration::ZERO);
+                (link.unwrap_or_else(|_| Link::new(options.link)), Stage::Open, 1)
+            }
             Life::Outlives { heartbeat, .. } => {
                 (Link::outliving(options.link, heartbeat), Stage::Down(None), 0)
             }

@@ -113,7 +113,7 @@ impl WebSocketClientEventTarget {
         M: SocketMessage,
         S: Stream<Item = Result<M, M::Error>> + Sink<M, Error = M::Error> + Send + Unpin + 'static,
     {
-        let target = LinkTarget::new(options.target(), Life::PerConnection);
+        let target = LinkTarget::new(options.target(), Life::PerConnection { heartbeat: None });
         let (pump, ending) = (Pump::new(target.clone(), socket, false), target.clone());
         target.spawn(async move {
             let (socket, _) = pump.run().await;
@@ -157,7 +157,7 @@ impl WebSocketClientEventTarget {
     pub async fn connect_with(url: &str, options: ClientOptions) -> Result<Self, ConnectError> {
         let socket = connect::open(url, &options).await?;
         let close_timeout = options.close_timeout;
-        let target = LinkTarget::new(options.target(), Life::PerConnection);
+        let target = LinkTarget::new(options.target(), Life::PerConnection { heartbeat: None });
         let pump = Pump::new(target.clone(), socket, true);
         target.spawn(async move {
             let (socket, unanswered) = pump.run().await;

@@ -25,6 +25,7 @@ fn hear(link: &mut Link<String>, text: &str) -> Heard<'static> {
         Heard::Settled { after_gap } => {
             Heard::Settled { after_gap: after_gap.map(|topic| topic.into_owned().into()) }
         }
+        Heard::Close { code, reason } => Heard::Close { code, reason: reason.into_owned().into() },
         Heard::Pong => Heard::Pong,
         Heard::Ignored => Heard::Ignored,
     }
@@ -442,4 +443,32 @@ fn a_topic_whose_events_came_before_an_answer_has_a_gap() {
     link.disconnected(false);
     link.connected(NOW).unwrap();
     assert_eq!(yes(&mut link), AFTER_GAP);
+}
+
+#[test]
+fn a_link_that_this_end_opened_begins_with_a_ping_and_finds_a_far_side_that_falls_silent() {
+    let seconds = Duration::from_secs;
+    let heartbeat = HeartbeatOptions::DEFAULT;
+    let mut link = Link::<String>::opening(LinkOptions::DEFAULT, heartbeat, Duration::ZERO).unwrap();
+    link.want("tick:", Duration::ZERO).unwrap();
+    let first = sent(&mut link);
+    assert!(first[0].starts_with(r#"{"type":"__ping""#), "{first:?}");
+    assert!(first[1].starts_with(r#"{"type":"__subscribe""#), "{first:?}");
+    let pong = r#"{"type":"__pong","id":"","payload":{"echo":{},"protocol":1,"features":[]}}"#;
+    assert_eq!(hear(&mut link, pong), Heard::Pong);
+    link.alive();
+    // Two things are due: the hub has not answered the subscription.
+    assert_eq!(link.handle_timeout(seconds(20)), Ok(Due::Unanswered { after_gap: vec![] }));
+    assert_eq!(link.handle_timeout(seconds(20)), Ok(Due::Nothing));
+    assert!(sent(&mut link)[0].starts_with(r#"{"type":"__ping""#));
+    let due =
+        (0..20).map(|more| link.handle_timeout(seconds(28 + more)).unwrap()).find(|due| *due == Due::Dead);
+    assert_eq!(due, Some(Due::Dead));
+}
+
+#[test]
+fn the_far_sides_last_word_is_told() {
+    let mut link = Link::<String>::new(LinkOptions::DEFAULT);
+    let close = control::close(1013, "too slow");
+    assert_eq!(hear(&mut link, &close), Heard::Close { code: 1013, reason: "too slow".into() });
 }

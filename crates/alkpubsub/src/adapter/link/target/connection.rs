@@ -145,7 +145,7 @@ impl LinkTarget {
 
     /// Something came from the peer, of whatever kind.
     pub(crate) fn alive(&self) {
-        if let Life::Outlives { .. } = self.life {
+        if !matches!(self.life, Life::PerConnection { heartbeat: None }) {
             self.lock().link.alive();
         }
     }

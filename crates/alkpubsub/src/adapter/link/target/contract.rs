@@ -98,7 +98,7 @@ impl EventTarget for LinkTarget {
             order: Order::Connection,
             carries: Carries::Json,
             lifetime: match self.life {
-                Life::PerConnection => Lifetime::PerConnection,
+                Life::PerConnection { .. } => Lifetime::PerConnection,
                 Life::Outlives { .. } => Lifetime::Outlives,
             },
             confirms: self.options.link.forward_subscriptions,

@@ -10,8 +10,9 @@ use crate::topic::{Topic, with_topic};
 use bytestring::ByteString;
 
 impl LinkTarget {
-    /// Takes a message from the peer: `Err` with the reason where it is one that ends the connection.
-    pub(crate) fn receive(&self, text: &ByteString) -> Result<(), CloseReason> {
+    /// Takes a message from the peer: `Err` with the reason where it is one that ends the connection. `closes_by_event`:
+    /// `__close` does.
+    pub(crate) fn receive(&self, text: &ByteString, closes_by_event: bool) -> Result<(), CloseReason> {
         let parts = match check::parts(text.as_bytes(), &self.options.message) {
             Ok(parts) => parts,
             Err(refusal) => return self.refuse(refusal),
@@ -70,7 +71,10 @@ impl LinkTarget {
                 }
                 Err(_) => return self.refuse(Refusal::BadControl),
             },
-            Ok((Heard::Ignored, _)) => {}
+            Ok((Heard::Close { code, reason }, _)) if closes_by_event => {
+                return Err(CloseReason::ByPeer { code, reason: (*reason).into() });
+            }
+            Ok((Heard::Close { .. } | Heard::Ignored, _)) => {}
         }
         Ok(())
     }

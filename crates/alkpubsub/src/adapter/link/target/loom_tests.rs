@@ -14,7 +14,10 @@ const TOPIC: &str = "a:b";
 
 fn target() -> Arc<LinkTarget> {
     let (link, message) = (LinkOptions::DEFAULT, MessageLimits::DEFAULT);
-    LinkTarget::new(TargetOptions { link, message, close_timeout: Duration::ZERO }, Life::PerConnection)
+    LinkTarget::new(
+        TargetOptions { link, message, close_timeout: Duration::ZERO },
+        Life::PerConnection { heartbeat: None },
+    )
 }
 
 fn add(target: &LinkTarget) -> ListenerId {
