@@ -10,6 +10,7 @@ mod target;
 
 pub(crate) use pump::Pump;
 pub use socket::{LinkSocket, SocketInput, SocketMessage};
+#[cfg(feature = "byte-stream")]
 pub(crate) use spoke::drain;
 pub use spoke::{Spoke, SpokeOptions};
 pub use state::{Interruption, SpokeState, States};
