@@ -26,7 +26,7 @@ fn add(target: &LinkTarget) -> ListenerId {
 
 fn hear(target: &LinkTarget, name: &str, rest: &str) {
     let text = format!(r#"{{"type":"__{name}","id":"","payload":{{"topic":"{TOPIC}"{rest}}}}}"#);
-    target.receive(&text.into()).unwrap();
+    target.receive(&text.into(), false).unwrap();
 }
 
 /// What it has to send: `true` for each `__subscribe`, `false` for each `__unsubscribe`.
