@@ -28,17 +28,29 @@ const TOPICS: [(&str, Option<&str>); 8] = [
     ("no colon", Some("bad_topic")),
 ];
 
-/// One text, or several that were joined.
+/// One text, or several that were joined, in one of two framings, of which the second adds bytes to each.
 #[derive(Clone, Debug, PartialEq)]
-struct Text(Vec<String>);
+struct Text(Vec<String>, bool);
+
+const ADDED: usize = 3;
 
 impl Message for Text {
-    fn from_text(text: String) -> Self {
-        Self(vec![text])
+    type Framing = bool;
+
+    fn from_text(text: String, framing: bool) -> Self {
+        Self(vec![text], framing)
+    }
+
+    fn framing(&self) -> bool {
+        self.1
+    }
+
+    fn framed(&self, framing: bool) -> Self {
+        Self(self.0.clone(), framing)
     }
 
     fn weight(&self) -> usize {
-        self.0.iter().map(String::len).sum()
+        self.0.iter().map(|text| text.len() + usize::from(self.1) * ADDED).sum()
     }
 
     fn is_control(&self) -> bool {
@@ -58,6 +70,7 @@ impl Message for Text {
 /// A link of the naive hub.
 struct Naive {
     id: LinkId,
+    framing: bool,
     topics: BTreeSet<&'static str>,
     queue: VecDeque<String>,
     finished: bool,
@@ -102,12 +115,14 @@ fuzz_target!(|input: &[u8]| {
         let place = usize::from(which & 15) % links.len().max(1);
         match call % 16 {
             0 => {
-                let id = hub.connect(None, Duration::ZERO);
+                let framing = call & 16 != 0;
+                let id = hub.connect_framed(framing, None, Duration::ZERO);
                 assert_eq!(id.is_some(), links.len() < LINKS);
                 if let Some(id) = id {
                     assert!(links.iter().all(|link| link.id != id));
                     links.push(Naive {
                         id,
+                        framing,
                         topics: BTreeSet::new(),
                         queue: VecDeque::new(),
                         finished: false,
@@ -175,7 +190,7 @@ fuzz_target!(|input: &[u8]| {
                 let mut made = 0;
                 let receivers = hub.fan_out(topic, || {
                     made += 1;
-                    Text::from_text(text.clone())
+                    Text::from_text(text.clone(), call & 16 != 0)
                 });
                 let wanting = links.iter_mut().filter(|link| link.topics.contains(topic));
                 let expected = wanting.map(|link| link.send(text.clone())).count();
@@ -192,7 +207,7 @@ fuzz_target!(|input: &[u8]| {
             }
             14 if !links.is_empty() => {
                 let (link, drop_rest) = (&mut links[place], which & 0x80 != 0);
-                let last = (which & 0x40 != 0).then(|| Text::from_text("the last".into()));
+                let last = (which & 0x40 != 0).then(|| Text::from_text("the last".into(), link.framing));
                 hub.finish(link.id, last.clone(), drop_rest);
                 if !link.finished {
                     if drop_rest {
@@ -224,13 +239,18 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(stats.topics, held.len() as u64);
         let waiting = || links.iter().flat_map(|link| &link.queue);
         assert_eq!(stats.queued_messages, waiting().count() as u64);
-        assert_eq!(stats.queued_bytes, waiting().map(String::len).sum::<usize>() as u64);
+        let added = |link: &Naive| usize::from(link.framing) * ADDED * link.queue.len();
+        let bytes: usize = waiting().map(String::len).chain(links.iter().map(added)).sum();
+        assert_eq!(stats.queued_bytes, bytes as u64);
         for (topic, _) in TOPICS {
             assert_eq!(hub.is_wanted(topic), links.iter().any(|link| link.topics.contains(topic)));
         }
     }
     for mut link in links {
-        let waiting = std::iter::from_fn(|| hub.pop(link.id)).flat_map(|message| message.0);
+        let waiting = std::iter::from_fn(|| hub.pop(link.id)).flat_map(|message| {
+            assert_eq!(message.1, link.framing);
+            message.0
+        });
         assert!(waiting.eq(link.queue.drain(..)), "what waits for a link");
     }
 });

@@ -7,7 +7,7 @@
 #![no_main]
 
 #[rustfmt::skip]
-#[path = "../../crates/alkpubsub/src/adapter/websocket/frame.rs"]
+#[path = "../../crates/alkpubsub/src/adapter/engine/framing/websocket.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the decoder alone is wanted of it")]
 mod frame;
 

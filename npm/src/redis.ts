@@ -201,7 +201,11 @@ export function createRedisEventTarget<TEventMap extends EventMapOf<TEventMap> =
   const up = () => {
     if (!subscriber.isUp()) return;
     connection++;
+    // The client asks anew for all that it had, also for what nobody has wanted since.
+    const had = [...held];
+    held.clear();
     link.open();
+    for (const channel of had) if (!held.has(channel)) subscriber.unsubscribe(channel).catch(failed);
   };
   const down = (reason: string) => () => {
     connection++;

@@ -111,6 +111,7 @@ export function createSpoke<TEventMap extends EventMapOf<TEventMap> = PubSubEven
   /** Counts attempts, so that a socket that comes too late is known. */
   let attempt = 0;
   let left: ((answered: boolean) => void) | undefined;
+  let leaving: Promise<boolean> | undefined;
 
   const enter = (next: SpokeState) => {
     state = next;
@@ -174,10 +175,10 @@ export function createSpoke<TEventMap extends EventMapOf<TEventMap> = PubSubEven
     const mine = ++attempt;
     enter({ status: "connecting" });
     if (mine !== attempt) return;
-    timer = setTimeout(() => {
+    timer = after(connectTimeout, () => {
       attempt++;
       link.lost(`no connection within ${connectTimeout} ms`);
-    }, connectTimeout);
+    });
     const take = (made: WebSocketLike) => {
       if (mine !== attempt) {
         // Nobody wants it any more, nor what it has to say of that.
@@ -221,15 +222,16 @@ export function createSpoke<TEventMap extends EventMapOf<TEventMap> = PubSubEven
   };
 
   const disconnect = (patience = 2000) => {
+    if (leaving) return leaving;
     if (state.status !== "connected" || !socket) {
       link.target.close();
       return Promise.resolve(false);
     }
-    const answer = new Promise<boolean>((resolve) => (left = resolve));
+    leaving = new Promise<boolean>((resolve) => (left = resolve));
     link.leave();
-    timer = setTimeout(() => link.lost("the far side did not answer the close in time"), patience);
+    timer = after(patience, () => link.lost("the far side did not answer the close in time"));
     closeWith(socket, 1000);
-    return answer;
+    return leaving;
   };
 
   const target = Object.defineProperty(Object.assign(link.target, { disconnect }), "state", {
@@ -238,6 +240,9 @@ export function createSpoke<TEventMap extends EventMapOf<TEventMap> = PubSubEven
   tryAgain();
   return target as unknown as SpokeEventTarget<TEventMap>;
 }
+
+/** A timer that takes a time without end for what it is, and not for none. */
+const after = (time: number, then: () => void) => setTimeout(then, Math.min(time, 0x7fffffff));
 
 type SocketClass = new (url: string | URL, protocols?: string | string[]) => WebSocketLike;
 

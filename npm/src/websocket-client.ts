@@ -51,7 +51,7 @@ export function createWebSocketClientEventTarget<TEventMap extends EventMapOf<TE
       send: (text) => socket.send(text),
       buffered: () => socket.bufferedAmount ?? 0,
       end(code, reason) {
-        release();
+        release(code !== undefined);
         if (code !== undefined) closeWith(socket, code, reason);
       },
     },

@@ -54,6 +54,31 @@ describe.each(Object.entries(libraries))("%s", (_, client) => {
     while (!pubsub.publish("tick", id, payload)) await new Promise((resolve) => setTimeout(resolve, 5));
   };
 
+  test("a topic that nobody wants any more since an outage is let go of, whatever the client asks for anew", async () => {
+    const subscribeClient = client(server.port);
+    const { target } = made({ subscribeClient });
+    const [kept, left] = [`tick:kept-${scopes++}`, `tick:left-${scopes++}`] as const;
+    const listener = () => {};
+    target.addEventListener(left, listener);
+    target.addEventListener(kept, listener);
+    await target.ready?.(kept);
+    const bare = new Redis({ port: server.port });
+    ends.push(() => bare.disconnect());
+    const readers = async (channel: string) => ((await bare.pubsub("NUMSUB", channel)) as number[])[1];
+    expect(await readers(left)).toBe(1);
+    const gap = new Promise((resolve) => target.addEventListener("gap", resolve as never, { once: true }));
+    const lost = new Promise<void>((resolve) => {
+      for (const name of ["close", "reconnecting"]) subscribeClient.on(name as never, resolve as never);
+    });
+    await bare.call("CLIENT", "KILL", "TYPE", "pubsub");
+    await lost;
+    target.removeEventListener(left, listener);
+    await gap;
+    while ((await readers(left)) !== 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(await readers(kept)).toBe(1);
+    target.close();
+  });
+
   test("the wire is the envelope's JSON on the channel of the topic, behind the prefix", async () => {
     const prefix = `app-${scopes++}:`;
     const { pubsub } = made({ prefix });

@@ -6,6 +6,7 @@ import { WebSocket } from "ws";
 import { createPubSub } from "../src/index.js";
 import { createSpoke, type SpokeOptions, type SpokeState } from "../src/spoke.js";
 import { type HubProgram, startHub } from "./hub.js";
+import { MemorySocket } from "./memory-socket.js";
 
 const hubs: HubProgram[] = [];
 const spokes: { close(): void }[] = [];
@@ -207,4 +208,24 @@ test("a URL needs a WebSocket of the runtime's, and has to be one", () => {
   if (typeof (globalThis as { WebSocket?: unknown }).WebSocket === "undefined") {
     expect(() => createSpoke("ws://127.0.0.1/")).toThrow("no WebSocket");
   }
+});
+
+test("who asks it twice to disconnect is answered twice", async () => {
+  const socket = new MemorySocket();
+  const spoke = createSpoke(() => socket);
+  const both = Promise.all([spoke.disconnect(), spoke.disconnect()]);
+  socket.ends(1000);
+  expect(await both).toEqual([true, true]);
+});
+
+test("a time without end to connect is no end at once", async () => {
+  const states: string[] = [];
+  const spoke = createSpoke(() => new MemorySocket(0), {
+    connectTimeout: Infinity,
+    onState: ({ status }) => states.push(status),
+  });
+  // A timer that was set for no time would have rung before this one.
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  spoke.close();
+  expect(states).toEqual(["connecting", "closed"]);
 });

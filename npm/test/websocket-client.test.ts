@@ -1,4 +1,7 @@
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { WebSocket, WebSocketServer } from "ws";
 import { createPubSub } from "../src/index.js";
 import { createWebSocketClientEventTarget, type WebSocketClientOptions } from "../src/websocket-client.js";
 import { asks, leaves, MemorySocket } from "./memory-socket.js";
@@ -428,4 +431,41 @@ test("more subscriptions than may wait for the socket to open end it with 1013",
   const reason = "more control events wait than may";
   expect(notices).toEqual([["close", { code: 1013, reason }]]);
   expect(socket.closed).toEqual({ code: 4013, reason });
+});
+
+test.each(["maxMessage", "maxDepth", "maxBufferedAmount"])("%s without end is none", (bound) => {
+  const socket = new MemorySocket();
+  const target = createWebSocketClientEventTarget<Events>(socket, { [bound]: Infinity });
+  const heard: unknown[] = [];
+  target.addEventListener("tick:1", ({ detail }) => heard.push(detail));
+  const detail = { type: "tick", id: "1", payload: {} } as const;
+  expect(target.dispatchEvent(new CustomEvent("tick:1", { detail }))).toBe(true);
+  socket.says(detail);
+  expect(heard).toHaveLength(1);
+  target.close();
+  for (const none of [-1, Number.NaN]) {
+    expect(() => createWebSocketClientEventTarget(new MemorySocket(), { [bound]: none })).toThrow(RangeError);
+  }
+});
+
+test("a peer that was closed for what it sent may go on with it, and no error goes unheard", async () => {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  await once(server, "listening");
+  server.on("connection", (_, request) => {
+    // A message over the limit, then a frame with reserved bits, of which `ws` tells by an error.
+    const long = Buffer.concat([Buffer.from([0x81, 126, 0, 200]), Buffer.alloc(200, 97)]);
+    request.socket.write(Buffer.concat([long, Buffer.from([0xf1, 1, 120])]));
+  });
+  const socket = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const target = createWebSocketClientEventTarget(socket, { maxMessage: 100 });
+  const failed = new Promise((resolve) => socket.on("error", resolve));
+  const end = await new Promise((resolve) =>
+    target.addEventListener("close", ({ detail }) => resolve(detail)),
+  );
+  expect(end).toMatchObject({ code: 1009 });
+  await failed;
+  socket.removeAllListeners("message");
+  expect(socket.listenerCount("error")).toBe(2);
+  socket.terminate();
+  server.close();
 });

@@ -37,7 +37,8 @@ pub(crate) enum Command {
 
 /// Run a hub: what a spoke publishes reaches every spoke that subscribed.
 ///
-/// Prints `listening on ws://HOST:PORT/` as soon as it accepts connections. Ends on Ctrl-C and SIGTERM, when what
+/// Prints `listening on ws://HOST:PORT/` as soon as it accepts connections, and a line `listening on unix:PATH` for each
+/// --unix. Ends on Ctrl-C and SIGTERM, when what
 /// waits for its spokes is sent and they are told to go, one after the other; a second signal ends it at once, with
 /// exit code 130 or 143. Each option may be given by a flag, by a variable (ALKPUBSUB_HUB_MAX_LINKS for --max-links)
 /// or in a file, and counts in this order.
@@ -45,6 +46,7 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   alkpubsub hub --listen 127.0.0.1:0
+  alkpubsub hub --unix /run/user/1000/hub.sock
   ALKPUBSUB_HUB_MAX_LINKS=1000 alkpubsub hub --config hub.toml --print-config")]
 pub(crate) struct Hub {
     #[command(flatten)]
@@ -77,7 +79,8 @@ Examples:
   alkpubsub pub ws://127.0.0.1:8484 -- -type -id -1    (values that begin with a hyphen)"
 )]
 pub(crate) struct Pub {
-    /// The hub, as in ws://127.0.0.1:8484 or wss://hub.example/events.
+    /// The hub, as in ws://127.0.0.1:8484, wss://hub.example/events or unix:/run/hub.sock; or a Redis server, as in
+    /// redis://127.0.0.1:6379.
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// The event's type, its id (may be empty: '') and its payload, which is JSON; or `-` alone: standard input has
@@ -107,7 +110,8 @@ Examples:
   alkpubsub sub --count 1 --timeout 5s ws://127.0.0.1:8484 message.sent conv-1 message.sent conv-2"
 )]
 pub(crate) struct Sub {
-    /// The hub, as in ws://127.0.0.1:8484 or wss://hub.example/events.
+    /// The hub, as in ws://127.0.0.1:8484, wss://hub.example/events or unix:/run/hub.sock; or a Redis server, as in
+    /// redis://127.0.0.1:6379.
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// An event type and an id; an empty id is ''. May be repeated.

@@ -58,8 +58,8 @@ impl Failure {
         Self::input(format!("{line}; see `alkpubsub {help}`"))
     }
 
-    /// There is no first connection. `ca` says whether `--ca` was given.
-    pub(crate) fn connect(error: &ConnectError, ca: bool) -> Self {
+    /// There is no first connection. `ca` says whether `--ca` was given, `redis` whether it was to be one to Redis.
+    pub(crate) fn connect(error: &ConnectError, ca: bool, redis: bool) -> Self {
         let line = error.to_string();
         match error {
             ConnectError::BadUrl { .. } | ConnectError::NoSuchTarget { .. } => Self::input(line),
@@ -70,7 +70,10 @@ impl Failure {
                 Self::connection(format!("{line}; --ca FILE names one"))
             }
             // From 500 it is trouble that may pass: a hub that is full, or a proxy without one.
-            ConnectError::Refused { status: 400..500 } => Self::refused(line),
+            ConnectError::Refused { status: 400..500 } | ConnectError::NotLetIn { .. } => Self::refused(line),
+            ConnectError::Unreachable { .. } if redis => {
+                Self::connection(format!("{line}; is Redis running there? `redis-server` starts one"))
+            }
             ConnectError::Unreachable { .. } => {
                 Self::connection(format!("{line}; is a hub running there? `alkpubsub hub` starts one"))
             }

@@ -6,40 +6,55 @@ use crate::options::{HubOptions, To};
 use crate::print;
 use crate::signals::{Signal, Signals};
 use alkpubsub::websocket_server::{FanOut, HubLimits, Origins, ServerOptions};
-use alkpubsub::{EventTarget, Stats, WebSocketServerEventTarget};
+use alkpubsub::{ByteStreamHubEventTarget, EventTarget, Stats, WebSocketServerEventTarget};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::sync::Arc;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinSet;
 
 pub(crate) async fn run(loaded: Loaded) -> Result<(), Failure> {
     let listener = listen(&loaded).await?;
     let address = listener.local_addr().map_err(|error| Failure::connection(error.to_string()))?;
+    let sockets = unix::listen(&loaded)?;
     let hub = WebSocketServerEventTarget::try_new(server_options(&loaded.options)).map_err(|error| {
         let what_to_do = "fewer --shards need fewer threads and open files (`ulimit -n`)";
         Failure::connection(format!("cannot start the hub: {error}; {what_to_do}"))
     })?;
+    let hub = Arc::new(hub);
     // Before the line, so that whoever has read it can end the hub in good order.
     let mut signals = Signals::listen()?;
     tracing::info!(%address, shards = loaded.options.shards.0.get(), "listening");
+    let mut lines = format!("listening on ws://{address}/\n");
+    let mut serving = JoinSet::new();
+    for socket in sockets {
+        tracing::info!(path = %socket.path().display(), "listening");
+        lines += &format!("listening on unix:{}\n", socket.path().display());
+        let streams = ByteStreamHubEventTarget::of(hub.share());
+        serving.spawn(async move { socket.serve(&streams).await });
+    }
+    let websockets = hub.clone();
+    serving.spawn(async move { websockets.serve(listener).await });
     // A hub whose starter does not read on is still a hub.
-    print(&format!("listening on ws://{address}/\n"))?;
-    let mut serving = pin!(hub.serve(listener));
+    print(&lines)?;
     tokio::select! {
-        served = &mut serving => {
+        Some(served) = serving.join_next() => {
+            let served = served.unwrap_or_else(|panicked| Err(panicked.into()));
             return served.map_err(|error| Failure::connection(format!("cannot accept connections: {error}")));
         }
         signal = signals.which() => tracing::info!(?signal, links = hub.stats().links, "shutting down"),
     }
     // Whoever comes meanwhile is told that it shuts down: it serves on.
-    let draining = async { tokio::join!(hub.shutdown(loaded.options.drain_limit.0), serving) };
-    let cut_short = tokio::select! {
-        (_, served) = draining => {
-            if let Err(error) = served {
+    let draining = async {
+        hub.shutdown(loaded.options.drain_limit.0).await;
+        while let Some(served) = serving.join_next().await {
+            if let Err(error) = served.unwrap_or_else(|panicked| Err(panicked.into())) {
                 tracing::warn!(%error, "connections were not accepted any more");
             }
-            None
         }
+    };
+    let cut_short = tokio::select! {
+        () = draining => None,
         signal = signals.which() => Some(signal),
     };
     let stats = hub.stats();
@@ -130,10 +145,10 @@ fn server_options(given: &HubOptions) -> ServerOptions {
     let origins = Origins::allow(given.allow_origin.iter().map(|origin| &*origin.0));
     let mut options =
         ServerOptions::new().relay().fan_out(fan_out).origins(origins).limits(hub_limits(given));
-    options.handshake_timeout = given.handshake_timeout.0;
-    options.drain_window = given.drain_window.0;
+    options.hub.handshake_timeout = given.handshake_timeout.0;
+    options.hub.drain_window = given.drain_window.0;
     options.health = given.health.0;
-    options.shards = given.shards.0;
+    options.hub.shards = given.shards.0;
     options
 }
 
@@ -151,6 +166,49 @@ fn hub_limits(given: &HubOptions) -> HubLimits {
     limits.ping_interval = given.ping_interval.0;
     limits.ping_timeout = given.ping_timeout.0;
     limits
+}
+
+#[cfg(unix)]
+mod unix {
+    use super::{Failure, Loaded};
+    use alkpubsub::unix_socket::UnixSocketListener;
+
+    /// Listens on all of `--unix`.
+    pub(super) fn listen(loaded: &Loaded) -> Result<Vec<UnixSocketListener>, Failure> {
+        let options = &loaded.options;
+        let bind = |path: &crate::values::SocketPath| {
+            UnixSocketListener::bind_with_mode(&path.0, options.unix_mode.0)
+                .map_err(|error| Failure::connection(format!("{}: {error}", loaded.naming("unix"))))
+        };
+        options.unix.iter().map(bind).collect()
+    }
+}
+
+#[cfg(not(unix))]
+mod unix {
+    use super::{ByteStreamHubEventTarget, Failure, Loaded};
+    use std::io;
+    use std::path::Path;
+
+    /// There are none.
+    pub(super) enum Listener {}
+
+    impl Listener {
+        pub(super) fn path(&self) -> &Path {
+            match *self {}
+        }
+
+        pub(super) async fn serve(self, _: &ByteStreamHubEventTarget) -> io::Result<()> {
+            match self {}
+        }
+    }
+
+    pub(super) fn listen(loaded: &Loaded) -> Result<Vec<Listener>, Failure> {
+        if loaded.options.unix.is_empty() {
+            return Ok(Vec::new());
+        }
+        Err(Failure::input(format!("{}: there are no Unix sockets on this system", loaded.naming("unix"))))
+    }
 }
 
 #[cfg(test)]
@@ -188,7 +246,7 @@ mod tests {
             );
         }
         let options = server_options(&hub.options);
-        let times = [options.handshake_timeout, options.drain_window, hub.options.drain_limit.0];
+        let times = [options.hub.handshake_timeout, options.hub.drain_window, hub.options.drain_limit.0];
         assert_eq!(times.map(|time| time.as_secs()), [77; 3]);
     }
 }

@@ -7,6 +7,7 @@ mod compact;
 mod config;
 mod failure;
 mod hub;
+mod link;
 mod logging;
 mod options;
 mod publish;

@@ -1,7 +1,9 @@
 //! The options of the hub: the one place that says which there are. Flags, environment variables, keys of the file, the
 //! table in `docs/hub.md` and `--print-config` are made from it.
 
-use crate::values::{Count, Depth, Links, Origin, Patience, Shards, Size, Switch, Time, list, one_of};
+use crate::values::{
+    Count, Depth, Links, Mode, Origin, Patience, Shards, Size, SocketPath, Switch, Time, list, one_of,
+};
 use alkpubsub::websocket_server::HubLimits;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,14 @@ pub(crate) struct HubOptions {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8484")]
     pub(crate) listen: String,
+    /// Listen on a Unix socket, too; what is published there and over WebSockets reaches both. A file of a hub that was
+    /// killed is replaced. May be repeated.
+    #[arg(long, value_name = "PATH")]
+    #[serde(deserialize_with = "list")]
+    pub(crate) unix: Vec<SocketPath>,
+    /// Who may use the Unix sockets, as `chmod` has it: 600 for this user, 660 for the group as well.
+    #[arg(long, value_name = "MODE", default_value_t = Mode(0o600))]
+    pub(crate) unix_mode: Mode,
     /// Listen on other addresses than loopback too, with no authentication: whoever reaches it may hear and publish
     /// everything.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",

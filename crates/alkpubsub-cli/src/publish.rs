@@ -2,10 +2,11 @@
 
 use crate::args::{Pub, topic};
 use crate::failure::{Failure, deeper};
+use crate::link::{Address, Given, Link};
 use crate::signals::Signals;
 use alkpubsub::{
     Action, ClientOptions, ConnectError, DisconnectError, DispatchError, EventEnvelope, EventTarget,
-    MessageLimits, Notice, PubSub, Refusal, WebSocketClientEventTarget, on_notice,
+    MessageLimits, Notice, PubSub, Refusal, on_notice,
 };
 use serde_json::value::RawValue;
 use std::io::{self, BufRead, Write};
@@ -48,10 +49,11 @@ pub(crate) async fn run(args: Pub) -> Result<(), Failure> {
     let mut options = ClientOptions::DEFAULT;
     options.message = limits;
     options.close_timeout = LAST_WORD;
-    options.handshake = args.remote.handshake(&args.url)?;
+    let given = args.remote.given(&args.url)?;
+    let address = Address::of(&args.url)?;
     let mut signals = Signals::listen()?;
     let hub = tokio::select! {
-        hub = Hub::connect(&args.url, options) => hub.map_err(|error| args.remote.failure(&error))?,
+        hub = Hub::connect(address, given, options) => hub.map_err(|error| args.remote.failure(&error, address))?,
         () = signals.next() => return Ok(()),
     };
     let sending = async {
@@ -66,7 +68,7 @@ pub(crate) async fn run(args: Pub) -> Result<(), Failure> {
         sent = sending => sent,
         () = signals.next() => {
             // What was read goes out still, if it can at once.
-            drop(hub.target.disconnect(LAST_WORD).await);
+            drop(hub.link.disconnect(LAST_WORD).await);
             Ok(())
         }
     };
@@ -99,14 +101,20 @@ fn too_big(refusal: Refusal) -> String {
 }
 
 struct Hub {
-    target: Arc<WebSocketClientEventTarget>,
+    link: Link,
+    target: Arc<dyn EventTarget>,
     pubsub: PubSub,
     denied: Arc<OnceLock<String>>,
 }
 
 impl Hub {
-    async fn connect(url: &str, options: ClientOptions) -> Result<Self, ConnectError> {
-        let target = Arc::new(WebSocketClientEventTarget::connect_with(url, options).await?);
+    async fn connect(
+        address: Address<'_>,
+        given: Given,
+        options: ClientOptions,
+    ) -> Result<Self, ConnectError> {
+        let link = Link::connect(address, given, options).await?;
+        let target = link.target();
         let denied = Arc::<OnceLock<String>>::default();
         let first = denied.clone();
         let listener = on_notice(move |notice| {
@@ -118,7 +126,7 @@ impl Hub {
         let added = target.add_event_listener("denied", Arc::new(listener));
         // Refused only if the connection is at its end already, which the next publish tells.
         drop(added);
-        Ok(Self { pubsub: PubSub::new(target.clone()), target, denied })
+        Ok(Self { link, pubsub: PubSub::new(target.clone()), target, denied })
     }
 
     async fn publish(&self, envelope: EventEnvelope) -> Result<(), DispatchError> {
@@ -179,7 +187,7 @@ impl Hub {
 
     /// Returns when the hub has handled all that was published.
     async fn flush(&self) -> Result<(), Failure> {
-        let mut ping = pin!(self.target.ping());
+        let mut ping = pin!(self.link.ping());
         let (mut waiting, mut moved) = (u64::MAX, Instant::now());
         while moved.elapsed() < PONG {
             match tokio::time::timeout(LOOK, &mut ping).await {
@@ -194,7 +202,7 @@ impl Hub {
             }
         }
         tracing::debug!("the hub does not answer pings, so it is asked by the close");
-        match self.target.disconnect(CLOSE).await {
+        match self.link.disconnect(CLOSE).await {
             Ok(()) => self.denied(),
             Err(DisconnectError::Closed(reason)) => Err(Failure::ended(&reason)),
             Err(unanswered) => Err(Failure::connection(format!(

@@ -1,6 +1,7 @@
 //! What `pub` and `sub` say and trust when they connect.
 
 use crate::failure::Failure;
+use crate::link::{Address, Given};
 use alkpubsub::{ConnectError, HandshakeOptions, RequestHeader, TlsRoots};
 use std::fmt;
 use std::fs;
@@ -13,6 +14,9 @@ pub(crate) struct Remote {
     /// line, which keeps them out of the list of processes. May be repeated.
     #[arg(long, value_name = "NAME: VALUE")]
     header: Vec<Words>,
+    /// For `redis:` and `rediss:`: what channels begin with, ahead of the topic.
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    redis_prefix: String,
     /// For `wss:`: trust the authorities in this PEM file, in place of the system's.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -38,10 +42,32 @@ impl fmt::Debug for Words {
 
 impl Remote {
     /// As the library takes it. What would be ignored at this URL is refused.
-    pub(crate) fn handshake(&self, url: &str) -> Result<HandshakeOptions, Failure> {
+    pub(crate) fn given(&self, url: &str) -> Result<Given, Failure> {
+        let redis_prefix = self.redis_prefix.clone();
+        Ok(Given { handshake: self.handshake(url)?, redis_prefix })
+    }
+
+    fn handshake(&self, url: &str) -> Result<HandshakeOptions, Failure> {
         let plain = url.get(..3).is_some_and(|scheme| scheme.eq_ignore_ascii_case("ws:"));
         if plain && self.ca.is_some() {
             return Err(wrong("--ca is about `wss:`, and this URL begins with `ws:`, which has no TLS"));
+        }
+        let is_told = self.ca.is_some() || !self.header.is_empty();
+        match Address::of(url)? {
+            Address::Unix(_) if is_told => {
+                return Err(wrong(
+                    "--ca and --header are about `ws:` and `wss:`; a Unix socket has no TLS and no headers",
+                ));
+            }
+            Address::Redis(_) if is_told => {
+                return Err(wrong(
+                    "--ca and --header are about `ws:` and `wss:`; for `rediss:` the system's authorities are trusted",
+                ));
+            }
+            Address::WebSocket(_) | Address::Unix(_) if !self.redis_prefix.is_empty() => {
+                return Err(wrong("--redis-prefix is about `redis:` and `rediss:`"));
+            }
+            _ => {}
         }
         let mut options = HandshakeOptions::DEFAULT;
         for words in &self.header {
@@ -65,8 +91,8 @@ impl Remote {
     }
 
     /// Why there is no connection.
-    pub(crate) fn failure(&self, error: &ConnectError) -> Failure {
-        Failure::connect(error, self.ca.is_some())
+    pub(crate) fn failure(&self, error: &ConnectError, address: Address<'_>) -> Failure {
+        Failure::connect(error, self.ca.is_some(), matches!(address, Address::Redis(_)))
     }
 }
 

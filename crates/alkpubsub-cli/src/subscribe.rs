@@ -3,10 +3,11 @@
 use crate::args::{Sub, topic};
 use crate::compact;
 use crate::failure::Failure;
+use crate::link::{Address, Given, Link};
 use crate::signals::Signals;
 use alkpubsub::{
-    Action, ClientOptions, ConnectError, EventEnvelope, EventTarget, HandshakeOptions, Listener, Notice,
-    Spoke, SpokeOptions, SpokeState, States, Topic, WebSocketClientEventTarget, on_notice,
+    Action, ClientOptions, ConnectError, EventEnvelope, EventTarget, Listener, Notice, SpokeOptions,
+    SpokeState, States, Topic, on_notice,
 };
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,18 +23,14 @@ const CLOSE: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: Sub) -> Result<(), Failure> {
     let topics = topics(&args.topics)?;
-    let handshake = args.remote.handshake(&args.url)?;
+    let (address, given) = (Address::of(&args.url)?, args.remote.given(&args.url)?);
     let connecting = async {
-        if args.no_reconnect {
-            once(&args.url, handshake).await
-        } else {
-            on_and_on(&args.url, handshake).await
-        }
+        if args.no_reconnect { once(address, given).await } else { on_and_on(address, given).await }
     };
     let mut signals = Signals::listen()?;
     end_even_if_nobody_reads();
     let target = tokio::select! {
-        target = connecting => target.map_err(|error| args.remote.failure(&error))?,
+        target = connecting => target.map_err(|error| args.remote.failure(&error, address))?,
         () = signals.next() => return Ok(()),
     };
     let output = Arc::new(Output::new(args.count));
@@ -47,27 +44,26 @@ pub(crate) async fn run(args: Sub) -> Result<(), Failure> {
 }
 
 /// A target that ends with its connection.
-async fn once(url: &str, handshake: HandshakeOptions) -> Result<Box<dyn EventTarget>, ConnectError> {
+async fn once(address: Address<'_>, given: Given) -> Result<Arc<dyn EventTarget>, ConnectError> {
     let mut options = ClientOptions::DEFAULT;
     options.message.max_message = MAX_ENVELOPE;
     options.message.max_depth = MAX_DEPTH;
     options.link.max_topic = MAX_ENVELOPE;
     options.close_timeout = CLOSE;
-    options.handshake = handshake;
-    Ok(Box::new(WebSocketClientEventTarget::connect_with(url, options).await?))
+    Ok(Link::connect(address, given, options).await?.target())
 }
 
 /// A target that connects anew whenever its connection is lost. The first one has to come about: what is wrong from the
 /// beginning is told at once.
-async fn on_and_on(url: &str, handshake: HandshakeOptions) -> Result<Box<dyn EventTarget>, ConnectError> {
+async fn on_and_on(address: Address<'_>, given: Given) -> Result<Arc<dyn EventTarget>, ConnectError> {
     let mut options = SpokeOptions::DEFAULT;
     options.message.max_message = MAX_ENVELOPE;
     options.message.max_depth = MAX_DEPTH;
     options.link.max_topic = MAX_ENVELOPE;
     options.close_timeout = CLOSE;
-    let spoke = Spoke::connect_with(url, handshake, options).await?;
-    tokio::spawn(tell(spoke.states()));
-    Ok(Box::new(spoke))
+    let (target, states) = address.spoke(given, options).await?;
+    tokio::spawn(tell(states));
+    Ok(target)
 }
 
 /// Says how the connection fares, until it ends for good.

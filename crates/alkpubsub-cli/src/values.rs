@@ -220,6 +220,44 @@ impl fmt::Display for Origin {
     }
 }
 
+/// The path of a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SocketPath(pub(crate) String);
+
+impl FromStr for SocketPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("a path is not empty".into()) } else { Ok(Self(text.into())) }
+    }
+}
+
+impl fmt::Display for SocketPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The rights of a file, in octal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mode(pub(crate) u32);
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.bytes().all(|digit| digit.is_ascii_digit());
+        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| digits && *mode <= 0o777);
+        mode.map(Self).ok_or_else(|| "not the rights of a file, as in 600 or 660".into())
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:o}", self.0)
+    }
+}
+
 /// Reads a value by its parser, from a text or from what a file may write without quotes.
 struct FromText<T>(PhantomData<T>);
 
@@ -267,6 +305,8 @@ read_as_text! {
     Time => |time: &Time, to: S| to.collect_str(time),
     Patience => |time: &Patience, to: S| to.collect_str(time),
     Origin => |origin: &Origin, to: S| to.collect_str(origin),
+    SocketPath => |path: &SocketPath, to: S| to.collect_str(path),
+    Mode => |mode: &Mode, to: S| to.collect_str(mode),
     Count => |count: &Count, to: S| to.serialize_u64(count.0 as u64),
     Links => |links: &Links, to: S| to.serialize_u64(links.0 as u64),
     Depth => |depth: &Depth, to: S| to.serialize_u64(depth.0 as u64),
@@ -322,6 +362,17 @@ mod tests {
         for text in ["", "example.org", "https://", "://example.org", "https://example.org/", "https://*.org"]
         {
             assert!(text.parse::<Origin>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rights_are_octal() {
+        for (text, mode) in [("600", 0o600), ("0660", 0o660), ("777", 0o777)] {
+            assert_eq!(text.parse(), Ok(Mode(mode)));
+        }
+        assert_eq!(Mode(0o660).to_string(), "660");
+        for text in ["", "8", "+600", "1777", "rw-------"] {
+            assert!(text.parse::<Mode>().is_err(), "{text}");
         }
     }
 

@@ -32,7 +32,9 @@ pub(crate) mod asked {
 pub(crate) struct Answer(String);
 
 impl Message for Answer {
-    fn from_text(text: String) -> Self {
+    type Framing = ();
+
+    fn from_text(text: String, (): ()) -> Self {
         Self(text)
     }
 

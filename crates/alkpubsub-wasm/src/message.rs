@@ -13,7 +13,9 @@ pub(crate) enum Outgoing {
 }
 
 impl Message for Outgoing {
-    fn from_text(text: String) -> Self {
+    type Framing = ();
+
+    fn from_text(text: String, (): ()) -> Self {
         Self::Control(text)
     }
 

@@ -21,7 +21,7 @@ pub enum ConnectError {
         /// The URL's scheme.
         scheme: String,
         /// What there is, or how to get it.
-        hint: &'static str,
+        hint: String,
     },
     /// The far side answered, and said no before there was a connection.
     #[error("the far side refused the connection with HTTP status {status}{}", hint(*status))]
@@ -73,6 +73,14 @@ pub enum ConnectError {
         /// What went wrong.
         why: String,
     },
+    /// Who answers at that address does not let this user in: the password, or the user's rights.
+    #[error("{address} does not let this user in: {why}")]
+    NotLetIn {
+        /// Host and port.
+        address: String,
+        /// What it said.
+        why: String,
+    },
     /// A way to connect that is not this library's failed.
     #[error("cannot connect: {0}")]
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -96,6 +104,7 @@ impl ConnectError {
             | Self::Redirected { .. }
             | Self::Tls { .. }
             | Self::Handshake { .. }
+            | Self::NotLetIn { .. }
             | Self::Other(_) => false,
         }
     }
@@ -148,18 +157,20 @@ const fn hint(status: u16) -> &'static str {
 
 /// Connects to the event target that a URL names: `ws://host:port/` is a hub over a WebSocket (feature
 /// `websocket-client`; port 80 unless given), `wss://host:port/` the same with TLS and the system's authorities (feature
-/// `websocket-client-tls`; port 443), `in-process:` a new target in this memory.
+/// `websocket-client-tls`; port 443), `unix:PATH` a hub that listens on a Unix socket (feature `unix-socket`; everything behind
+/// the scheme is the path, as it stands), `redis://host:port/` a Redis server without a prefix (feature `redis`; `rediss:` with TLS,
+/// feature `redis-tls`), `in-process:` a new target in this memory.
 ///
-/// What the target promises is told by [`capabilities`](EventTarget::capabilities). The target of a `ws:` or `wss:` URL is
-/// one connection and ends with it; connecting may take 10 s. [`close`](EventTarget::close) on it drops what still
-/// waits to be sent: a program that has to leave in good order makes a `WebSocketClientEventTarget` by itself and calls
+/// What the target promises is told by [`capabilities`](EventTarget::capabilities). The target of a `ws:`, `wss:` or `unix:` URL is
+/// one connection and ends with it, that of a `redis:` URL outlives its connections; connecting may take 10 s. [`close`](EventTarget::close) on it drops what still
+/// waits to be sent: a program that has to leave in good order makes a `WebSocketClientEventTarget` or `ByteStreamEventTarget` by itself and calls
 /// its `disconnect`.
 ///
 /// # Errors
 /// [`ConnectError`] names what is wrong with the URL, or why the far side cannot be reached.
 ///
 /// # Panics
-/// For a `ws:` or `wss:` URL: outside of a tokio runtime with its I/O and time drivers.
+/// For one of these URLs: outside of a tokio runtime with its I/O and time drivers.
 ///
 /// ```
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -187,23 +198,35 @@ const fn hint(status: u16) -> &'static str {
 pub async fn connect(url: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
     match scheme(url)?.as_str() {
         "in-process" => Ok(Arc::new(InProcess::new())),
+        "unix" => unix(url).await,
+        "redis" | "rediss" | "redis+unix" => redis(url).await,
         "ws" => websocket(url).await,
         #[cfg(feature = "websocket-client-tls")]
         "wss" => websocket(url).await,
         #[cfg(not(feature = "websocket-client-tls"))]
         "wss" => no_such_target("wss", NO_TLS),
-        other => no_such_target(other, THERE_ARE),
+        other => no_such_target(other, there_are()),
     }
 }
 
-/// The schemes of this build.
-const THERE_ARE: &str = if cfg!(feature = "websocket-client-tls") {
-    "there are `ws:`, `wss:` and `in-process:`"
-} else if cfg!(feature = "websocket-client") {
-    "there are `ws:` and `in-process:`; `wss:` comes with the feature `websocket-client-tls`"
-} else {
-    "there is `in-process:`; `ws:` comes with the feature `websocket-client`"
-};
+/// The schemes of this build, and where the others are.
+fn there_are() -> String {
+    let schemes = [
+        ("in-process", true, ""),
+        ("ws", cfg!(feature = "websocket-client"), "websocket-client"),
+        ("wss", cfg!(feature = "websocket-client-tls"), "websocket-client-tls"),
+        ("unix", cfg!(all(unix, feature = "unix-socket")), "unix-socket"),
+        ("redis", cfg!(feature = "redis"), "redis"),
+        ("rediss", cfg!(feature = "redis-tls"), "redis-tls"),
+    ];
+    let here: Vec<_> =
+        schemes.iter().filter(|scheme| scheme.1).map(|scheme| format!("`{}:`", scheme.0)).collect();
+    let lacking = schemes.iter().filter(|scheme| !scheme.1);
+    let lacking: String = lacking
+        .map(|(scheme, _, feature)| format!("; `{scheme}:` comes with the feature `{feature}`"))
+        .collect();
+    format!("there is {}{lacking}", here.join(", "))
+}
 
 #[cfg(not(feature = "websocket-client-tls"))]
 pub(crate) const NO_TLS: &str = "build alkpubsub with its feature `websocket-client-tls`";
@@ -232,27 +255,30 @@ async fn websocket(_: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
     std::future::ready(no_such_target("ws", "build alkpubsub with its feature `websocket-client`")).await
 }
 
-pub(crate) fn no_such_target<T>(scheme: &str, hint: &'static str) -> Result<T, ConnectError> {
-    Err(ConnectError::NoSuchTarget { scheme: scheme.into(), hint })
+#[cfg(feature = "redis")]
+async fn redis(url: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
+    let target = crate::redis::RedisEventTarget::connect(url, crate::redis::RedisOptions::new()).await?;
+    Ok(Arc::new(target))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+#[cfg(not(feature = "redis"))]
+async fn redis(_: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
+    std::future::ready(no_such_target("redis", "build alkpubsub with its feature `redis`")).await
+}
 
-    #[test]
-    fn what_there_is_are_the_schemes_of_this_build() {
-        let future = std::pin::pin!(connect("http://127.0.0.1"));
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        let std::task::Poll::Ready(Err(error)) = Future::poll(future, &mut context) else { panic!() };
-        let error = error.to_string();
-        let there = error.strip_prefix("nothing here speaks `http:`; ").unwrap().split(';').next().unwrap();
-        for (scheme, is_there) in [
-            ("`in-process:`", true),
-            ("`ws:`", cfg!(feature = "websocket-client")),
-            ("`wss:`", cfg!(feature = "websocket-client-tls")),
-        ] {
-            assert_eq!(there.contains(scheme), is_there, "{scheme} in {error}");
-        }
-    }
+#[cfg(all(unix, feature = "unix-socket"))]
+async fn unix(url: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
+    let path = crate::adapter::unix_socket::path_of(url)?;
+    let target = crate::ByteStreamEventTarget::unix(path, crate::ByteStreamOptions::DEFAULT).await?;
+    Ok(Arc::new(target))
+}
+
+#[cfg(not(all(unix, feature = "unix-socket")))]
+async fn unix(_: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
+    let hint = "build alkpubsub on Unix, with its feature `unix-socket`";
+    std::future::ready(no_such_target("unix", hint)).await
+}
+
+pub(crate) fn no_such_target<T>(scheme: &str, hint: impl Into<String>) -> Result<T, ConnectError> {
+    Err(ConnectError::NoSuchTarget { scheme: scheme.into(), hint: hint.into() })
 }

@@ -309,7 +309,7 @@ macro_rules! delegate_event_target {
         }
     };
 }
-#[cfg(feature = "_link")]
+#[cfg(any(feature = "_link", feature = "_engine", feature = "worker"))]
 pub(crate) use delegate_event_target;
 
 delegate_event_target!([T: EventTarget + ?Sized] Arc<T>, self => (**self));

@@ -34,6 +34,8 @@
 //! | to | see |
 //! | --- | --- |
 //! | publish and subscribe, typed or as JSON | [`PubSub`], [`Event`], [`Subscription`] and its [`Item`]s |
+//! | read several topics in one order | [`PubSub::subscribe_many`] |
+//! | batch, dedupe, window or group what a stream gives | [`operators`] |
 //! | choose a target from a URL at run time | [`connect`] |
 //! | stay within one process | [`InProcess`] |
 //! | be a spoke of a hub | [`Spoke`][spoke], which connects anew; [`WebSocketClientEventTarget`][client] for one connection |
@@ -70,9 +72,17 @@
 //! | feature | default | brings |
 //! | --- | --- | --- |
 //! | `derive` | yes | `#[derive(Event)]` |
+//! | `tokio-timer` | | `operators::TokioTimer`; tokio. The features below bring it, too, where they bring a link |
 //! | `websocket-client` | | `WebSocketClientEventTarget` and `Spoke`; tokio, tokio-tungstenite |
 //! | `websocket-client-tls` | | `wss:` for it; rustls with ring, the system's authorities |
-//! | `byte-stream` | | `ByteStreamEventTarget`, and `ByteStreamSocket` for a `Spoke`; tokio |
+//! | `byte-stream` | | `ByteStreamEventTarget`, `ByteStreamHubEventTarget`, and `ByteStreamSocket` for a `Spoke`; tokio, mio |
+//! | `unix-socket` | | `UnixSocketListener`, `ByteStreamEventTarget::unix`, `Spoke::unix`; on Unix |
+//! | `redis` | | `redis::RedisEventTarget`; redis |
+//! | `redis-tls` | | `rediss:` for it; rustls with ring, the system's authorities |
+//! | `iroh-spoke` | | `IrohSpokeEventTarget`, `Spoke::iroh`; iroh |
+//! | `iroh-hub` | | `IrohHubEventTarget`, a protocol for a router of iroh's; iroh |
+//! | `worker-process` | | `worker_process::ProcessHostEventTarget`, `worker_process::WorkerProcessEventTarget`; tokio's processes, rustix; on Unix |
+//! | `worker` | | `WorkerHostEventTarget`, `WorkerThreadEventTarget`: threads |
 //! | `websocket-server` | | `WebSocketServerEventTarget`; tokio, tungstenite's parser |
 //! | `hyper` | | `WebSocketServerEventTarget::upgrade`, for a route of a hyper or axum application; hyper's upgrades |
 //! | `conformance` | | the laws, for targets of your own; not covered by semver |
@@ -84,7 +94,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-#[cfg(any(feature = "_link", feature = "_engine"))]
+#[cfg(any(feature = "_link", feature = "_engine", feature = "worker"))]
 mod adapter;
 mod caught;
 #[cfg(feature = "conformance")]
@@ -95,12 +105,15 @@ mod envelope;
 mod event;
 mod event_target;
 mod in_process;
+mod inbox;
 mod listeners;
 mod notice;
+pub mod operators;
 pub mod protocol;
 mod pubsub;
 mod queue;
 mod stats;
+mod subscribe_many;
 mod subscription;
 mod sync;
 mod topic;
@@ -108,7 +121,8 @@ mod waiters;
 
 #[cfg(feature = "byte-stream")]
 pub use crate::adapter::byte_stream::{
-    ByteStreamError, ByteStreamEventTarget, ByteStreamMessage, ByteStreamOptions, ByteStreamSocket, Parts,
+    ByteStreamError, ByteStreamEventTarget, ByteStreamHubEventTarget, ByteStreamMessage, ByteStreamOptions,
+    ByteStreamSocket, Parts,
 };
 #[cfg(feature = "_link")]
 pub use crate::adapter::link::{
@@ -129,6 +143,7 @@ pub use crate::event_target::{
     Listener, ListenerId, Notice, Order, Readiness, TargetError, on_notice,
 };
 pub use crate::in_process::InProcess;
+pub use crate::inbox::End;
 #[cfg(feature = "_link")]
 pub use crate::protocol::BackoffOptions;
 pub use crate::protocol::RefusalCounts;
@@ -137,18 +152,62 @@ pub use crate::protocol::control::{Action, DenyReason, GapReason};
 pub use crate::pubsub::{PubSub, SubscribeError};
 pub use crate::queue::{Overflow, QueueLimits};
 pub use crate::stats::Stats;
-pub use crate::subscription::{End, Events, Item, Subscription, TypedEvent, Undecodable};
+pub use crate::subscribe_many::{ManySubscription, SubscribeMany, SubscribeManyError};
+pub use crate::subscription::{Events, Item, Subscription, TypedEvent, Undecodable};
 pub use crate::topic::{BadTopic, Topic};
 #[cfg(feature = "derive")]
 #[doc(no_inline)]
 pub use alkpubsub_macros::Event;
 
+#[cfg(feature = "iroh-hub")]
+pub use crate::adapter::iroh::IrohHubEventTarget;
+#[cfg(feature = "iroh-spoke")]
+pub use crate::adapter::iroh::IrohSpokeEventTarget;
+
+/// Links over iroh: what both ends ask for.
+#[cfg(feature = "_iroh")]
+pub mod iroh {
+    pub use crate::adapter::iroh::ALPN;
+}
+/// A Redis server between programs.
+#[cfg(feature = "redis")]
+pub mod redis {
+    pub use crate::adapter::redis::{RedisEventTarget, RedisOptions};
+}
+/// Where a hub listens on a Unix socket.
+#[cfg(all(unix, feature = "unix-socket"))]
+pub mod unix_socket {
+    pub use crate::adapter::unix_socket::{BindError, UnixSocketListener};
+}
+/// Threads as the other end of a link.
+#[cfg(feature = "worker")]
+pub mod worker {
+    pub use crate::adapter::worker::{
+        JoinError, WorkerHandle, WorkerHostEventTarget, WorkerOptions, WorkerThreadEventTarget, pair,
+    };
+}
+/// Child processes as the other end of a link.
+#[cfg(all(unix, feature = "worker-process"))]
+pub mod worker_process {
+    pub use crate::adapter::worker_process::{
+        ChildStderr, ProcessFailure, ProcessHostEventTarget, ProcessOptions, SpawnError, StdioError,
+        WorkerProcessEventTarget,
+    };
+}
+/// What every hub is given and gives, whatever its connections are.
+#[cfg(feature = "_engine")]
+pub mod hub {
+    pub use crate::adapter::engine::{
+        AddConnectionError, HubHooks, HubOptions, SharedHub, Socket, Spoke, StartError,
+    };
+    pub use crate::protocol::hub::{FanOut, HubLimits};
+}
 /// What a WebSocket hub is given and gives, beside [`WebSocketServerEventTarget`].
 #[cfg(feature = "websocket-server")]
 pub mod websocket_server {
-    pub use crate::adapter::engine::{AddConnectionError, HubHooks, Socket, Spoke, StartError};
     pub use crate::adapter::websocket::{Origins, ServerOptions};
-    pub use crate::protocol::hub::{FanOut, HubLimits};
+    #[doc(no_inline)]
+    pub use crate::hub::{AddConnectionError, FanOut, HubHooks, HubLimits, Socket, Spoke, StartError};
 }
 #[cfg(feature = "websocket-server")]
 pub use crate::adapter::websocket::WebSocketServerEventTarget;

@@ -116,6 +116,13 @@ pub enum TargetError {
     /// The far side sent something that is no envelope; nothing of it was delivered.
     #[error("the far side sent what is no envelope: {0}")]
     BadInput(crate::Refusal),
+    /// A broker gave an event of another topic to whoever asked for this one: somebody published it on the wrong channel.
+    /// It was not delivered.
+    #[error("on the channel of {topic:?} came an event of another topic")]
+    WrongTopic {
+        /// The topic that the channel is for.
+        topic: Arc<str>,
+    },
 }
 
 /// Why a target is closed.

@@ -6,6 +6,7 @@ use crate::event_target::{CloseReason, DispatchError, EventTarget, ListenError, 
 use crate::in_process::InProcess;
 use crate::protocol::control::DenyReason;
 use crate::queue::QueueLimits;
+use crate::subscribe_many::SubscribeMany;
 use crate::subscription::{Decode, Subscription, TypedEvent, decode_typed};
 use crate::topic::{BadTopic, Topic, check_type, with_topic};
 use std::fmt;
@@ -212,6 +213,60 @@ impl PubSub {
         limits: QueueLimits,
     ) -> Result<Subscription<EventEnvelope>, SubscribeError> {
         self.start(Topic::new(event_type, id)?, limits, Ok).await
+    }
+
+    /// Begins one subscription over several topics, whose events come in one order: the last answer before the event
+    /// that says that there are no more, for example.
+    ///
+    /// ```
+    /// # #[cfg(feature = "derive")] mod example {
+    /// use alkpubsub::{Event, Item, PubSub, QueueLimits, TypedEvent};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize, Event)]
+    /// #[event(type = "call.answered")]
+    /// struct Answered(u32);
+    ///
+    /// #[derive(Serialize, Deserialize, Event)]
+    /// #[event(type = "call.ended")]
+    /// struct Ended;
+    ///
+    /// enum Call {
+    ///     Answered(TypedEvent<Answered>),
+    ///     Ended(TypedEvent<Ended>),
+    /// }
+    ///
+    /// # pub async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pubsub = PubSub::in_process();
+    /// let call = pubsub.subscribe_many().topic("uuid-1", Call::Answered).topic("uuid-1", Call::Ended);
+    /// let mut call = call.within(QueueLimits::DEFAULT.max_events(3)).subscribe().await?;
+    /// for answer in 1..=4 {
+    ///     pubsub.publish("uuid-1", Answered(answer)).await?;
+    /// }
+    /// pubsub.publish("uuid-1", Ended).await?;
+    ///
+    /// let (mut answers, mut missed) = (Vec::new(), 0);
+    /// loop {
+    ///     match call.next().await {
+    ///         Some(Item::Event(Call::Answered(answer))) => answers.push(answer.0),
+    ///         Some(Item::Event(Call::Ended(_))) => break,
+    ///         // The queue holds three: two answers are lost, in the place where this stands.
+    ///         Some(Item::Lagged(n)) => missed += n,
+    ///         // `None`: the target closed, or one of the topics was denied: `call.denied()` says which.
+    ///         other => panic!("{:?} {:?}", other.is_some(), call.end()),
+    ///     }
+    /// }
+    /// assert_eq!((answers, missed), (vec![3, 4], 2));
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # #[cfg(feature = "derive")] {
+    /// # futures_util::FutureExt::now_or_never(example::example()).unwrap().unwrap();
+    /// # }
+    /// ```
+    #[doc(alias = "join")]
+    pub fn subscribe_many<T>(&self) -> SubscribeMany<T> {
+        SubscribeMany::new(self.target.clone())
     }
 
     /// Waits until the target's listeners for the topic are in place (see [`EventTarget::ready`]), checks and

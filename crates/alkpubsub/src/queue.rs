@@ -166,8 +166,21 @@ impl<T> Queue<T> {
     }
 
     fn drop_oldest(&mut self) -> Option<T> {
-        let mut loss = Loss { lagged: 1, gap: None };
-        self.lost += 1;
+        self.drop_first(1)
+    }
+
+    /// The oldest event, whatever is before it.
+    pub(crate) fn first(&self) -> Option<&T> {
+        self.slots.iter().find_map(|slot| match slot {
+            Slot::Event(event, _) => Some(event),
+            Slot::Loss(_) => None,
+        })
+    }
+
+    /// Drops the oldest event, which counts as so many.
+    pub(crate) fn drop_first(&mut self, missed: u64) -> Option<T> {
+        let mut loss = Loss { lagged: missed, gap: None };
+        self.lost += missed;
         let dropped = loop {
             match self.slots.pop_front() {
                 Some(Slot::Loss(earlier)) => loss = earlier.merge(loss),

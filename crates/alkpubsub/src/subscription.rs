@@ -2,17 +2,18 @@
 
 use crate::envelope::{DecodeError, EventEnvelope};
 use crate::event::Event;
-use crate::event_target::{CloseReason, EventTarget, Listener, ListenerId, Notice, Readiness};
-use crate::protocol::control::{Action, DenyReason, GapReason};
-use crate::queue::{Queue, QueueLimits, Queued};
-use crate::sync::{Mutex, MutexGuard};
+use crate::event_target::{EventTarget, Listener, ListenerId, Notice, Readiness};
+use crate::inbox::{End, Inbox};
+use crate::protocol::control::GapReason;
+use crate::queue::{QueueLimits, Queued};
 use crate::topic::Topic;
 use futures_core::Stream;
+use std::convert::Infallible;
 use std::fmt;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// One item of a [`Subscription`]. Losses are items, in the place of the loss, so that a `while let` over events
 /// alone has to say that it does not care.
@@ -37,6 +38,58 @@ impl<T> Item<T> {
             _ => None,
         }
     }
+
+    /// The event, if it is one, without taking it. `item.as_event().is_none_or(wanted)` says of losses that they are
+    /// kept.
+    pub const fn as_event(&self) -> Option<&T> {
+        match self {
+            Self::Event(event) => Some(event),
+            _ => None,
+        }
+    }
+
+    /// Makes another event of the event; losses stay.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Item<U> {
+        match self {
+            Self::Event(event) => Item::Event(change(event)),
+            Self::Lagged(missed) => Item::Lagged(missed),
+            Self::Gap(reason) => Item::Gap(reason),
+            Self::Undecodable(undecodable) => Item::Undecodable(undecodable),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn of<M>(queued: Queued<M>, decode: impl FnOnce(M) -> Result<T, Undecodable>) -> Self {
+        match queued {
+            Queued::Event(event) => match decode(event) {
+                Ok(event) => Self::Event(event),
+                Err(undecodable) => Self::Undecodable(undecodable),
+            },
+            Queued::Lagged(missed) => Self::Lagged(missed),
+            Queued::Gap(reason) => Self::Gap(reason),
+        }
+    }
+
+    /// The event, or what is none, of which items of any type can be made.
+    pub(crate) fn split(self) -> Result<T, Item<Infallible>> {
+        match self {
+            Self::Event(event) => Ok(event),
+            Self::Lagged(missed) => Err(Item::Lagged(missed)),
+            Self::Gap(reason) => Err(Item::Gap(reason)),
+            Self::Undecodable(undecodable) => Err(Item::Undecodable(undecodable)),
+        }
+    }
+}
+
+impl<I: IntoIterator> Item<I> {
+    /// The parts of an event that is a batch, a window or a list, as an event each; a loss is one item.
+    pub fn flatten(self) -> impl Iterator<Item = Item<I::Item>> {
+        let (events, loss) = match self.split() {
+            Ok(events) => (Some(events), None),
+            Err(loss) => (None, Some(loss.map(|never| match never {}))),
+        };
+        events.into_iter().flatten().map(Item::Event).chain(loss)
+    }
 }
 
 /// An event whose payload does not fit the type asked for.
@@ -48,21 +101,6 @@ pub struct Undecodable {
     pub envelope: EventEnvelope,
     /// Why it does not fit.
     pub error: DecodeError,
-}
-
-/// Why a subscription's stream ended.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum End {
-    /// Its target closed.
-    #[error("the target has ended: {0}")]
-    Closed(CloseReason),
-    /// The far side denied the topic, or revoked it.
-    #[error("the topic was denied: {0}")]
-    Denied(DenyReason),
-    /// Its queue overflowed, under [`Overflow::Close`](crate::Overflow::Close).
-    #[error("the subscription's queue overflowed")]
-    Overflowed,
 }
 
 /// An event with its payload as a Rust type; dereferences to the payload.
@@ -159,79 +197,18 @@ pub(crate) type Decode<T> = fn(EventEnvelope) -> Result<T, Undecodable>;
 struct Mailbox {
     /// Compared with an envelope's own: topics are equal when their texts are, and `a:b` + `c` is not `a` + `b:c`.
     topic: Topic,
-    inbox: Mutex<Inbox>,
-}
-
-struct Inbox {
-    queue: Queue<EventEnvelope>,
-    end: Option<End>,
-    reader: Option<Waker>,
-}
-
-impl Mailbox {
-    fn lock(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    #[cold]
-    fn overflow(&self, event: &EventEnvelope, weight: usize) {
-        self.change(|inbox| {
-            let mut dropped = Vec::new();
-            if inbox.queue.push(event.clone(), weight, &mut dropped).is_err() {
-                inbox.end = Some(End::Overflowed);
-            }
-            dropped
-        });
-    }
-
-    /// What `change` gives back is dropped outside of the lock.
-    fn change<D>(&self, change: impl FnOnce(&mut Inbox) -> D) {
-        let (_dropped, reader) = {
-            let mut inbox = self.lock();
-            if inbox.end.is_some() {
-                return;
-            }
-            (change(&mut inbox), inbox.reader.take())
-        };
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-    }
+    inbox: Inbox<EventEnvelope>,
 }
 
 impl Listener for Mailbox {
     fn event(&self, event: &EventEnvelope) {
-        if !event.topic().has_type_as_long(&self.topic) {
-            return;
-        }
-        let weight = event.weight();
-        let mut inbox = self.lock();
-        if inbox.end.is_some() {
-            return;
-        }
-        if !inbox.queue.has_room(weight) {
-            drop(inbox);
-            return self.overflow(event, weight);
-        }
-        inbox.queue.take(event.clone(), weight);
-        let reader = inbox.reader.take();
-        drop(inbox);
-        if let Some(reader) = reader {
-            reader.wake();
+        if event.topic().has_type_as_long(&self.topic) {
+            self.inbox.take(event.weight(), || event.clone());
         }
     }
 
     fn notice(&self, notice: &Notice) {
-        self.change(|inbox| match notice {
-            Notice::Close(reason) => inbox.end = Some(End::Closed(reason.clone())),
-            Notice::Denied { action: Action::Subscribe, reason, .. } => {
-                inbox.end = Some(End::Denied(*reason))
-            }
-            Notice::Gap { missed: Some(missed @ 1..), .. } => inbox.queue.push_lagged(*missed),
-            // A gap of none is a far side's odd word for one of unknown size.
-            Notice::Gap { reason, .. } => inbox.queue.push_gap(*reason),
-            _ => {}
-        });
+        self.inbox.notice(notice);
     }
 }
 
@@ -244,8 +221,7 @@ impl<T> Subscription<T> {
         decode: Decode<T>,
     ) -> Result<Self, crate::ListenError> {
         let name = topic.clone();
-        let inbox = Mutex::new(Inbox { queue: Queue::new(limits), end: None, reader: None });
-        let mailbox = Arc::new(Mailbox { topic, inbox });
+        let mailbox = Arc::new(Mailbox { topic, inbox: Inbox::new(limits) });
         let listener = target.add_event_listener(name.as_str(), mailbox.clone())?;
         Ok(Self { mailbox, decode, target, listener, readiness: Readiness::Unconfirmed })
     }
@@ -275,33 +251,25 @@ impl<T> Subscription<T> {
 
     /// An item that waits already; `None` where there is none now.
     pub fn try_next(&mut self) -> Option<Item<T>> {
-        let mut inbox = self.mailbox.lock();
-        if let Some(event) = inbox.queue.pop_event() {
-            drop(inbox);
-            return Some(self.decoded(event));
-        }
-        let queued = inbox.queue.pop()?;
-        drop(inbox);
-        Some(self.item(queued))
+        self.mailbox.inbox.try_next().map(|queued| self.item(queued))
     }
 
     /// Why the stream ended; `None` while it goes on or has items left.
     #[must_use]
     pub fn end(&self) -> Option<End> {
-        let inbox = self.mailbox.lock();
-        inbox.end.clone().filter(|_| inbox.queue.is_empty())
+        self.mailbox.inbox.end()
     }
 
     /// Events that wait to be read.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.mailbox.lock().queue.len()
+        self.mailbox.inbox.queued()
     }
 
     /// Events lost in this subscription's own queue so far.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.mailbox.lock().queue.lost()
+        self.mailbox.inbox.lost()
     }
 
     /// The events alone; what else came is counted.
@@ -309,44 +277,14 @@ impl<T> Subscription<T> {
         Events { subscription: self, passed_over: 0 }
     }
 
+    #[inline]
     fn poll_item(&self, context: &mut Context<'_>) -> Poll<Option<Item<T>>> {
-        let queued = {
-            let mut inbox = self.mailbox.lock();
-            if let Some(event) = inbox.queue.pop_event() {
-                drop(inbox);
-                return Poll::Ready(Some(self.decoded(event)));
-            }
-            match inbox.queue.pop() {
-                Some(queued) => queued,
-                None if inbox.end.is_some() => return Poll::Ready(None),
-                None => {
-                    let mut earlier = None;
-                    if !inbox.reader.as_ref().is_some_and(|reader| reader.will_wake(context.waker())) {
-                        earlier = inbox.reader.replace(context.waker().clone());
-                    }
-                    drop(inbox);
-                    // A waker may own the task that it wakes, and whatever that owns.
-                    drop(earlier);
-                    return Poll::Pending;
-                }
-            }
-        };
-        Poll::Ready(Some(self.item(queued)))
-    }
-
-    fn decoded(&self, event: EventEnvelope) -> Item<T> {
-        match (self.decode)(event) {
-            Ok(event) => Item::Event(event),
-            Err(undecodable) => Item::Undecodable(undecodable),
-        }
+        let queued = std::task::ready!(self.mailbox.inbox.poll(context));
+        Poll::Ready(queued.map(|queued| self.item(queued)))
     }
 
     fn item(&self, queued: Queued<EventEnvelope>) -> Item<T> {
-        match queued {
-            Queued::Event(event) => self.decoded(event),
-            Queued::Lagged(missed) => Item::Lagged(missed),
-            Queued::Gap(reason) => Item::Gap(reason),
-        }
+        Item::of(queued, self.decode)
     }
 }
 
@@ -439,7 +377,7 @@ impl<T> Stream for Events<T> {
 #[cfg(all(test, alkpubsub_loom))]
 mod loom_tests {
     use super::*;
-    use crate::InProcess;
+    use crate::{CloseReason, InProcess};
     use loom::future::block_on;
     use loom::thread;
 

@@ -1,12 +1,13 @@
-//! The conformance suite on links over byte streams: a target of one stream, a target on a stream that is the caller's, and
-//! a spoke that outlives its streams, each against a raw hub whose every message is scripted.
+//! The conformance suite on byte streams: a target of one stream, a target on a stream that is the caller's, a spoke that
+//! outlives its streams, each against a raw hub whose every message is scripted; and a hub, against a raw spoke.
 
 mod support;
 
 use alkpubsub::conformance::{self, FarSide, Fixture, Lent, Offers, Peers};
+use alkpubsub::hub::HubOptions;
 use alkpubsub::{
-    BoxFuture, ByteStreamEventTarget, ByteStreamOptions, ByteStreamSocket, Capabilities, Carries,
-    ConnectError, EventTarget, Lifetime, Order, Spoke, SpokeOptions,
+    BoxFuture, ByteStreamEventTarget, ByteStreamHubEventTarget, ByteStreamOptions, ByteStreamSocket,
+    Capabilities, Carries, ConnectError, EventTarget, Lifetime, Order, Spoke, SpokeOptions,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 alkpubsub::conformance_tests!(byte_stream, Scripted);
 alkpubsub::conformance_tests!(byte_stream_lent, LentStream);
 alkpubsub::conformance_tests!(byte_stream_spoke, Outliving);
+alkpubsub::conformance_tests!(byte_stream_hub, Hub);
 
 #[test]
 fn matrix() {
@@ -25,6 +27,7 @@ fn matrix() {
     conformance::matrix_column(&file, "byte_stream", &Scripted);
     conformance::matrix_column(&file, "byte_stream_lent", &LentStream);
     conformance::matrix_column(&file, "byte_stream_spoke", &Outliving);
+    conformance::matrix_column(&file, "byte_stream_hub", &Hub);
 }
 
 type Made = Result<Peers, Box<dyn std::error::Error + Send + Sync>>;
@@ -161,4 +164,37 @@ async fn outliving() -> Made {
     hub.now.subscribe().wait_for(Option::is_some).await?;
     let wire = hub.wire.clone();
     Ok(Peers::new(wire.target(), vec![spoke.clone()]).with_wire(wire, Some(spoke)).with_fault(hub))
+}
+
+/// A hub, and a raw spoke that publishes what the hub's own listeners hear.
+struct Hub;
+
+impl Fixture for Hub {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { lifetime: Lifetime::Outlives, ..LINK }
+    }
+
+    fn offers(&self) -> Offers {
+        let wire = Some(FarSide::Spoke);
+        Offers { stall: true, wire, near: true, hang_up: true, ..Offers::default() }
+    }
+
+    fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
+        Box::pin(async { hub().await.map_err(|error| error.to_string()) })
+    }
+
+    fn block_on(&self, law: BoxFuture<'_, ()>) {
+        support::block_on(law);
+    }
+}
+
+async fn hub() -> Made {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let (stream, accepted) = tokio::join!(TcpStream::connect(listener.local_addr()?), listener.accept());
+    let hub = Arc::new(ByteStreamHubEventTarget::try_new(HubOptions::new())?);
+    hub.add_connection(accepted?.0, None).await?;
+    let spoke = RawPeer::framed(FarSide::Spoke, stream?);
+    let wire = spoke.wire.clone();
+    let hub: Arc<dyn EventTarget> = hub;
+    Ok(Peers::new(wire.target(), vec![hub.clone()]).with_wire(wire, Some(hub)).with_fault(spoke))
 }

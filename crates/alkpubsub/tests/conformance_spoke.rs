@@ -3,7 +3,7 @@
 
 mod support;
 
-use alkpubsub::conformance::{self, FarSide, Fault, Fixture, Offers, Peers};
+use alkpubsub::conformance::{self, FarSide, Fixture, Offers, Peers};
 use alkpubsub::websocket_server::ServerOptions;
 use alkpubsub::{
     BoxFuture, Capabilities, Carries, EventTarget, HandshakeOptions, Lifetime, Order, Spoke, SpokeOptions,
@@ -13,9 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use support::RawPeer;
 use support::hub::RawHub;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use support::line::Line;
+use tokio::net::TcpListener;
 
 alkpubsub::conformance_tests!(spoke, Scripted);
 alkpubsub::conformance_tests!(spoke_and_server, Cuttable);
@@ -115,46 +114,4 @@ async fn cuttable() -> Made {
         spokes.push(Arc::new(Spoke::connect_with(url, HandshakeOptions::DEFAULT, options()).await?));
     }
     Ok(Peers::new(hub.clone(), spokes).with_fault(line).keeping(hub))
-}
-
-/// Passes bytes between a spoke and the hub.
-struct Line {
-    whole: watch::Sender<bool>,
-    _serving: JoinSet<()>,
-}
-
-impl Line {
-    fn lay(listener: TcpListener, to: String) -> Arc<Self> {
-        let (whole, is_whole) = watch::channel(true);
-        let mut serving = JoinSet::new();
-        serving.spawn(async move {
-            let mut passing = JoinSet::new();
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (to, mut is_whole) = (to.clone(), is_whole.clone());
-                passing.spawn(async move {
-                    if !*is_whole.borrow() {
-                        return;
-                    }
-                    let mut far = TcpStream::connect(to).await.expect("the hub");
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                        _ = is_whole.wait_for(|whole| !whole) => {}
-                    }
-                });
-            }
-        });
-        Arc::new(Self { whole, _serving: serving })
-    }
-}
-
-impl Fault for Line {
-    fn cut(&self) -> BoxFuture<'_, ()> {
-        self.whole.send_replace(false);
-        Box::pin(std::future::ready(()))
-    }
-
-    fn heal(&self) -> BoxFuture<'_, ()> {
-        self.whole.send_replace(true);
-        Box::pin(std::future::ready(()))
-    }
 }

@@ -3,10 +3,14 @@
 //! Hub, spokes and test share one thread, whose allocations are counted, the kernel's sockets between them are real.
 //! What the first rounds take stays: lists and tables grow to their size once.
 
+use alkpubsub::hub::HubOptions;
+use alkpubsub::protocol::length_prefix::encode;
 use alkpubsub::websocket_server::{HubHooks, ServerOptions, Spoke as Connection};
+use alkpubsub::worker::{WorkerOptions, pair};
 use alkpubsub::{
-    EventEnvelope, EventTarget, HandshakeOptions, InProcess, Item, PubSub, Spoke, SpokeOptions, Subscription,
-    WebSocketClientEventTarget, WebSocketServerEventTarget,
+    ByteStreamEventTarget, ByteStreamHubEventTarget, ByteStreamOptions, EventEnvelope, EventTarget,
+    HandshakeOptions, InProcess, Item, PubSub, Spoke, SpokeOptions, Subscription, WebSocketClientEventTarget,
+    WebSocketServerEventTarget,
 };
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -165,6 +169,69 @@ fn websocket_client() {
     assert_eq!(hub.target.stats().received, (WARM_UP + ROUNDS) as u64);
 }
 
+#[test]
+fn byte_streams() {
+    let runtime = runtime();
+    let (hub, streams) = runtime.block_on(async {
+        let hub = Hub::start().await;
+        let streams = ByteStreamHubEventTarget::of(hub.target.share());
+        (hub, streams)
+    });
+    leaves_nothing(&runtime, WARM_UP, async |rounds| {
+        for round in 0..rounds {
+            let (here, there) = tokio::io::duplex(1024);
+            streams.add_connection(there, None).await.expect("room");
+            let target = Arc::new(ByteStreamEventTarget::owning(here, ByteStreamOptions::DEFAULT));
+            let pubsub = PubSub::new(target.clone());
+            let subscriptions = talk(&pubsub, round).await;
+            match round % 4 {
+                0 => target.disconnect(Duration::from_secs(20)).await.expect("an answer"),
+                1 => target.close(),
+                2 => hub.last.close(1011),
+                _ => {}
+            }
+            if round % 4 < 3 {
+                within("the end", target.closed()).await;
+            }
+            drop((subscriptions, pubsub, target));
+            hub.until_empty().await;
+        }
+    });
+}
+
+/// Both ends in one thread: what crosses between threads is the same.
+#[test]
+fn worker() {
+    leaves_nothing(&runtime(), WARM_UP, async |rounds| {
+        for round in 0..rounds {
+            let (host, mut worker) = pair(WorkerOptions::DEFAULT);
+            let host = PubSub::new(host);
+            let back = worker.handle();
+            // Of what is heard behind the host's end nobody is told.
+            let echo = move |event: &EventEnvelope| drop(back.dispatch_event_ref(event));
+            worker.add_event_listener("talk:1", Arc::new(echo)).expect("a listener");
+            let mut heard = host.subscribe_envelopes("talk", "1").await.expect("a subscription");
+            host.publish_json("talk", "1", &round).await.expect("it is open");
+            let payload = round.to_string();
+            tokio::select! {
+                () = hears(&mut heard, &payload) => {}
+                reason = worker.run_async() => panic!("{reason}"),
+            }
+            // Closed with something waiting, dropped with it, or the worker first.
+            host.publish_json("talk", "1", &round).await.expect("it is open");
+            match round % 4 {
+                0 => {
+                    host.target().close();
+                    worker.run_async().await;
+                }
+                1 => host.target().close(),
+                2 => drop(worker),
+                _ => drop(host),
+            }
+        }
+    });
+}
+
 fn impatient() -> SpokeOptions {
     let mut options = SpokeOptions::DEFAULT;
     options.backoff.first = Duration::from_millis(1);
@@ -282,4 +349,32 @@ fn websocket_server() {
             last.set(None);
         }
     });
+}
+
+/// However long a first message may take: of those whose first message came, and of those that are gone, nothing is kept.
+#[test]
+fn connections_of_a_byte_stream_hub() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    let mut options = HubOptions::new();
+    options.handshake_timeout = Duration::from_secs(3600);
+    let hub = runtime.block_on(async { ByteStreamHubEventTarget::try_new(options).expect("a hub") });
+    leaves_nothing(&runtime, WARM_UP, async |rounds| {
+        for round in 0..rounds {
+            let (mut here, there) = tokio::io::duplex(1024);
+            hub.add_connection(there, None).await.expect("a place");
+            if round % 2 == 0 {
+                let ping = encode(r#"{"type":"__ping","id":"","payload":{}}"#).expect("a frame");
+                here.write_all(&ping).await.expect("a ping");
+                here.read_u32().await.expect("its answer");
+            }
+            drop(here);
+            while hub.stats().links > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        // What is old is looked for once a second; the clock is the test's.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    });
+    drop(runtime);
 }

@@ -22,7 +22,9 @@ const UNSUBSCRIBE: &str = r#"{"type":"__unsubscribe","id":"","payload":{"topic":
 struct Text(String);
 
 impl Message for Text {
-    fn from_text(text: String) -> Self {
+    type Framing = ();
+
+    fn from_text(text: String, (): ()) -> Self {
         Self(text)
     }
 

@@ -1017,11 +1017,11 @@ async fn a_target_is_chosen_by_its_url() {
         #[cfg(feature = "websocket-client-tls")]
         ("wss://", "it names no host"),
         (
-            "redis://localhost",
+            "nats://localhost",
             if cfg!(feature = "websocket-client-tls") {
-                "there are `ws:`, `wss:` and `in-process:`"
+                "there is `in-process:`, `ws:`, `wss:`"
             } else {
-                "there are `ws:` and `in-process:`; `wss:` comes with"
+                "; `wss:` comes with the feature `websocket-client-tls`"
             },
         ),
         ("localhost:8484", "one looks like ws://127.0.0.1:8484"),

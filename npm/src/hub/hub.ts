@@ -2,7 +2,17 @@ import { type Core, type HubExports, NO_ROOM, UNKNOWN } from "../core/core.js";
 import { theHubCore } from "../core/hub-core.js";
 import { PubSubError, report } from "../errors.js";
 import { adopt, isFresh, LightEvent } from "../event.js";
-import { bytesOf, hasAtMost, isTopic, now, payloadOf, refusal, toText, utf8Length } from "../link/message.js";
+import {
+  bound,
+  bytesOf,
+  hasAtMost,
+  isTopic,
+  now,
+  payloadOf,
+  refusal,
+  toText,
+  utf8Length,
+} from "../link/message.js";
 import { createListeners, type Listeners } from "../listeners.js";
 import type { Notices } from "../types.js";
 import type { HubOptions, HubTarget, Spoke } from "./types.js";
@@ -470,12 +480,4 @@ export function createHub(options: HubOptions): Hub {
     stats,
   };
   return { target, connect, isDraining: () => draining };
-}
-
-function bound(name: string, given: number | undefined, usual: number): number {
-  if (given === undefined) return usual;
-  if (typeof given !== "number" || !(given >= 0)) {
-    throw new RangeError(`${name} must be a number from 0 on, not ${given}`);
-  }
-  return Math.min(Math.floor(given), MOST);
 }

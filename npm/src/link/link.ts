@@ -3,7 +3,17 @@ import { PubSubError } from "../errors.js";
 import { adopt, isFresh, LightEvent } from "../event.js";
 import { createListeners } from "../listeners.js";
 import type { Capabilities, EventEnvelope, Notices, PubSubEventTarget, Readiness } from "../types.js";
-import { bytesOf, hasAtMost, isTopic, now, payloadOf, refusal, toText, utf8Length } from "./message.js";
+import {
+  bound,
+  bytesOf,
+  hasAtMost,
+  isTopic,
+  now,
+  payloadOf,
+  refusal,
+  toText,
+  utf8Length,
+} from "./message.js";
 
 /** The bounds of a link's target. */
 export interface LinkOptions {
@@ -110,7 +120,10 @@ export function createLink<TMessage = string>(
   format: Format<TMessage> = json(core) as Format<never>,
 ): Link {
   const { call } = core;
-  const { onError, maxMessage = 65_536, maxDepth = 64, maxBufferedAmount = 4 << 20 } = options;
+  const { onError } = options;
+  const maxMessage = bound("maxMessage", options.maxMessage, 65_536);
+  const maxDepth = bound("maxDepth", options.maxDepth, 64);
+  const maxBufferedAmount = bound("maxBufferedAmount", options.maxBufferedAmount, 4 << 20);
   const { outlives } = kind;
   const [interval, timeout] = [outlives?.pingInterval ?? 0, outlives?.pingTimeout ?? 0];
   const bounds = [maxMessage, maxDepth, 4096, 4096, 4 << 20] as const;

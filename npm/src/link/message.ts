@@ -82,3 +82,19 @@ function count(bracket: string, text: string, most: number): number {
 export function utf8Length(text: string): number {
   return text.length > 1365 ? new TextEncoder().encode(text).length : text.length;
 }
+
+/** The most that the core counts. */
+const MOST = 0x7fffffff;
+
+/**
+ * A bound that may be given, or the usual one; one without end is the most that the core counts.
+ *
+ * @throws RangeError for what is no number from 0 on.
+ */
+export function bound(name: string, given: number | undefined, usual: number): number {
+  if (given === undefined) return usual;
+  if (typeof given !== "number" || !(given >= 0)) {
+    throw new RangeError(`${name} must be a number from 0 on, not ${given}`);
+  }
+  return Math.min(Math.floor(given), MOST);
+}

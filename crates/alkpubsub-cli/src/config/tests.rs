@@ -53,6 +53,8 @@ fn another(key: &str) -> &'static str {
         "health" => "false",
         "fan-out" => "all",
         "allow-origin" => "https://example.org",
+        "unix" => "/run/hub.sock",
+        "unix-mode" => "660",
         "log" => "debug",
         "log-format" => "json",
         "color" => "never",
@@ -68,7 +70,7 @@ fn each_option_is_a_flag_a_variable_and_a_key_and_they_count_in_this_order() {
         let value = another(&key);
         let shown = |value: &str| match key.as_str() {
             "insecure" | "health" => value.to_owned(),
-            "allow-origin" => format!("[\"{value}\"]"),
+            "allow-origin" | "unix" => format!("[\"{value}\"]"),
             key if key == "shards" || key.starts_with("max-") => value.to_owned(),
             _ if value == "77s" => "\"1m 17s\"".to_owned(),
             _ => format!("\"{value}\""),

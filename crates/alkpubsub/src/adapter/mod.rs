@@ -1,30 +1,31 @@
 //! One folder per transport; no adapter knows another.
 
+#[cfg(any(feature = "_link", feature = "_engine"))]
+mod admit;
 #[cfg(feature = "byte-stream")]
 pub(crate) mod byte_stream;
 #[cfg(feature = "_engine")]
+#[cfg_attr(
+    not(feature = "websocket-server"),
+    allow(dead_code, unused_imports, reason = "there is no listener, and nobody who shakes hands")
+)]
 pub(crate) mod engine;
+#[cfg(feature = "_iroh")]
+pub(crate) mod iroh;
 #[cfg(feature = "_link")]
 pub(crate) mod link;
+#[cfg(feature = "_engine")]
+mod peer_closed;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
+#[cfg(all(unix, feature = "unix-socket"))]
+pub(crate) mod unix_socket;
 #[cfg(any(feature = "websocket-client", feature = "websocket-server"))]
 pub(crate) mod websocket;
+#[cfg(feature = "worker")]
+pub(crate) mod worker;
+#[cfg(all(unix, feature = "worker-process"))]
+pub(crate) mod worker_process;
 
-use crate::envelope::EventEnvelope;
-use crate::event_target::DispatchError;
-use crate::protocol::check::{MessageLimits, Refusal};
-use crate::topic::check_type;
-use bytestring::ByteString;
-
-/// The text of an envelope to send, if it may be sent: what every target asks that has a far side.
-pub(crate) fn admit<'e>(
-    event: &'e EventEnvelope,
-    limits: &MessageLimits,
-) -> Result<&'e ByteString, DispatchError> {
-    check_type(event.event_type())?;
-    let text = event.text()?;
-    limits.admit(text).map_err(|refusal| match refusal {
-        Refusal::TooDeep { limit } => DispatchError::TooDeep { limit },
-        _ => DispatchError::TooLarge { bytes: text.len(), limit: limits.max_message },
-    })?;
-    Ok(text)
-}
+#[cfg(any(feature = "_link", feature = "_engine"))]
+use admit::admit;

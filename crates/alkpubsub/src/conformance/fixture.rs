@@ -41,6 +41,11 @@ pub trait Fixture: Send + Sync + 'static {
         Offers::default()
     }
 
+    /// Whether connections have identities of their own: then a `direct:` topic that is somebody else's is denied.
+    fn identities(&self) -> bool {
+        false
+    }
+
     /// Makes the peers anew, on a medium that no other law uses, or that many can share.
     fn peers(&self) -> BoxFuture<'_, Result<Peers, String>>;
 

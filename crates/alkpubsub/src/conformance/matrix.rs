@@ -48,6 +48,7 @@ A column is a fixture: a way to set up a target and its peers.
 
 - `in_process`: the target of that name. `memory*`: the sound targets beside the [wrong ones](wrong-targets.md),
   in one memory: bare, as a hub, as a link (also lent its socket, also outliving its connections).
+- `redis`: a redis-server for each law.
 - `websocket_client`, `spoke`: against a scripted hub; with `_and_server` against the server target; with
   `_lent` on a socket that stays the caller's.
 - `websocket_server`: the hub as one target, with raw spokes. `websocket_spoke`: its `Spoke`, the target of one
@@ -61,8 +62,8 @@ What may be wanting:
   says whether a subscription is in place; `PerConnection`, it ends with its connection; `Outlives`, it does not;
 - of what the fixture offers: `Cut`, the connection can be cut; `Stall`, the far side can stop to read; `HangUp`,
   the far side can end the connection in good order; `Wire`, raw text in and out, `FarHub` at a hub's place,
-  `FarSpoke` at a spoke's; `Near`, the target at the wire's near end is in this process; `Lent`, the target was
-  given something that stays the caller's.
+  `FarSpoke` at a spoke's, or neither at that of a peer without a hub; `Near`, the target at the wire's near end is
+  in this process; `Lent`, the target was given something that stays the caller's.
 
 ";
 

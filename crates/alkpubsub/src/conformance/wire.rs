@@ -22,6 +22,8 @@ pub enum FarSide {
     Hub,
     /// A spoke of the hub under test.
     Spoke,
+    /// The other end of a link without a hub: it gets everything, and sends everything.
+    Peer,
 }
 
 /// One message that the wire sends into the medium.
@@ -40,7 +42,7 @@ pub enum RawMessage {
 /// The raw end of a medium. A fixture makes one with a function that writes to the connection, and tells it what
 /// comes back: [`heard`](Self::heard) for each message, [`ended`](Self::ended) at the end.
 ///
-/// As a hub it answers `__subscribe` and `__ping` by itself until a law asks it not to.
+/// As a hub it answers `__subscribe` and `__ping`, as a peer `__ping`, by itself until a law asks it not to.
 pub struct Wire {
     far: FarSide,
     send: Box<dyn Fn(RawMessage) + Send + Sync>,
@@ -70,7 +72,7 @@ impl Wire {
         let answer = {
             let mut log = lock(&self.log);
             log.texts.push(text.clone());
-            if self.far == FarSide::Hub { log.answer(&text) } else { None }
+            if self.far == FarSide::Spoke { None } else { log.answer(&text) }
         };
         if let Some(answer) = answer {
             self.send(answer);
@@ -202,7 +204,7 @@ impl EventTarget for WireTarget {
     fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError> {
         crate::topic::check_type(event.event_type())?;
         let text = event.to_json()?;
-        if self.0.far == FarSide::Spoke || lock(&self.0.log).subscribed.contains(event.topic().as_str()) {
+        if self.0.far != FarSide::Hub || lock(&self.0.log).subscribed.contains(event.topic().as_str()) {
             self.0.send(text);
         }
         Ok(())

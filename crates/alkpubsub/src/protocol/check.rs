@@ -45,9 +45,8 @@ impl MessageLimits {
 }
 
 fn nests_deeper(json: &[u8], limit: usize) -> bool {
-    let opens = |byte: &u8| matches!(byte, b'{' | b'[');
     // Nearly every envelope holds fewer brackets than it may nest, and counting them is much cheaper.
-    if json.iter().filter(|byte| opens(byte)).count() <= limit {
+    if opening_brackets(json) <= limit {
         return false;
     }
     let (mut depth, mut in_string) = (0usize, false);
@@ -67,6 +66,13 @@ fn nests_deeper(json: &[u8], limit: usize) -> bool {
         }
     }
     false
+}
+
+/// How many `{` and `[` there are, in strings or not.
+fn opening_brackets(json: &[u8]) -> usize {
+    // They differ in one bit. Counted in bytes, as many at a time as a byte can count: the compiler makes vectors of it.
+    let opening = |byte: &u8| u8::from(byte | 0x20 == b'{');
+    json.chunks(255).map(|bytes| usize::from(bytes.iter().map(opening).sum::<u8>())).sum()
 }
 
 impl Default for MessageLimits {

@@ -52,6 +52,8 @@ pub(crate) struct Heartbeat {
     answers: bool,
     /// Bytes that were given to the socket since something came.
     sent: u64,
+    /// How long the first answer may take; `None` where there need not be one.
+    first_answer: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +68,17 @@ struct Ping {
 impl Heartbeat {
     /// That of a connection that begins now: its first ping is due at once.
     pub(crate) fn new(options: HeartbeatOptions, now: Duration) -> Self {
-        Self { options, began: now, pinged: None, answers: false, sent: 0 }
+        Self { options, began: now, pinged: None, answers: false, sent: 0, first_answer: None }
+    }
+
+    /// That of a far side which has to answer, its first time within `first_answer`.
+    pub(crate) fn strict(options: HeartbeatOptions, first_answer: Duration, now: Duration) -> Self {
+        Self { first_answer: Some(first_answer), ..Self::new(options, now) }
+    }
+
+    /// When a far side that has to answer, and never did, is given up.
+    fn given_up(&self) -> Option<Duration> {
+        self.first_answer.filter(|_| !self.answers).map(|first| self.began.saturating_add(first))
     }
 
     /// Something came, of whatever kind.
@@ -91,7 +103,10 @@ impl Heartbeat {
     pub(crate) fn due(&self, waiting: usize) -> Duration {
         match self.pinged {
             None => self.began,
-            Some(ping) if ping.heard || !self.answers => ping.at.saturating_add(self.options.interval),
+            Some(ping) if ping.heard || !self.answers => {
+                let next = ping.at.saturating_add(self.options.interval);
+                self.given_up().map_or(next, |given_up| next.min(given_up))
+            }
             Some(Ping { last_look: Some(until), .. }) => until,
             Some(ping) => {
                 let behind = Duration::from_secs(self.sent.saturating_add(waiting as u64) / SLOW);
@@ -105,6 +120,9 @@ impl Heartbeat {
         let due = self.due(waiting);
         if now < due {
             return Beat::Nothing;
+        }
+        if self.pinged.is_some() && self.given_up().is_some_and(|given_up| now >= given_up) {
+            return Beat::Dead;
         }
         if let Some(ping) = self.pinged.as_mut().filter(|ping| !ping.heard && self.answers) {
             // After a pause of the whole process nothing is known of the far side.
@@ -180,6 +198,21 @@ mod tests {
         assert_eq!(heartbeat.beat(at(500), 0), Beat::Ping);
         assert_eq!(heartbeat.beat(at(508), 0), Beat::Nothing);
         assert_eq!(heartbeat.beat(at(900), 0), Beat::Ping, "stopped once more, at the last look");
+    }
+
+    #[test]
+    fn one_that_has_to_answer_is_given_up_where_it_never_did_and_then_asked_as_any_other() {
+        let mut heartbeat = Heartbeat::strict(HeartbeatOptions::DEFAULT, at(30), at(100));
+        assert_eq!(heartbeat.beat(at(100), 0), Beat::Ping);
+        assert_eq!(heartbeat.beat(at(120), 0), Beat::Ping);
+        heartbeat.heard();
+        assert_eq!(heartbeat.due(0), at(130), "what it says is no answer");
+        let mut answers = heartbeat;
+        assert_eq!(heartbeat.beat(at(130), 0), Beat::Dead);
+        answers.answered();
+        assert_eq!(answers.due(0), at(140));
+        assert_eq!(answers.beat(at(140), 0), Beat::Ping);
+        assert_eq!(answers.due(0), at(148));
     }
 
     #[test]

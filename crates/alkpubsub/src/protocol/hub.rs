@@ -65,7 +65,8 @@ pub struct HubLimits {
     pub max_incoming_total: usize,
     /// How long a link may be silent before it is pinged.
     pub ping_interval: Duration,
-    /// How long it may take to answer; beyond, its connection is given up.
+    /// How long it may take to answer; beyond, its connection is given up. A byte stream, which cannot be pinged, may be
+    /// silent for both times together, and for 33 s at least.
     pub ping_timeout: Duration,
 }
 
@@ -104,6 +105,14 @@ pub enum Asked<'t> {
     Subscribe(Cow<'t, str>),
     /// To publish the event that was received: pass it on with [`Hub::fan_out`], or [`Hub::deny`] it.
     Publish,
+    /// To say goodbye, over a byte stream: answer with a `__close` behind all that waits for it ([`Hub::finish`]). Where a
+    /// transport has a close of its own, this is to be ignored.
+    Close {
+        /// Why: see the close codes.
+        code: u16,
+        /// The same in words; may be empty.
+        reason: Cow<'t, str>,
+    },
     /// Nothing more: it was handled.
     Done,
 }
@@ -121,7 +130,7 @@ pub enum Silence {
 /// Many links and their topics. Generic over what a message is; the time is an argument, counted from any fixed
 /// point.
 #[derive(Debug)]
-pub struct Hub<M> {
+pub struct Hub<M: Message> {
     limits: HubLimits,
     fan_out: FanOut,
     identities: bool,
@@ -156,6 +165,10 @@ struct Run<M> {
     topic: usize,
     joined: M,
 }
+
+/// How long a link may be silent that cannot be pinged, at least: its peer pings every 20 to 25 s, whatever the hub's
+/// patience is with others.
+const UNASKED: Duration = Duration::from_secs(33);
 
 /// From so many links on, a topic's events are joined.
 const RUN_FROM: usize = 4;
@@ -192,7 +205,7 @@ struct Counters {
 }
 
 #[derive(Debug)]
-struct Link<M> {
+struct Link<M: Message> {
     id: LinkId,
     dirty: bool,
     /// Whether anything was queued for it since the last look for silence.
@@ -202,6 +215,7 @@ struct Link<M> {
     finished: bool,
     heard: Duration,
     identity: Option<Arc<str>>,
+    framing: M::Framing,
     tolerance: Tolerance,
     /// What its unfinished message takes.
     incoming: usize,
@@ -309,6 +323,16 @@ impl<M: Message> Hub<M> {
 
     /// A link came; `None` if there are as many as there may be.
     pub fn connect(&mut self, identity: Option<Arc<str>>, now: Duration) -> Option<LinkId> {
+        self.connect_framed(M::Framing::default(), identity, now)
+    }
+
+    /// The same for a link of this framing.
+    pub fn connect_framed(
+        &mut self,
+        framing: M::Framing,
+        identity: Option<Arc<str>>,
+        now: Duration,
+    ) -> Option<LinkId> {
         if self.links.len() >= self.limits.max_links.min(HubLimits::MOST_LINKS) {
             return None;
         }
@@ -324,6 +348,7 @@ impl<M: Message> Hub<M> {
             finished: false,
             heard: now,
             identity,
+            framing,
             tolerance: Tolerance::default(),
             incoming: 0,
             outbound: Outbound::default(),
@@ -416,7 +441,8 @@ impl<M: Message> Hub<M> {
                 Some(reason) => self.deny(id, &topic, Action::Subscribe, reason),
             },
             Control::Unsubscribe(topic) => self.unsubscribe(id, &topic),
-            Control::Ping(echo) => self.send(id, M::from_text(control::pong(echo))),
+            Control::Ping(echo) => self.tell(id, control::pong(echo)),
+            Control::Close { code, reason } => return Ok(Asked::Close { code, reason }),
             // A hub's own words, or a later version's, from a spoke.
             _ => {}
         }
@@ -455,7 +481,7 @@ impl<M: Message> Hub<M> {
             return;
         }
         // This ends a run, which is not for the link that joins.
-        self.send(id, M::from_text(control::subscribed(topic)));
+        self.tell(id, control::subscribed(topic));
         self.table.join(id.slot(), topic);
     }
 
@@ -465,7 +491,7 @@ impl<M: Message> Hub<M> {
         if action == Action::Subscribe {
             self.unsubscribe(id, topic);
         }
-        self.send(id, M::from_text(control::denied(topic, action, reason)));
+        self.tell(id, control::denied(topic, action, reason));
     }
 
     fn unsubscribe(&mut self, id: LinkId, topic: &str) {
@@ -513,29 +539,26 @@ impl<M: Message> Hub<M> {
     /// Queues what was joined.
     fn end_run(&mut self) {
         let Some(Run { topic, joined }) = self.run.take() else { return };
-        let Self { links, table, dirty, overfull, limits, .. } = self;
-        let members = table.members_of(topic);
-        for &Member { link, .. } in members {
-            *overfull |= queue(&mut links[link], link, &joined, dirty, limits);
+        let Self { links, table, dirty, overfull, limits, queued, .. } = self;
+        let mut joined = Weighed::new(&joined);
+        for &Member { link, .. } in table.members_of(topic) {
+            *overfull |= joined.queue(&mut links[link], link, dirty, limits);
         }
-        self.queued.bytes += members.len() as u64 * joined.weight() as u64;
-        self.queued.messages += members.len() as u64 * joined.count() as u64;
+        joined.count_in(queued);
     }
 
     fn fan_out_to_all(&mut self, make: impl FnOnce() -> M) -> usize {
-        let Self { links, dirty, overfull, limits, .. } = self;
+        let Self { links, dirty, overfull, limits, queued, .. } = self;
         let mut receivers = links.iter_mut().filter(|(_, link)| !link.finished).peekable();
         if receivers.peek().is_none() {
             return 0;
         }
-        let (message, mut count) = (make(), 0);
+        let message = make();
+        let mut message = Weighed::new(&message);
         for (slot, link) in receivers {
-            *overfull |= queue(link, slot, &message, dirty, limits);
-            count += 1;
+            *overfull |= message.queue(link, slot, dirty, limits);
         }
-        self.queued.bytes += count as u64 * message.weight() as u64;
-        self.queued.messages += count as u64;
-        count
+        message.count_in(queued)
     }
 
     /// The same for an adapter that hands an event over at once, since its sockets take all that they are given: names
@@ -571,7 +594,7 @@ impl<M: Message> Hub<M> {
 
     /// Tells the links that events are missing: those that hold `topic`, or (`None`) all that hold any.
     pub fn gap(&mut self, topic: Option<&str>, missed: Option<u64>, reason: GapReason) {
-        let message = M::from_text(control::gap(topic, missed, reason));
+        let message = M::from_text(control::gap(topic, missed, reason), M::Framing::default());
         let links: Vec<LinkId> = match topic {
             None => self.links().filter(|id| self.table.held_by(id.slot()) > 0).collect(),
             Some(topic) => {
@@ -590,9 +613,17 @@ impl<M: Message> Hub<M> {
         let slot = id.slot();
         let open = |link: &&mut Link<M>| link.id == id && !link.finished;
         if let Some(link) = self.links.get_mut(slot).filter(open) {
-            self.queued.bytes += message.weight() as u64;
-            self.queued.messages += 1;
-            self.overfull |= queue(link, slot, &message, &mut self.dirty, &self.limits);
+            let mut message = Weighed::new(&message);
+            self.overfull |= message.queue(link, slot, &mut self.dirty, &self.limits);
+            message.count_in(&mut self.queued);
+        }
+    }
+
+    /// Queues a control event for one link.
+    fn tell(&mut self, id: LinkId, text: String) {
+        if let Some(link) = self.link(id) {
+            let message = M::from_text(text, link.framing);
+            self.send(id, message);
         }
     }
 
@@ -731,12 +762,17 @@ impl<M: Message> Hub<M> {
     /// cost a busy link more than all the rest of a delivery.
     pub fn silent(&mut self, now: Duration, mut each: impl FnMut(LinkId, Silence)) {
         let HubLimits { ping_interval, ping_timeout, .. } = self.limits;
+        let patience = ping_interval.saturating_add(ping_timeout);
         for (_, link) in &mut self.links {
             if !std::mem::take(&mut link.used) {
                 link.outbound.shrink();
             }
             let silent = now.saturating_sub(link.heard);
-            if link.pinged && silent >= ping_interval.saturating_add(ping_timeout) {
+            if !M::can_be_pinged(link.framing) {
+                if silent >= patience.max(UNASKED) {
+                    each(link.id, Silence::Dead);
+                }
+            } else if link.pinged && silent >= patience {
                 each(link.id, Silence::Dead);
             } else if !link.pinged && silent >= ping_interval {
                 link.pinged = true;
@@ -766,9 +802,10 @@ impl<M: Message> Hub<M> {
         stats.links += self.links.len() as u64;
         let (mut bytes, mut messages) = (self.queued.bytes, self.queued.messages);
         if let Some(Run { topic, joined }) = &self.run {
-            let receivers = self.table.members_of(*topic).len() as u64;
-            bytes += receivers * joined.weight() as u64;
-            messages += receivers * joined.count() as u64;
+            for member in self.table.members_of(*topic) {
+                bytes += joined.framed(self.links[member.link].framing).weight() as u64;
+                messages += joined.count() as u64;
+            }
         }
         stats.queued_messages += messages;
         stats.queued_bytes += bytes;
@@ -801,21 +838,56 @@ fn events_of<M: Message>(message: &M) -> u64 {
     if message.is_control() { 0 } else { message.count() as u64 }
 }
 
-/// Gives whether more waits for the link now than may.
-fn queue<M: Message>(
-    link: &mut Link<M>,
-    slot: usize,
-    message: &M,
-    dirty: &mut Vec<usize>,
-    limits: &HubLimits,
-) -> bool {
-    link.outbound.push(message.clone());
-    link.used = true;
-    if !link.dirty {
-        link.dirty = true;
-        dirty.push(slot);
+/// A message for many links, asked once for what all of them count.
+struct Weighed<'m, M: Message> {
+    message: &'m M,
+    framing: M::Framing,
+    weight: usize,
+    count: usize,
+    /// How many links it was queued for, and of which in another framing, with the weight that it has there.
+    links: usize,
+    others: usize,
+    others_weight: u64,
+}
+
+impl<'m, M: Message> Weighed<'m, M> {
+    fn new(message: &'m M) -> Self {
+        let (framing, weight, count) = (message.framing(), message.weight(), message.count());
+        Self { message, framing, weight, count, links: 0, others: 0, others_weight: 0 }
     }
-    link.outbound.bytes() > limits.max_outbound || link.outbound.len() > limits.max_outbound_messages
+
+    /// Gives whether more waits for the link now than may.
+    fn queue(&mut self, link: &mut Link<M>, slot: usize, dirty: &mut Vec<usize>, limits: &HubLimits) -> bool {
+        self.links += 1;
+        if link.framing == self.framing {
+            link.outbound.push_weighed(self.message.clone(), self.weight, self.count);
+        } else {
+            self.queue_framed(link);
+        }
+        link.used = true;
+        if !link.dirty {
+            link.dirty = true;
+            dirty.push(slot);
+        }
+        link.outbound.bytes() > limits.max_outbound || link.outbound.len() > limits.max_outbound_messages
+    }
+
+    #[inline(never)]
+    fn queue_framed(&mut self, link: &mut Link<M>) {
+        let framed = self.message.framed(link.framing);
+        let weight = framed.weight();
+        self.others += 1;
+        self.others_weight += weight as u64;
+        link.outbound.push_weighed(framed, weight, self.count);
+    }
+
+    /// Adds what was queued to what waits for all; gives for how many links that was.
+    fn count_in(self, queued: &mut Queued) -> usize {
+        let same = (self.links - self.others) as u64 * self.weight as u64;
+        queued.bytes += same + self.others_weight;
+        queued.messages += self.links as u64 * self.count as u64;
+        self.links
+    }
 }
 
 #[cfg(test)]

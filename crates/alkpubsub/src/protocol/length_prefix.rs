@@ -127,15 +127,7 @@ impl Decoder {
 
     /// The message's length as the header has it, if it is one.
     fn length(&self) -> Result<usize, LengthPrefixError> {
-        // On a machine of 16 bits it is over any limit that a usize can hold.
-        let length = usize::try_from(u32::from_be_bytes(self.header)).unwrap_or(usize::MAX);
-        match length {
-            0 => Err(LengthPrefixError::Empty),
-            length if length > self.max_message => {
-                Err(LengthPrefixError::TooLarge { length, limit: self.max_message })
-            }
-            length => Ok(length),
-        }
+        length(self.header, self.max_message)
     }
 
     /// Takes memory as the bytes come: a peer that announces much and sends little gets little.
@@ -174,6 +166,26 @@ impl fmt::Debug for Decoder {
             .field("received", &(self.header_len + self.message.len()))
             .finish_non_exhaustive()
     }
+}
+
+/// The length that a header announces, if a message may be as long.
+fn length(header: [u8; HEADER], limit: usize) -> Result<usize, LengthPrefixError> {
+    // On a machine of 16 bits it is over any limit that a usize can hold.
+    match usize::try_from(u32::from_be_bytes(header)).unwrap_or(usize::MAX) {
+        0 => Err(LengthPrefixError::Empty),
+        length if length > limit => Err(LengthPrefixError::TooLarge { length, limit }),
+        length => Ok(length),
+    }
+}
+
+/// The message at the beginning of a buffer that its reader keeps by itself; `None` until the whole of it is there. The
+/// next one begins [`HEADER`] and its own bytes further on.
+///
+/// # Errors
+/// As of [`Decoder::next`].
+pub fn first(buffer: &[u8], max_message: usize) -> Result<Option<&[u8]>, LengthPrefixError> {
+    let Some((header, rest)) = buffer.split_first_chunk() else { return Ok(None) };
+    Ok(rest.get(..length(*header, max_message)?))
 }
 
 /// Cuts the front off.

@@ -84,6 +84,8 @@ pub enum Heard<'t> {
     },
     /// A ping of ours was answered.
     Pong,
+    /// The far side pings; where nothing lies between the ends the answer is queued, or did not fit.
+    Ping(Result<(), ControlOverflow>),
     /// The far side has said its last word: the end of the connection on a byte stream, nothing elsewhere.
     Close {
         /// Why, as a close code.
@@ -189,6 +191,8 @@ pub struct Link<M> {
     to_ask: Vec<Box<str>>,
     /// Topics whose gap is [`Gap::Untold`].
     untold: usize,
+    /// Nothing lies between the ends: everything crosses, and either answers pings.
+    direct: bool,
 }
 
 impl<M: Message> Link<M> {
@@ -209,7 +213,31 @@ impl<M: Message> Link<M> {
             beating: None,
             to_ask: Vec::new(),
             untold: 0,
+            direct: false,
         }
+    }
+
+    /// One end of a connection between two, without a hub, which is there already: everything crosses, so that nothing
+    /// is forwarded and every subscription is in place at once. Either end answers pings. The one with a heartbeat
+    /// opens: what it sends begins with a ping, and the far side has to answer it within the time beside it.
+    ///
+    /// # Errors
+    /// [`ControlOverflow`]: the bounds leave no room for any control event.
+    pub fn direct(
+        options: LinkOptions,
+        heartbeat: Option<(HeartbeatOptions, Duration)>,
+        now: Duration,
+    ) -> Result<Self, ControlOverflow> {
+        let options = LinkOptions { forward_subscriptions: false, ..options };
+        let beating = heartbeat.map(|(options, first_answer)| Heartbeat::strict(options, first_answer, now));
+        let mut link = Self {
+            direct: true,
+            heartbeat: heartbeat.map(|(options, _)| options),
+            beating,
+            ..Self::new(options)
+        };
+        link.handle_timeout(now)?;
+        Ok(link)
     }
 
     /// The link of one connection, which is there already and whose opener this end is: what is sent begins with a ping,
@@ -361,6 +389,9 @@ impl<M: Message> Link<M> {
     /// whatever is still owed for it.
     #[must_use]
     pub fn readiness(&self, topic: &str) -> Option<Readiness> {
+        if self.direct {
+            return Some(Readiness::Confirmed);
+        }
         let Some(wanted) = self.topics.get(topic).filter(|wanted| wanted.listeners > 0) else {
             return self.online.then_some(Readiness::Unconfirmed);
         };
@@ -401,6 +432,7 @@ impl<M: Message> Link<M> {
                 Heard::Pong
             }
             Some(Control::Close { code, reason }) => Heard::Close { code, reason },
+            Some(Control::Ping(echo)) if self.direct => Heard::Ping(self.send_control(control::pong(echo))),
             Some(_) => Heard::Ignored,
         })
     }
@@ -590,7 +622,7 @@ impl<M: Message> Link<M> {
     }
 
     fn send_control(&mut self, text: String) -> Result<(), ControlOverflow> {
-        self.outbound.push(M::from_text(text));
+        self.outbound.push(M::from_text(text, M::Framing::default()));
         let fits = |messages: usize, bytes: usize| {
             messages <= self.options.max_queued && bytes <= self.options.max_queued_bytes
         };

@@ -1,12 +1,34 @@
 //! What waits for one connection's socket.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 /// What a link or a hub sends. The core never looks into it: an adapter's message may be a framed buffer, a
 /// string of the JS host, or an object for `postMessage`.
 pub trait Message: Clone {
-    /// From the text of an envelope; control events are made here.
-    fn from_text(text: String) -> Self;
+    /// In what ways links write their messages: `()`, unless a hub has links of several kinds.
+    type Framing: Copy + fmt::Debug + Default + PartialEq;
+
+    /// From the text of an envelope, for a link of this framing; control events are made here.
+    fn from_text(text: String, framing: Self::Framing) -> Self;
+
+    /// Whether a hub can ask a link of this framing if its peer is there. Where it cannot, the peer has to speak by itself.
+    fn can_be_pinged(framing: Self::Framing) -> bool {
+        let _ = framing;
+        true
+    }
+
+    /// In which way this one is written.
+    fn framing(&self) -> Self::Framing {
+        Self::Framing::default()
+    }
+
+    /// The same as a link of this framing writes it: a clone, which is cheap, or one of what was made of it for all such
+    /// links.
+    fn framed(&self, framing: Self::Framing) -> Self {
+        let _ = framing;
+        self.clone()
+    }
 
     /// Bytes it counts for against the bounds.
     fn weight(&self) -> usize;
@@ -45,8 +67,14 @@ pub struct Outbound<M> {
 impl<M: Message> Outbound<M> {
     /// Appends a message.
     pub(crate) fn push(&mut self, message: M) {
-        self.bytes += message.weight();
-        self.count += message.count();
+        let (weight, count) = (message.weight(), message.count());
+        self.push_weighed(message, weight, count);
+    }
+
+    /// The same for a message whose weight and count are known.
+    pub(crate) fn push_weighed(&mut self, message: M, weight: usize, count: usize) {
+        self.bytes += weight;
+        self.count += count;
         self.messages.push_back(message);
     }
 
@@ -120,7 +148,9 @@ impl<M> Default for Outbound<M> {
 
 #[cfg(test)]
 impl Message for String {
-    fn from_text(text: String) -> Self {
+    type Framing = ();
+
+    fn from_text(text: String, (): ()) -> Self {
         text
     }
 

@@ -96,7 +96,7 @@ impl Library {
         limits.max_outbound = 128 << 10;
         let mut options =
             ServerOptions::new().relay().limits(limits).shards(shards).hooks(Shared(door.clone()));
-        options.drain_window = Duration::from_millis(100);
+        options.hub.drain_window = Duration::from_millis(100);
         let target = Arc::new(WebSocketServerEventTarget::new(options));
         let listener = TcpListener::bind(address).await.expect("the port");
         let address = listener.local_addr().expect("its address");

@@ -3,6 +3,8 @@
 
 mod frames;
 pub(crate) mod hub;
+pub(crate) mod line;
+pub(crate) mod redis;
 
 use alkpubsub::BoxFuture;
 use alkpubsub::conformance::{FarSide, Fault, RawMessage, Wire};

@@ -28,7 +28,7 @@ fn shut_down(hub: &Arc<WebSocketServerEventTarget>, within: Duration) -> JoinHan
 
 fn window(window: Duration) -> ServerOptions {
     let mut options = ServerOptions::new().relay();
-    options.drain_window = window;
+    options.hub.drain_window = window;
     options
 }
 

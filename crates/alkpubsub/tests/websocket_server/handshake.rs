@@ -118,7 +118,7 @@ async fn those_who_find_no_place_are_few_at_a_time() {
 #[tokio::test]
 async fn a_hub_may_wait_for_a_request_as_long_as_a_duration_can_be() {
     let mut options = ServerOptions::new();
-    options.handshake_timeout = std::time::Duration::MAX;
+    options.hub.handshake_timeout = std::time::Duration::MAX;
     let hub = Hub::start(options).await;
     let mut client = Raw::over(Raw::tcp(hub.address).await);
     let (first, second) = REQUEST.split_at(10);

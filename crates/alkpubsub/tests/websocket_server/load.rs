@@ -196,7 +196,7 @@ async fn between_its_answer_and_its_end_a_subscription_hears_every_event_of_ever
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_amid_a_flood_loses_nothing_and_its_counters_add_up() {
     let mut options = shards(3);
-    options.drain_window = Duration::from_millis(50);
+    options.hub.drain_window = Duration::from_millis(50);
     let hub = Hub::start(options).await;
     let mut hearing = JoinSet::new();
     for _ in 0..6 {

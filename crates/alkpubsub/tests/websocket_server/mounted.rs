@@ -139,7 +139,7 @@ async fn a_server_that_hands_nothing_over_is_told() {
 #[tokio::test]
 async fn an_upgrade_that_does_not_come_about_leaves_nothing() {
     let mut options = ServerOptions::new().limits(limits(|limits| limits.max_links = 1));
-    options.handshake_timeout = Duration::from_secs(600);
+    options.hub.handshake_timeout = Duration::from_secs(600);
     let hub = Arc::new(WebSocketServerEventTarget::new(options));
     let (drops, keeps) = (hub.clone(), hub.clone());
     let app = Router::new()

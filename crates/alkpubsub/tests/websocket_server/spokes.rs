@@ -443,7 +443,9 @@ fn alkpubsub_link() -> alkpubsub::LinkId {
 struct Nothing;
 
 impl alkpubsub::protocol::Message for Nothing {
-    fn from_text(_: String) -> Self {
+    type Framing = ();
+
+    fn from_text(_: String, (): ()) -> Self {
         Self
     }
     fn weight(&self) -> usize {

@@ -6,6 +6,7 @@ use crate::protocol::length_prefix::LengthPrefixError;
 use bytes::Bytes;
 use bytestring::ByteString;
 use std::io;
+use std::sync::Arc;
 
 /// A message of a [`ByteStreamSocket`](super::ByteStreamSocket).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,13 @@ pub enum ByteStreamMessage {
     Received(Bytes),
     /// The far side ended the stream after our `__close`, which is an answer as well.
     Ended,
+    /// What lies below the frames ended, with a code and words of the far side's, as a QUIC connection does.
+    Closed {
+        /// The close code.
+        code: u16,
+        /// Its words.
+        reason: Arc<str>,
+    },
 }
 
 /// What a byte stream fails with.
@@ -51,6 +59,7 @@ impl SocketMessage for ByteStreamMessage {
             Self::Text(text) | Self::Close(text) => SocketInput::Text(text),
             Self::Received(bytes) => SocketInput::Binary(bytes),
             Self::Ended => SocketInput::Close { code: None, reason: "".into() },
+            Self::Closed { code, reason } => SocketInput::Close { code: Some(code), reason },
         }
     }
 

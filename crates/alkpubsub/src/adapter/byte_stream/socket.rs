@@ -1,6 +1,7 @@
 //! Frames on a byte stream, as a stream and a sink of messages.
 
 use super::message::{ByteStreamError, ByteStreamMessage};
+use crate::adapter::peer_closed::PeerClosed;
 use crate::protocol::length_prefix::{self, Decoder};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_core::Stream;
@@ -12,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that are read at a time.
-const PIECE: usize = 16 * 1024;
+const PIECE: usize = 64 * 1024;
 /// Bytes that are gathered before they are written, unless a flush comes first.
 const GATHER: usize = 64 * 1024;
 
@@ -20,8 +21,9 @@ const GATHER: usize = 64 * 1024;
 /// ([`protocol::length_prefix`](crate::protocol::length_prefix)).
 ///
 /// What [`Spoke::new`](crate::Spoke::new) is given for each attempt, and
-/// [`ByteStreamEventTarget::release`](super::ByteStreamEventTarget::release) gives back. It holds what was read and is no
-/// whole message yet, at most one message, and up to 64 KiB and one message that the stream has not taken. Its `__close` is the
+/// [`ByteStreamEventTarget::release`](super::ByteStreamEventTarget::release) gives back. From the first read on it has a
+/// buffer of 64 KiB, and it holds what was read and is no whole message yet, at most one message, and up to 64 KiB and one
+/// message that the stream has not taken. Its `__close` is the
 /// last that it writes; then it shuts its half of the stream down.
 pub struct ByteStreamSocket<S> {
     stream: S,
@@ -68,6 +70,11 @@ impl<S> ByteStreamSocket<S> {
             shut_down: false,
             ended: false,
         }
+    }
+
+    #[cfg(all(unix, feature = "worker-process"))]
+    pub(crate) fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     /// Gives the stream back, with what lies between it and the messages. `None` in the middle of a message of the far
@@ -128,7 +135,11 @@ impl<S: AsyncRead + Unpin> Stream for ByteStreamSocket<S> {
                 Ok(_) => {}
                 Err(error) => {
                     this.ended = true;
-                    return Poll::Ready(Some(Err(error.into())));
+                    let closed = PeerClosed::of(&error).cloned();
+                    return Poll::Ready(Some(match closed {
+                        Some(PeerClosed { code, reason }) => Ok(ByteStreamMessage::Closed { code, reason }),
+                        None => Err(error.into()),
+                    }));
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! The target of one byte stream.
 
+use super::message::ByteStreamMessage;
 use super::socket::ByteStreamSocket;
-use crate::adapter::link::{DisconnectError, Life, LinkTarget, Pump, TargetOptions, drain};
+use crate::adapter::link::{DisconnectError, Life, LinkSocket, LinkTarget, Pump, TargetOptions, drain};
 use crate::event_target::{CloseReason, EventTarget, delegate_event_target};
 use crate::protocol::HeartbeatOptions;
 use crate::protocol::check::MessageLimits;
@@ -35,8 +36,13 @@ impl ByteStreamOptions {
         close_timeout: Duration::from_secs(2),
     };
 
-    fn target(&self) -> TargetOptions {
-        TargetOptions { link: self.link, message: self.message, close_timeout: self.close_timeout }
+    pub(crate) fn target(&self) -> TargetOptions {
+        TargetOptions {
+            link: self.link,
+            message: self.message,
+            close_timeout: self.close_timeout,
+            broker: false,
+        }
     }
 }
 
@@ -147,7 +153,14 @@ impl ByteStreamEventTarget {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let socket = ByteStreamSocket::with_max_message(stream, options.message.max_message);
+        Self::owning_socket(ByteStreamSocket::with_max_message(stream, options.message.max_message), options)
+    }
+
+    /// [`owning`](Self::owning) with a socket that knows more of its stream's end.
+    pub(crate) fn owning_socket(
+        socket: impl LinkSocket<ByteStreamMessage>,
+        options: ByteStreamOptions,
+    ) -> Self {
         let life = Life::PerConnection { heartbeat: Some(options.heartbeat) };
         let target = LinkTarget::new(options.target(), life);
         let pump = Pump::new(target.clone(), socket, true);

@@ -1,12 +1,14 @@
 //! One socket of a hub: bytes in and out, and how it ends.
 
 use super::frame::Frame;
+use super::framing::Framing;
+use super::framing::websocket::Decoder;
 use super::io::Io;
 use super::spoke::Spoke;
-use crate::adapter::websocket::frame::Decoder;
 use crate::event_target::{CloseReason, LinkId};
 use crate::protocol::Outbound;
 use crate::protocol::hub::Hub;
+use crate::protocol::length_prefix::LengthPrefixError;
 use std::io;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -18,6 +20,9 @@ pub(super) struct Connection {
     pub(super) io: Io,
     /// Whether it stands among those that have another turn: once, however often it is told of by then.
     pub(super) again: bool,
+    pub(super) framing: Framing,
+    /// Whether a first message came: a WebSocket has shaken hands, of a byte stream it is all that there is of that.
+    pub(super) opened: bool,
     pub(super) decoder: Decoder,
     /// The beginning of a frame whose rest has not come.
     pub(super) partial: Vec<u8>,
@@ -74,11 +79,13 @@ pub(super) enum Heed {
 
 impl Connection {
     /// `greeting` is sent first, whatever becomes of the connection.
-    pub(super) fn new(id: LinkId, io: Io, greeting: Option<Frame>) -> Self {
+    pub(super) fn new(id: LinkId, framing: Framing, io: Io, greeting: Option<Frame>) -> Self {
         Self {
             id,
             io,
             again: false,
+            framing,
+            opened: framing == Framing::WebSocket,
             decoder: Decoder::default(),
             partial: Vec::new(),
             held: 0,
@@ -160,6 +167,27 @@ impl Connection {
     pub(super) fn count_unsent(&self, hub: &mut Hub<Frame>) {
         if let Some(unsent) = &self.unsent {
             hub.not_sent(&unsent.frame, unsent.written);
+        }
+    }
+
+    /// The peer's bytes have ended: whether it or this side had said goodbye, so that what waits is still written. Over a
+    /// byte stream, this end is an answer to that of this side.
+    pub(super) fn ends_in_order(&mut self, hub: &mut Hub<Frame>) -> bool {
+        let State::Closing(closing) = &mut self.state else { return false };
+        if self.framing == Framing::LengthPrefix {
+            (closing.answered, closing.heed) = (true, Heed::Nothing);
+        }
+        let answered = closing.answered;
+        self.drop_unfinished(hub);
+        answered
+    }
+
+    /// What is to be said of it where the peer's bytes have ended, and it has not said goodbye.
+    pub(super) fn cut(&self) -> String {
+        match (self.framing, self.partial.len()) {
+            (Framing::WebSocket, _) => "the connection was cut".into(),
+            (Framing::LengthPrefix, 0) => "the stream ended without a word".into(),
+            (Framing::LengthPrefix, received) => LengthPrefixError::Truncated { received }.to_string(),
         }
     }
 

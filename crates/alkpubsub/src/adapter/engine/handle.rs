@@ -1,23 +1,21 @@
 //! The handle of a running hub: what a hub target is made of, whatever its transport.
 
-use super::crossing::ShardSet;
-use super::hooks::HubHooks;
+use super::framing::Framing;
 use super::io::Socket;
-use super::orders::{Arrival, Command, NewConnection};
-use super::shard::{Relaying, Shard};
+use super::opening::Opening;
+use super::options::HubOptions;
+use super::orders::{Arrival, Arrived, Command, NewConnection};
+use super::shard::Shard;
 use super::shared::Shared;
 use super::spoke::Spoke;
-use crate::adapter::websocket::opening::Opening;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{
     BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, LinkId, ListenError,
     Listener, ListenerId, Order, Readiness,
 };
-use crate::protocol::hub::HubLimits;
 use crate::stats::Stats;
 use std::fmt;
 use std::io;
-use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
@@ -32,7 +30,8 @@ pub enum AddConnectionError {
     /// There are as many connections as there may be.
     #[error("the hub holds {limit} connections, which is its limit")]
     Full {
-        /// [`HubLimits::max_links`], but no more than [`HubLimits::MOST_LINKS`].
+        /// [`HubLimits::max_links`](crate::hub::HubLimits::max_links), but no more than
+        /// [`HubLimits::MOST_LINKS`](crate::hub::HubLimits::MOST_LINKS).
         limit: usize,
     },
     /// The hub is closed, or shuts down.
@@ -52,7 +51,7 @@ pub enum StartError {
     TooManyShards {
         /// As many as were asked for.
         shards: u8,
-        /// [`ServerOptions::MOST_SHARDS`](super::super::websocket::ServerOptions::MOST_SHARDS).
+        /// [`HubOptions::MOST_SHARDS`].
         most: u8,
     },
     /// The system has no thread for a shard, or no descriptors: each needs about four.
@@ -71,39 +70,44 @@ pub enum StartError {
 /// Owns the shards: they end with this handle.
 pub(crate) struct Handle {
     shared: Arc<Shared>,
-    relaying: Relaying,
+    drain_window: Duration,
     task: AbortHandle,
 }
 
+/// A running hub, for another of its faces: a hub may have WebSockets and byte streams at the same time.
+///
+/// Each face is the whole hub, and a clone shares it: closing one closes all. The hub ends when the last of its faces and
+/// clones is dropped.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "byte-stream"), allow(dead_code, reason = "there is no other face"))]
+pub struct SharedHub(pub(crate) Arc<Handle>);
+
 impl Handle {
     /// Starts the first shard on the current runtime, and each other one on a thread of its own: all of them, or none.
-    pub(crate) fn start(
-        limits: HubLimits,
-        relaying: Relaying,
-        shards: NonZeroU8,
-        hooks: Option<Arc<dyn HubHooks>>,
-    ) -> Result<Self, StartError> {
+    /// The program's own events are framed as `framing` has it first.
+    pub(crate) fn start(options: &HubOptions, framing: Framing) -> Result<Arc<Self>, StartError> {
         let home = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        if shards.get() > ShardSet::MOST {
-            return Err(StartError::TooManyShards { shards: shards.get(), most: ShardSet::MOST });
+        let shards = options.shards.get();
+        if shards > HubOptions::MOST_SHARDS {
+            return Err(StartError::TooManyShards { shards, most: HubOptions::MOST_SHARDS });
         }
-        let shared = Arc::new(Shared::new(limits, relaying.fan_out, shards));
-        for shard in 1..shards.get() {
-            match start_thread(shared.clone(), shard, home.clone(), relaying, hooks.clone()) {
+        let shared = Arc::new(Shared::new(options, framing));
+        for shard in 1..shards {
+            match start_thread(shared.clone(), shard, home.clone(), options.clone()) {
                 Ok(thread) => shared.keep_thread(thread),
                 Err(error) => {
                     shared.stop();
                     // They have nothing to do but that, and a failure of theirs is none beside this one.
                     shared.take_threads().into_iter().for_each(|thread| drop(thread.join()));
-                    return Err(StartError::Shard { shard: shard + 1, shards: shards.get(), error });
+                    return Err(StartError::Shard { shard: shard + 1, shards, error });
                 }
             }
         }
-        let shard = Shard::new(shared.clone(), 0, None, relaying, hooks);
+        let shard = Shard::new(shared.clone(), 0, None, options);
         // A round writes to thousands of sockets: tokio's budget would cut it into pieces of 128. It yields by
         // itself, once a round.
         let task = tokio::spawn(unconstrained(shard)).abort_handle();
-        Ok(Self { shared, relaying, task })
+        Ok(Arc::new(Self { shared, drain_window: options.drain_window, task }))
     }
 
     /// Takes a place among the connections, before the handshake is paid for.
@@ -117,8 +121,20 @@ impl Handle {
             .ok_or(AddConnectionError::Full { limit: self.shared.max_links() })
     }
 
+    /// How long the first message may take to come.
+    #[cfg(feature = "iroh-hub")]
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        self.shared.handshake_timeout
+    }
+
+    /// From now on, `direct:<identity>` is its owner's alone.
+    #[cfg(feature = "iroh-hub")]
+    pub(crate) fn have_identities(&self) {
+        self.shared.have_identities();
+    }
+
     /// Hands a listener's new socket to its shard, which shakes hands with it.
-    pub(crate) fn arrive(&self, arrival: Arrival, opening: Opening) {
+    pub(crate) fn arrive(&self, arrival: Arrival, opening: Box<dyn Opening>) {
         // Dropped where the hub has ended.
         self.shared.orders(opening.shard()).order(Command::Arrive(arrival, opening));
     }
@@ -131,9 +147,15 @@ impl Handle {
         taken.await.ok().flatten()
     }
 
+    /// Shuts down in order: see the hubs' own.
+    pub(crate) async fn shutdown(&self, within: Duration) {
+        self.begin_shutdown(within, self.drain_window);
+        self.closed().await;
+    }
+
     /// Begins to shut down. The closes are spread over `window`, but no more than half of the time: the other half is
     /// for their answers.
-    pub(crate) fn begin_shutdown(&self, within: Duration, window: Duration) {
+    fn begin_shutdown(&self, within: Duration, window: Duration) {
         self.shared.shut_down(within, window.min(within / 2));
     }
 
@@ -156,16 +178,14 @@ fn start_thread(
     shared: Arc<Shared>,
     shard: u8,
     home: tokio::runtime::Handle,
-    relaying: Relaying,
-    hooks: Option<Arc<dyn HubHooks>>,
+    options: HubOptions,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let running = shared.running();
     let serve = move || {
         // It goes last, behind the runtime.
         let (_running, runtime) = (running, runtime);
-        runtime
-            .block_on(async { unconstrained(Shard::new(shared, shard, Some(home), relaying, hooks)).await });
+        runtime.block_on(async { unconstrained(Shard::new(shared, shard, Some(home), &options)).await });
     };
     thread::Builder::new().name(format!("hub-shard-{shard}")).spawn(serve)
 }
@@ -211,16 +231,34 @@ impl Reserved {
         socket: Box<dyn Socket>,
         identity: Option<Arc<str>>,
     ) -> Result<(), Box<dyn Socket>> {
-        self.hand_over(NewConnection { socket, identity, reply: None })
+        let socket = Arrived::Lent(socket);
+        let connection = NewConnection { socket, framing: Framing::WebSocket, identity, reply: None };
+        self.hand_over(connection).map_err(|refused| match refused.socket {
+            Arrived::Lent(socket) => socket,
+            #[cfg(all(unix, feature = "unix-socket"))]
+            Arrived::Plain(_) => unreachable!("it is the one that was given"),
+        })
     }
 
-    fn hand_over(mut self, connection: NewConnection) -> Result<(), Box<dyn Socket>> {
+    /// Hands over a byte stream that a listener accepted; dropped where the hub has ended.
+    #[cfg(feature = "unix-socket")]
+    pub(crate) fn connect_arrival(self, Arrival(plain): Arrival) {
+        let socket = Arrived::Plain(plain);
+        drop(self.hand_over(NewConnection {
+            socket,
+            framing: Framing::LengthPrefix,
+            identity: None,
+            reply: None,
+        }));
+    }
+
+    fn hand_over(mut self, connection: NewConnection) -> Result<(), NewConnection> {
         if connection.identity.is_some() {
             self.shared.have_identities();
         }
         let handed = self.shared.orders(self.shard).connect(connection);
         self.used = handed.is_ok();
-        handed.map_err(|connection| connection.socket)
+        handed
     }
 
     /// Resolves when the hub has ended.
@@ -233,10 +271,12 @@ impl Reserved {
     pub(crate) async fn connect_as(
         self,
         socket: Box<dyn Socket>,
+        framing: Framing,
         identity: Option<Arc<str>>,
     ) -> Result<Arc<Spoke>, AddConnectionError> {
         let (reply, spoke) = oneshot::channel();
-        let connection = NewConnection { socket, identity, reply: Some(reply) };
+        let connection =
+            NewConnection { socket: Arrived::Lent(socket), framing, identity, reply: Some(reply) };
         self.hand_over(connection).map_err(|_| AddConnectionError::Closed)?;
         spoke.await.map_err(|_| AddConnectionError::Closed)
     }
@@ -315,6 +355,6 @@ impl Drop for Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("relaying", &self.relaying).finish_non_exhaustive()
+        f.debug_struct("Handle").field("links", &self.shared.stats().links).finish_non_exhaustive()
     }
 }

@@ -3,17 +3,19 @@
 use super::connection::{Connection, Heed, State};
 use super::crossing::{Crossed, Crossing};
 use super::frame::Frame;
+use super::framing::Framing;
+use super::framing::websocket::{Message, Rules, Violation};
 use super::hooks::HubHooks;
 use super::shared::Shared;
 use super::spoke::Spoke;
-use crate::adapter::websocket::frame::{self, Rules, Violation};
 use crate::caught::caught;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{CloseReason, LinkId, Notice, TargetError};
 use crate::protocol::RefusalCounts;
 use crate::protocol::check::{self, Parts, Refusal};
-use crate::protocol::control::{Action, DenyReason};
+use crate::protocol::control::{self, Action, Control, DenyReason};
 use crate::protocol::hub::{Asked, Hub};
+use crate::protocol::length_prefix::{self, HEADER};
 use crate::stats::Stats;
 use bytestring::ByteString;
 use std::sync::Arc;
@@ -126,10 +128,23 @@ impl Intake {
             State::Open => Heed::Events,
             State::Closing(closing) => closing.heed,
         };
-        if heed == Heed::Nothing {
-            *at = buffer.len();
-            return Ok(());
+        match (heed, connection.framing) {
+            (Heed::Nothing, _) => {
+                *at = buffer.len();
+                Ok(())
+            }
+            (_, Framing::WebSocket) => self.of_websocket(connection, buffer, at, heed),
+            (_, Framing::LengthPrefix) => self.of_byte_stream(connection, buffer, at, heed),
         }
+    }
+
+    fn of_websocket(
+        &mut self,
+        connection: &mut Connection,
+        buffer: &mut [u8],
+        at: &mut usize,
+        heed: Heed,
+    ) -> Result<(), Ending> {
         let mut decoder = std::mem::take(&mut connection.decoder);
         let ended = loop {
             let message = match decoder.next(self.rules, buffer, at) {
@@ -141,15 +156,15 @@ impl Intake {
                 }
             };
             let taken = match message {
-                frame::Message::Close { code, reason } => Err(Ending::Closed { code, reason: reason.into() }),
+                Message::Close { code, reason } => Err(Ending::Closed { code, reason: reason.into() }),
                 _ if heed == Heed::Close => Ok(()),
-                frame::Message::Text(text) => self.message(connection, &text, true),
-                frame::Message::Binary(text) => self.message(connection, &text, false),
-                frame::Message::Ping(payload) => {
-                    self.hub.send(connection.id, frame::pong(payload).into());
+                Message::Text(text) => self.message(connection, &text, true),
+                Message::Binary(text) => self.message(connection, &text, false),
+                Message::Ping(payload) => {
+                    self.hub.send(connection.id, Frame::pong(payload));
                     Ok(())
                 }
-                frame::Message::Pong(_) => Ok(()),
+                Message::Pong(_) => Ok(()),
             };
             if taken.is_err() {
                 break taken;
@@ -159,10 +174,51 @@ impl Intake {
         ended
     }
 
+    fn of_byte_stream(
+        &mut self,
+        connection: &mut Connection,
+        buffer: &[u8],
+        at: &mut usize,
+        heed: Heed,
+    ) -> Result<(), Ending> {
+        loop {
+            let message = match length_prefix::first(&buffer[*at..], self.rules.max_message) {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    // Where the next one begins is not known.
+                    *at = buffer.len();
+                    let (code, reason) = (error.close_code(), error.to_string());
+                    return Err(Ending::Offence { code, reason, heed: Heed::Nothing });
+                }
+            };
+            *at += HEADER + message.len();
+            connection.opened = true;
+            match heed {
+                Heed::Close => self.farewell(message)?,
+                _ => self.message(connection, message, false)?,
+            }
+        }
+    }
+
+    /// Of what a peer still says, its close alone counts.
+    fn farewell(&self, message: &[u8]) -> Result<(), Ending> {
+        let Ok(parts) = check::parts(message, &self.shared.limits.message) else { return Ok(()) };
+        match control::read(&parts) {
+            Ok(Some(Control::Close { code, reason })) => {
+                Err(Ending::Closed { code: Some(code), reason: (*reason).into() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn message(&mut self, connection: &Connection, bytes: &[u8], is_text: bool) -> Result<(), Ending> {
         let refusal = match check::parts(bytes, &self.shared.limits.message) {
             Ok(parts) => match self.hub.receive(connection.id, &parts) {
-                Ok(Asked::Done) => return Ok(()),
+                Ok(Asked::Close { code, reason }) if connection.framing == Framing::LengthPrefix => {
+                    return Err(Ending::Closed { code: Some(code), reason: (*reason).into() });
+                }
+                Ok(Asked::Done | Asked::Close { .. }) => return Ok(()),
                 Ok(Asked::Subscribe(topic)) => {
                     self.subscribe(connection, &topic);
                     return Ok(());
@@ -234,11 +290,12 @@ impl Intake {
             self.shared.listeners.dispatch(&envelope);
         }
         if self.relay {
-            // One frame for all shards.
+            // One frame for all shards. Those who hear it have, as a rule, a connection of the same kind.
+            let frame = || Frame::text(parts.text, connection.framing);
             let crossing = self.crossing.as_mut();
-            match crossing.and_then(|crossing| crossing.publish(topic, || Frame::text(parts.text))) {
+            match crossing.and_then(|crossing| crossing.publish(topic, frame)) {
                 Some(frame) => self.hub.fan_out(topic, || frame),
-                None => self.hub.fan_out(topic, || Frame::text(parts.text)),
+                None => self.hub.fan_out(topic, frame),
             };
         }
     }
@@ -247,10 +304,11 @@ impl Intake {
     pub(super) fn dispatch(&mut self, event: &EventEnvelope, to: Option<LinkId>) {
         // It was written when it was taken; a failure would have been the publisher's.
         let Ok(text) = event.text() else { return };
+        let frame = || Frame::text(text, self.shared.framing);
         match to {
-            Some(link) => self.hub.send_event(link, Frame::text(text)),
+            Some(link) => self.hub.send_event(link, frame()),
             None => {
-                self.hub.fan_out(event.topic().as_str(), || Frame::text(text));
+                self.hub.fan_out(event.topic().as_str(), frame);
             }
         }
     }

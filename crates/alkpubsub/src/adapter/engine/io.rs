@@ -1,4 +1,4 @@
-//! What a connection's bytes come from and go to: a TCP socket of the shard's own, or any other that was lent.
+//! What a connection's bytes come from and go to: a TCP or Unix socket of the shard's own, or any other that was lent.
 
 use super::wake::{ReadyList, SocketWaker};
 use std::io;
@@ -8,9 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 #[cfg(unix)]
-pub(crate) use plain::{Plain, readable};
-#[cfg(unix)]
-pub(super) use plain::{Poller, Ready};
+pub(super) use plain::{Listens, Plain, Poller, Ready, readable};
 
 /// What a hub needs of a socket.
 pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -120,8 +118,10 @@ impl Io {
 
 #[cfg(unix)]
 mod plain {
+    use super::Socket;
     use mio::event::Event;
-    use mio::net::{TcpListener, TcpStream};
+    use mio::event::Source;
+    use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
     use mio::{Events, Interest as Interests, Poll as Selector, Token};
     use socket2::SockRef;
     use std::io::{self, Read, Write};
@@ -132,12 +132,64 @@ mod plain {
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
 
-    /// A TCP socket that is read and written without anybody between it and the system.
+    /// A socket of either kind.
+    #[derive(Debug)]
+    pub(crate) enum Stream {
+        Tcp(TcpStream),
+        Unix(UnixStream),
+    }
+
+    impl Stream {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            match self {
+                Self::Tcp(socket) => socket.read(into),
+                Self::Unix(socket) => socket.read(into),
+            }
+        }
+
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            match self {
+                Self::Tcp(socket) => socket.write(bytes),
+                Self::Unix(socket) => socket.write(bytes),
+            }
+        }
+
+        fn source(&mut self) -> &mut dyn Source {
+            match self {
+                Self::Tcp(socket) => socket,
+                Self::Unix(socket) => socket,
+            }
+        }
+    }
+
+    /// A listener of either kind.
+    pub(crate) trait Listens: Descriptor + Send + Sync {
+        /// `None` where the peer has left already.
+        fn accept(&self) -> io::Result<Option<Stream>>;
+    }
+
+    impl Listens for TcpListener {
+        fn accept(&self) -> io::Result<Option<Stream>> {
+            let (socket, _) = self.accept()?;
+            // A hub's messages are small and wanted now; everything that waits leaves in one write anyway. It fails where
+            // the peer has left already (on macOS, as if the argument were wrong): that ends this connection, and no
+            // listener.
+            Ok(socket.set_nodelay(true).is_ok().then_some(Stream::Tcp(socket)))
+        }
+    }
+
+    impl Listens for UnixListener {
+        fn accept(&self) -> io::Result<Option<Stream>> {
+            self.accept().map(|(socket, _)| Some(Stream::Unix(socket)))
+        }
+    }
+
+    /// A socket that is read and written without anybody between it and the system.
     ///
     /// The system tells each change once (edge-triggered), so that what it told is kept here.
     #[derive(Debug)]
     pub(crate) struct Plain {
-        socket: TcpStream,
+        socket: Stream,
         readable: bool,
         writable: bool,
         /// The peer sends no more: what is left is read to its end, of which nobody tells again.
@@ -150,7 +202,7 @@ mod plain {
 
     impl Plain {
         /// A new one: as its peer may have spoken while it waited to be accepted, it is worth a look.
-        pub(crate) fn new(socket: TcpStream) -> Self {
+        pub(in super::super) fn new(socket: Stream) -> Self {
             Self { socket, readable: true, writable: true, ends: false, shut: false, watched: false }
         }
 
@@ -176,6 +228,13 @@ mod plain {
             Poll::Pending
         }
 
+        /// Writes what it takes at once, and lets it go.
+        #[cfg(feature = "unix-socket")]
+        pub(in super::super) fn say_and_end(mut self, bytes: &[u8]) {
+            let _ = self.poll_write(bytes);
+            let _ = self.shutdown();
+        }
+
         pub(super) fn is_blocked(&self) -> bool {
             !self.writable
         }
@@ -197,24 +256,30 @@ mod plain {
             if std::mem::replace(&mut self.shut, true) {
                 Ok(())
             } else {
-                self.socket.shutdown(Shutdown::Write)
+                match &self.socket {
+                    Stream::Tcp(socket) => socket.shutdown(Shutdown::Write),
+                    Stream::Unix(socket) => socket.shutdown(Shutdown::Write),
+                }
             }
         }
 
         pub(super) fn reset_at_end(&self) {
-            // Should it fail, it ends like any other.
-            let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+            // What waits in a Unix socket goes with its end anyway.
+            if let Stream::Tcp(socket) = &self.socket {
+                // Should it fail, it ends like any other.
+                let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+            }
         }
 
         /// Gives it to the runtime, on which this must be called.
-        pub(in super::super) fn into_tokio(
-            mut self,
-            poller: Option<&Poller>,
-        ) -> io::Result<tokio::net::TcpStream> {
+        pub(in super::super) fn into_tokio(mut self, poller: Option<&Poller>) -> io::Result<Box<dyn Socket>> {
             if let Some(poller) = poller.filter(|_| self.watched) {
-                poller.selector.get_ref().registry().deregister(&mut self.socket)?;
+                poller.selector.get_ref().registry().deregister(self.socket.source())?;
             }
-            tokio::net::TcpStream::from_std(self.socket.into())
+            Ok(match self.socket {
+                Stream::Tcp(socket) => Box::new(tokio::net::TcpStream::from_std(socket.into())?),
+                Stream::Unix(socket) => Box::new(tokio::net::UnixStream::from_std(socket.into())?),
+            })
         }
     }
 
@@ -244,12 +309,13 @@ mod plain {
 
     impl Descriptor for Selector {}
     impl Descriptor for TcpListener {}
+    impl Descriptor for UnixListener {}
 
     /// Lets the current runtime watch when something can be read.
     #[allow(unsafe_code, reason = "the runtime has no other way to watch a descriptor that is not its own")]
-    pub(crate) fn readable<T: Descriptor>(inner: T) -> io::Result<AsyncFd<T>> {
+    pub(in super::super) fn readable<T: Descriptor>(inner: T) -> io::Result<AsyncFd<T>> {
         // SAFETY: the descriptor has to be open, and the same, until the runtime lets go of it. `Descriptor` is what
-        // promises it: neither type changes its descriptor or closes it before it is dropped, and `AsyncFd` lets the
+        // promises it: none of these types changes its descriptor or closes it before it is dropped, and `AsyncFd` lets the
         // runtime forget it before it drops or gives back what it holds.
         Ok(unsafe { AsyncFd::register_with_interest(inner, Interest::READABLE) }?)
     }
@@ -275,9 +341,9 @@ mod plain {
             let registry = self.selector.get_ref().registry();
             let (token, all) = (Token(token), Interests::READABLE | Interests::WRITABLE);
             if std::mem::replace(&mut plain.watched, true) {
-                registry.reregister(&mut plain.socket, token, all)
+                registry.reregister(plain.socket.source(), token, all)
             } else {
-                registry.register(&mut plain.socket, token, all)
+                registry.register(plain.socket.source(), token, all)
             }
         }
 

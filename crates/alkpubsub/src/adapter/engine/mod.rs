@@ -3,24 +3,28 @@
 
 mod connection;
 mod crossing;
+#[cfg(any(feature = "websocket-server", feature = "unix-socket"))]
+mod doorway;
 mod frame;
+pub(crate) mod framing;
 mod handle;
 mod hooks;
 mod intake;
 mod io;
+mod opening;
+mod options;
 mod orders;
 mod shard;
 mod shared;
 mod spoke;
 mod wake;
 
-pub use handle::{AddConnectionError, StartError};
+#[cfg(any(feature = "websocket-server", feature = "unix-socket"))]
+pub(crate) use doorway::{Doorway, accept_into};
+pub use handle::{AddConnectionError, SharedHub, StartError};
 pub(crate) use handle::{Handle, Reserved};
 pub use hooks::HubHooks;
 pub use io::Socket;
-#[cfg(unix)]
-pub(crate) use io::{Plain, readable};
-pub(crate) use orders::Arrival;
-pub(crate) use shard::Relaying;
-pub(crate) const MOST_SHARDS: u8 = crossing::ShardSet::MOST;
+pub(crate) use opening::{Opening, Step};
+pub use options::HubOptions;
 pub use spoke::Spoke;

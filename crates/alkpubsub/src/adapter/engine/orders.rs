@@ -2,12 +2,15 @@
 
 use super::crossing::Crossed;
 use super::frame::Frame;
+use super::framing::Framing;
+#[cfg(all(unix, feature = "unix-socket"))]
+use super::handle::AddConnectionError;
 #[cfg(unix)]
 use super::io::Plain;
 use super::io::Socket;
+use super::opening::Opening;
 use super::spoke::Spoke;
 use super::wake::ReadyList;
-use crate::adapter::websocket::opening::Opening;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{CloseReason, DispatchError, LinkId};
 use crate::stats::Stats;
@@ -24,7 +27,7 @@ const MAX_WAITING_BYTES: usize = 4 << 20;
 /// What the task is asked to do, in order.
 pub(super) enum Command {
     /// A socket whose handshake has not begun.
-    Arrive(Arrival, Opening),
+    Arrive(Arrival, Box<dyn Opening>),
     Connect(NewConnection),
     /// An event for all who subscribed, or for one connection.
     Dispatch {
@@ -54,13 +57,33 @@ pub(super) enum Command {
 /// A listener's new socket.
 #[cfg(unix)]
 pub(crate) struct Arrival(pub(crate) Plain);
+#[cfg(all(unix, feature = "unix-socket"))]
+impl Arrival {
+    /// Says why a byte stream is not taken, and ends it. A socket that is new takes that at once.
+    pub(crate) fn turn_away(self, error: &AddConnectionError) {
+        let code = match error {
+            AddConnectionError::Full { .. } => 1013,
+            AddConnectionError::Closed => 1001,
+        };
+        self.0.say_and_end(&Framing::LengthPrefix.close(Some(code), &error.to_string()));
+    }
+}
+
 /// A listener's new socket.
 #[cfg(not(unix))]
 pub(crate) struct Arrival(pub(crate) Box<dyn Socket>);
 
+/// What a connection comes with.
+pub(super) enum Arrived {
+    Lent(Box<dyn Socket>),
+    #[cfg(all(unix, feature = "unix-socket"))]
+    Plain(Plain),
+}
+
 /// A connection whose handshake is done.
 pub(super) struct NewConnection {
-    pub(super) socket: Box<dyn Socket>,
+    pub(super) socket: Arrived,
+    pub(super) framing: Framing,
     pub(super) identity: Option<Arc<str>>,
     /// `None` where nobody waits for the spoke.
     pub(super) reply: Option<oneshot::Sender<Arc<Spoke>>>,

@@ -9,18 +9,19 @@ mod newcomers;
 
 use super::connection::{Connection, Heed, State};
 use super::frame::Frame;
-use super::hooks::HubHooks;
+use super::framing::Framing;
 use super::intake::Intake;
 use super::io::{Io, Lent, Socket};
 #[cfg(unix)]
 use super::io::{Poller, Ready};
-use super::orders::{Command, NewConnection};
+use super::options::HubOptions;
+use super::orders::{Arrived, Command, NewConnection};
 use super::shared::Shared;
 use super::spoke::Spoke;
-use crate::adapter::websocket::frame;
+use crate::adapter::peer_closed::PeerClosed;
 use crate::event_target::{CloseReason, LinkId};
 use crate::protocol::drain::Drain;
-use crate::protocol::hub::{FanOut, Hub, Silence};
+use crate::protocol::hub::{Hub, Silence};
 use newcomers::{Newcomers, newcomer};
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -44,28 +45,22 @@ const SLICE: Duration = Duration::from_millis(1);
 /// How often the hub looks for silent peers and for what has lasted too long.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How a hub passes events on.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Relaying {
-    pub(crate) fan_out: FanOut,
-    /// Whether an event of any spoke goes to the others, without the program's doing.
-    pub(crate) relay: bool,
-    /// Whether connections have identities, which own `direct:<identity>`, also before the first of them is there.
-    pub(crate) identities: bool,
-}
-
 /// What a new connection's bytes go by.
 enum Opened {
     Lent(Box<dyn Socket>),
-    Newcomer(Io),
+    /// To be told of by another name from here on.
+    Named(Io),
 }
 
 /// The task, as a future that ends when the hub was shut down.
 pub(super) struct Shard {
     connections: Vec<Option<Connection>>,
     newcomers: Newcomers,
+    /// The byte streams of which no first message came yet, or not by the last look, and how long each may take.
+    unopened: VecDeque<(Duration, LinkId)>,
     intake: Intake,
-    /// There is one from the first plain socket on.
+    /// Made while there are descriptors: the first connections may come when there are none left. Where it cannot be had,
+    /// with the first plain socket.
     #[cfg(unix)]
     poller: Option<Poller>,
     scratch: Box<[u8]>,
@@ -104,19 +99,19 @@ impl Shard {
         shared: Arc<Shared>,
         shard: u8,
         home: Option<tokio::runtime::Handle>,
-        relaying: Relaying,
-        hooks: Option<Arc<dyn HubHooks>>,
+        options: &HubOptions,
     ) -> Self {
         let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let Relaying { fan_out, relay, identities } = relaying;
+        let HubOptions { fan_out, relay, identities, ref hooks, .. } = *options;
         let hub = Hub::new(shared.limits, fan_out, identities);
         Self {
             connections: Vec::new(),
             newcomers: Newcomers::default(),
-            intake: Intake::new(hub, shared, shard, home, hooks, relay),
+            unopened: VecDeque::new(),
+            intake: Intake::new(hub, shared, shard, home, hooks.clone(), relay),
             #[cfg(unix)]
-            poller: None,
+            poller: Poller::new().ok(),
             scratch: vec![0; SCRATCH].into(),
             started: Instant::now(),
             tick,
@@ -314,20 +309,26 @@ impl Shard {
     }
 
     fn connect(&mut self, new: NewConnection) {
-        let NewConnection { socket, identity, reply } = new;
-        self.open(Opened::Lent(socket), identity, None, &mut [], reply);
+        let NewConnection { socket, framing, identity, reply } = new;
+        let opened = match socket {
+            Arrived::Lent(socket) => Opened::Lent(socket),
+            #[cfg(all(unix, feature = "unix-socket"))]
+            Arrived::Plain(plain) => Opened::Named(Io::Plain(plain)),
+        };
+        self.open(opened, framing, identity, None, &mut [], reply);
     }
 
     /// Takes a connection into the hub. `greeting` is sent first; `received` came behind its handshake.
     fn open(
         &mut self,
         opened: Opened,
+        framing: Framing,
         identity: Option<Arc<str>>,
         greeting: Option<Frame>,
         received: &mut [u8],
         reply: Option<oneshot::Sender<Arc<Spoke>>>,
     ) {
-        let Some(id) = self.intake.hub.connect(identity.clone(), self.intake.now) else {
+        let Some(id) = self.intake.hub.connect_framed(framing, identity.clone(), self.intake.now) else {
             // It had a place among the connections, so that there is room for it.
             debug_assert!(false, "who has a place reserved finds one");
             self.intake.shared.left(self.intake.shard);
@@ -336,9 +337,10 @@ impl Shard {
         let slot = id.slot();
         let (io, named) = match opened {
             Opened::Lent(socket) => (self.lent(socket, slot), Ok(())),
-            Opened::Newcomer(io) => self.rename(io, slot),
+            Opened::Named(io) => self.rename(io, slot),
         };
-        let mut connection = Connection::new(id, io, greeting);
+        let mut connection = Connection::new(id, framing, io, greeting);
+        let awaited = !connection.opened;
         let mut welcome = true;
         if self.intake.hooks.is_some() || reply.is_some() {
             let spoke = Arc::new(Spoke::new(id, identity, self.intake.shared.clone()));
@@ -353,6 +355,9 @@ impl Shard {
             self.connections.resize_with(slot + 1, || None);
         }
         self.connections[slot] = Some(connection);
+        if awaited {
+            self.await_opening(id);
+        }
         match named {
             Ok(()) => self.guarded(Some(slot), |shard| shard.welcome(id, welcome, received)),
             // Nobody would tell what becomes of it.
@@ -412,9 +417,14 @@ impl Shard {
             }
             let read = match connection.io.poll_read(&mut self.scratch) {
                 Poll::Pending => return,
-                Poll::Ready(Ok(0)) => return self.lost(slot, "the connection was cut".into()),
+                // After a goodbye it takes nothing from what waits for the peer.
+                Poll::Ready(Ok(0)) if connection.ends_in_order(&mut self.intake.hub) => return,
+                Poll::Ready(Ok(0)) => {
+                    let cut = connection.cut();
+                    return self.lost(slot, cut);
+                }
                 Poll::Ready(Ok(read)) => read,
-                Poll::Ready(Err(error)) => return self.lost(slot, error.to_string()),
+                Poll::Ready(Err(error)) => return self.over(slot, PeerClosed::reason(&error)),
             };
             self.intake.hear_others();
             if let Err(ending) = self.intake.take(connection, &mut self.scratch[..read]) {
@@ -443,14 +453,16 @@ impl Shard {
             other => other,
         };
         match (written, &connection.state) {
-            (Poll::Ready(Err(error)), _) => self.lost(slot, error.to_string()),
+            (Poll::Ready(Err(error)), _) => self.over(slot, PeerClosed::reason(&error)),
             (Poll::Ready(Ok(())), State::Closing(closing)) if closing.answered => {
                 // The server ends the stream first (RFC 6455, section 7.1.1); the rest is the peer's.
                 let _ = connection.io.poll_shutdown();
                 self.gone(slot);
             }
-            (Poll::Ready(Ok(())), State::Closing(closing)) if closing.heed == Heed::Nothing => {
-                // The peer's answer cannot be read any more, and the peer waits for the server to end the stream. Its
+            (Poll::Ready(Ok(())), State::Closing(closing))
+                if closing.heed == Heed::Nothing || connection.framing == Framing::LengthPrefix =>
+            {
+                // Behind `__close` nothing follows. Of a WebSocket: the peer's answer cannot be read any more, and the peer waits for the server to end the stream. Its
                 // own end is waited for: with something unread, the socket's end would be a reset, which may take the
                 // close frame from the peer.
                 let _ = connection.io.poll_shutdown();
@@ -482,6 +494,7 @@ impl Shard {
         // Of those that are not read, nobody can tell whether they have answered.
         if !self.intake.is_held_up() {
             self.end_silent();
+            self.end_unopened();
         }
         for slot in 0..self.connections.len() {
             if let Some(Connection { state: State::Closing(closing), .. }) = &self.connections[slot]
@@ -497,6 +510,26 @@ impl Shard {
         self.give_back();
     }
 
+    /// A byte stream came, of which no first message has come.
+    fn await_opening(&mut self, id: LinkId) {
+        let until = self.intake.now.saturating_add(self.intake.shared.handshake_timeout);
+        // Those that have spoken are forgotten as soon as they head the list: it is short where many come.
+        let Self { connections, unopened, .. } = self;
+        while unopened.pop_front_if(|(_, id)| !is_unopened(connections, *id)).is_some() {}
+        unopened.push_back((until, id));
+    }
+
+    /// Gives up the byte streams of which no first message came in time, and forgets those that have spoken or are gone:
+    /// the time may be long, and they may be many by then.
+    fn end_unopened(&mut self) {
+        let Self { connections, unopened, .. } = self;
+        unopened.retain(|(_, id)| is_unopened(connections, *id));
+        while let Some((_, id)) = self.unopened.pop_front_if(|(until, _)| self.intake.now >= *until) {
+            let error = "no message came within the time of a handshake".to_owned();
+            self.guarded(Some(id.slot()), |shard| shard.lost(id.slot(), error));
+        }
+    }
+
     /// Pings those that were silent for a while, and gives up those that did not answer.
     fn end_silent(&mut self) {
         let mut dead = Vec::new();
@@ -506,10 +539,14 @@ impl Shard {
             _ => dead.push(id),
         });
         for id in ping {
-            self.intake.hub.send(id, frame::ping(b"").into());
+            self.intake.hub.send(id, Frame::ping());
         }
         for id in dead {
-            let error = "the peer did not answer a ping".to_owned();
+            let error = match self.framing_of(id) {
+                Some(Framing::LengthPrefix) => "the peer was silent for too long; it has to ping",
+                _ => "the peer did not answer a ping",
+            };
+            let error = error.to_owned();
             self.guarded(Some(id.slot()), |shard| {
                 shard.reset_unread(id.slot());
                 shard.lost(id.slot(), error);
@@ -517,9 +554,14 @@ impl Shard {
         }
     }
 
+    fn framing_of(&self, id: LinkId) -> Option<Framing> {
+        self.connections[id.slot()].as_ref().map(|connection| connection.framing)
+    }
+
     /// Gives the memory back that many at once have called for.
     fn give_back(&mut self) {
         self.newcomers.give_back();
+        self.unopened.shrink_to(LISTS);
         self.parting.shrink_to(LISTS);
         self.again.shrink_to(LISTS);
         self.ready.shrink_to(LISTS);
@@ -572,6 +614,12 @@ impl Shard {
         }
         self.drain = Some((drain, timer));
     }
+}
+
+/// Whether a connection is there that has said nothing yet.
+fn is_unopened(connections: &[Option<Connection>], id: LinkId) -> bool {
+    let found = connections.get(id.slot()).and_then(Option::as_ref);
+    found.is_some_and(|connection| connection.id == id && !connection.opened)
 }
 
 impl Future for Shard {

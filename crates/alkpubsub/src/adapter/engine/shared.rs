@@ -2,15 +2,16 @@
 
 use super::crossing::{Crossed, Crossings};
 use super::frame::Frame;
+use super::framing::Framing;
+use super::options::HubOptions;
 use super::orders::{Command, Orders};
 use crate::adapter::admit;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{BoxFuture, CloseReason, DispatchError, LinkId};
 use crate::listeners::Listeners;
-use crate::protocol::hub::{FanOut, HubLimits};
+use crate::protocol::hub::HubLimits;
 use crate::stats::Stats;
 use crate::waiters::Waiters;
-use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
@@ -22,6 +23,9 @@ use std::time::Duration;
 
 pub(super) struct Shared {
     pub(super) limits: HubLimits,
+    /// In which the program's own events are framed first.
+    pub(super) framing: Framing,
+    pub(super) handshake_timeout: Duration,
     pub(super) listeners: Listeners,
     /// Waits for room, or for the end.
     pub(super) waiters: Waiters,
@@ -55,7 +59,10 @@ impl Drop for Running {
 }
 
 impl Shared {
-    pub(super) fn new(limits: HubLimits, fan_out: FanOut, shards: NonZeroU8) -> Self {
+    pub(super) fn new(options: &HubOptions, framing: Framing) -> Self {
+        let HubOptions { mut limits, fan_out, handshake_timeout, shards, .. } = *options;
+        // Four bytes tell no greater length.
+        limits.message.max_message = limits.message.max_message.min(u32::MAX as usize);
         let orders: Box<[Orders]> = (0..shards.get()).map(|_| Orders::default()).collect();
         let crossings = (orders.len() > 1).then(|| {
             let ready = orders.iter().map(|orders| orders.ready.clone()).collect();
@@ -63,6 +70,8 @@ impl Shared {
         });
         Self {
             limits,
+            framing,
+            handshake_timeout,
             listeners: Listeners::default(),
             waiters: Waiters::default(),
             orders,
@@ -148,7 +157,7 @@ impl Shared {
             return Err(DispatchError::Closed(CloseReason::Closed));
         }
         let Some((topic, shards)) = crossings.wanted(event.topic().as_str(), None) else { return Ok(()) };
-        let crossed = Crossed { topic, message: Frame::text(text) };
+        let crossed = Crossed { topic, message: Frame::text(text, self.framing) };
         self.queue(&crossed, &mut shards.iter(), bytes)
     }
 

@@ -10,9 +10,15 @@ mod target;
 
 pub(crate) use pump::Pump;
 pub use socket::{LinkSocket, SocketInput, SocketMessage};
-#[cfg(feature = "byte-stream")]
+#[cfg(any(feature = "redis", feature = "websocket-client"))]
+pub(crate) use spoke::Behind;
+#[cfg(feature = "redis")]
+pub(crate) use spoke::attempt;
+#[cfg(any(feature = "byte-stream", feature = "redis"))]
 pub(crate) use spoke::drain;
 pub use spoke::{Spoke, SpokeOptions};
 pub use state::{Interruption, SpokeState, States};
 pub use target::DisconnectError;
-pub(crate) use target::{Life, LinkTarget, TargetOptions};
+#[cfg(any(feature = "byte-stream", feature = "websocket-client"))]
+pub(crate) use target::Life;
+pub(crate) use target::{LinkTarget, TargetOptions};

@@ -110,7 +110,7 @@ where
         for _ in 0..count {
             ready!(self.poll_ready(context))?;
             let socket = &mut self.socket;
-            let send = |text: ByteString| Pin::new(socket).start_send(M::text(text));
+            let send = |text: ByteString, topic| Pin::new(socket).start_send(M::event(text, topic));
             match self.shared.send_next(send) {
                 Some(sent) => sent?,
                 None => break,
@@ -171,12 +171,16 @@ where
 
     fn take(&self, input: SocketInput) -> ControlFlow<CloseReason> {
         let taken = match input {
-            SocketInput::Text(text) => self.receive(&text),
+            SocketInput::Text(text) => self.receive(&text, None),
+            SocketInput::Published { topic, text } => match ByteString::try_from(text) {
+                Ok(text) => self.receive(&text, Some(&topic)),
+                Err(error) => self.shared.refuse(Refusal::NotUtf8 { at: error.valid_up_to() }),
+            },
             SocketInput::Binary(bytes) if bytes.len() > self.shared.options.message.max_message => {
                 self.shared.refuse(Refusal::TooLarge { limit: self.shared.options.message.max_message })
             }
             SocketInput::Binary(bytes) => match ByteString::try_from(bytes) {
-                Ok(text) => self.receive(&text),
+                Ok(text) => self.receive(&text, None),
                 Err(error) => self.shared.refuse(Refusal::NotUtf8 { at: error.valid_up_to() }),
             },
             SocketInput::Close { code, reason } => Err(self.closed_by_peer(code.unwrap_or(1005), reason)),
@@ -189,8 +193,8 @@ where
         }
     }
 
-    fn receive(&self, text: &ByteString) -> Result<(), CloseReason> {
-        self.shared.receive(text, M::CLOSES_BY_EVENT).map_err(|reason| match reason {
+    fn receive(&self, text: &ByteString, of: Option<&str>) -> Result<(), CloseReason> {
+        self.shared.receive(text, of, M::CLOSES_BY_EVENT).map_err(|reason| match reason {
             CloseReason::ByPeer { code, reason } => self.closed_by_peer(code, reason),
             ours => ours,
         })

@@ -1,5 +1,6 @@
 //! What a socket and its messages have to be able to do.
 
+use crate::topic::Topic;
 use bytes::Bytes;
 use bytestring::ByteString;
 use futures_core::Stream;
@@ -24,6 +25,14 @@ pub trait SocketMessage: Send + Sized + 'static {
     /// A text message. The text is shared: a clone copies nothing.
     fn text(text: ByteString) -> Self;
 
+    /// The same, with the event's topic where a broker is told it; `None` for control events, and wherever the far side is
+    /// a hub.
+    #[doc(hidden)]
+    fn event(text: ByteString, topic: Option<Topic>) -> Self {
+        let _ = topic;
+        Self::text(text)
+    }
+
     /// A Close with a code and words, of which as much is to be sent as fits 123 bytes.
     fn close(code: u16, reason: &str) -> Self;
 
@@ -44,6 +53,14 @@ pub trait SocketMessage: Send + Sized + 'static {
 pub enum SocketInput {
     /// A text message.
     Text(ByteString),
+    /// An event that a broker gives to whoever asked for its topic; one of another topic is refused.
+    #[doc(hidden)]
+    Published {
+        /// What was asked for.
+        topic: ByteString,
+        /// The message; not known to be UTF-8 yet.
+        text: Bytes,
+    },
     /// A binary message; taken as text, if it is UTF-8.
     Binary(Bytes),
     /// The peer's Close.

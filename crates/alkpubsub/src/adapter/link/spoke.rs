@@ -152,6 +152,18 @@ pub struct Spoke {
     state: Arc<StateCell>,
 }
 
+/// What stands behind the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    Hub,
+    /// See [`TargetOptions::broker`].
+    #[cfg(feature = "redis")]
+    Broker {
+        /// Otherwise the first connection is the only one.
+        reconnects: bool,
+    },
+}
+
 impl Spoke {
     /// A spoke that connects by itself, from now on. `connect` is called for each attempt; it may look up another
     /// address, or fetch another token, each time.
@@ -186,7 +198,7 @@ impl Spoke {
         C: FnMut() -> F + Send + 'static,
         F: Future<Output = Result<S, ConnectError>> + Send + 'static,
     {
-        Self::launch(None, connect, drain, options)
+        Self::launch(None, connect, drain, options, Behind::Hub)
     }
 
     /// [`new`](Self::new), with the first connection made already: what is wrong from the beginning is an error at
@@ -205,7 +217,7 @@ impl Spoke {
         F: Future<Output = Result<S, ConnectError>> + Send + 'static,
     {
         let first = attempt(&mut connect, options.connect_timeout).await?;
-        Ok(Self::launch(Some(first), connect, drain, options))
+        Ok(Self::launch(Some(first), connect, drain, options, Behind::Hub))
     }
 
     /// `finish` is given a socket whose peer was sent a Close and has not answered it.
@@ -214,6 +226,7 @@ impl Spoke {
         connect: C,
         finish: fn(S, Duration) -> E,
         options: SpokeOptions,
+        behind: Behind,
     ) -> Self
     where
         M: SocketMessage,
@@ -223,8 +236,13 @@ impl Spoke {
         E: Future<Output = ()> + Send + 'static,
     {
         let SpokeOptions { link, message, close_timeout, heartbeat, keep_events, .. } = options;
-        let life = Life::Outlives { heartbeat, keep_events, renews_credentials: options.renews_credentials };
-        let target = LinkTarget::new(TargetOptions { link, message, close_timeout }, life);
+        let life = match behind {
+            #[cfg(feature = "redis")]
+            Behind::Broker { reconnects: false } => Life::PerConnection { heartbeat: Some(heartbeat) },
+            _ => Life::Outlives { heartbeat, keep_events, renews_credentials: options.renews_credentials },
+        };
+        let broker = !matches!(behind, Behind::Hub);
+        let target = LinkTarget::new(TargetOptions { link, message, close_timeout, broker }, life);
         let state = StateCell::new(SpokeState::Connecting);
         if first.is_some() {
             target.connected();
@@ -244,6 +262,12 @@ impl Spoke {
     /// Whether it is connected, now and whenever that changes.
     pub fn states(&self) -> States {
         self.state.watch()
+    }
+
+    /// Sends a `__ping` and waits for its answer.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn ping(&self) -> Result<(), CloseReason> {
+        self.target.ping().await
     }
 
     /// Ends the spoke in good order: sends what is queued, then a Close with 1000, and waits for the hub's answer, but no
@@ -275,7 +299,10 @@ impl fmt::Debug for Spoke {
     }
 }
 
-async fn attempt<S, F>(connect: &mut impl FnMut() -> F, timeout: Duration) -> Result<S, ConnectError>
+pub(crate) async fn attempt<S, F>(
+    connect: &mut impl FnMut() -> F,
+    timeout: Duration,
+) -> Result<S, ConnectError>
 where
     F: Future<Output = Result<S, ConnectError>>,
 {

@@ -14,6 +14,7 @@ use crate::protocol::link::{ControlOverflow, Link, LinkOptions};
 use crate::protocol::{HeartbeatOptions, Message};
 use crate::stats::Stats;
 use crate::sync::{Mutex, MutexGuard};
+use crate::topic::Topic;
 use crate::waiters::Waiters;
 use bytestring::ByteString;
 use futures_util::task::AtomicWaker;
@@ -30,11 +31,15 @@ pub(super) struct Outgoing {
     pub(super) text: ByteString,
     /// An event of the program's; else a control event.
     event: bool,
+    /// Where a broker is to be told.
+    pub(super) topic: Option<Topic>,
 }
 
 impl Message for Outgoing {
-    fn from_text(text: String) -> Self {
-        Self { text: text.into(), event: false }
+    type Framing = ();
+
+    fn from_text(text: String, (): ()) -> Self {
+        Self { text: text.into(), event: false, topic: None }
     }
 
     fn weight(&self) -> usize {
@@ -53,6 +58,9 @@ pub(crate) struct TargetOptions {
     pub(crate) message: MessageLimits,
     /// How long a Close may take to leave, and its answer to come.
     pub(crate) close_timeout: Duration,
+    /// Behind the connection stands a broker: it gives everybody's events to all, the own ones too, so that bad ones are
+    /// not its fault; and it is told the topic of each.
+    pub(crate) broker: bool,
 }
 
 /// How long the target lives.
@@ -62,6 +70,12 @@ pub(crate) enum Life {
     PerConnection {
         /// Where this end opened it, and has to ask whether the far side is there.
         heartbeat: Option<HeartbeatOptions>,
+    },
+    /// As long as its one connection, with nothing but another such target at its far end.
+    #[cfg(all(unix, feature = "worker-process"))]
+    Direct {
+        /// Where this end opened it; and how long the first answer may take.
+        heartbeat: Option<(HeartbeatOptions, Duration)>,
     },
     /// On after a connection that a new one may replace.
     Outlives {
@@ -101,6 +115,10 @@ pub(crate) struct State {
     /// To stop it with, while it is there.
     task: Option<AbortHandle>,
     /// A socket that was lent, after the end.
+    #[cfg_attr(
+        not(any(feature = "byte-stream", feature = "websocket-client")),
+        allow(dead_code, reason = "nobody lends one")
+    )]
     pub(crate) socket: Option<Box<dyn Any + Send>>,
     /// Events given to the socket, and those of them that it has flushed.
     handed: u64,
@@ -135,6 +153,11 @@ impl LinkTarget {
             Life::PerConnection { heartbeat: Some(heartbeat) } => {
                 // Where there is no room for a ping there will be none for anything else, which is told then.
                 let link = Link::opening(options.link, heartbeat, Duration::ZERO);
+                (link.unwrap_or_else(|_| Link::new(options.link)), Stage::Open, 1)
+            }
+            #[cfg(all(unix, feature = "worker-process"))]
+            Life::Direct { heartbeat } => {
+                let link = Link::direct(options.link, heartbeat, Duration::ZERO);
                 (link.unwrap_or_else(|_| Link::new(options.link)), Stage::Open, 1)
             }
             Life::Outlives { heartbeat, .. } => {
@@ -242,6 +265,13 @@ impl LinkTarget {
         self.waiters.wake_all();
         self.task.wake();
         true
+    }
+
+    fn is_direct(&self) -> bool {
+        #[cfg(all(unix, feature = "worker-process"))]
+        return matches!(self.life, Life::Direct { .. });
+        #[cfg(not(all(unix, feature = "worker-process")))]
+        return false;
     }
 
     fn keeps_events(&self) -> bool {

@@ -3,10 +3,6 @@
 #[cfg(feature = "websocket-client")]
 pub(crate) mod client;
 #[cfg(feature = "websocket-server")]
-mod doorway;
-#[cfg(feature = "websocket-server")]
-pub(crate) mod frame;
-#[cfg(feature = "websocket-server")]
 mod handshake;
 #[cfg(feature = "hyper")]
 mod mounted;

@@ -1,9 +1,9 @@
 //! The hub as a route of somebody else's HTTP server.
 
-use super::frame;
 use super::handshake::{self, Refused, Upgrade};
 use super::server::{WebSocketServerEventTarget, refusal};
 use crate::adapter::engine::Reserved;
+use crate::adapter::engine::framing::websocket;
 use http::header::{CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
@@ -22,7 +22,7 @@ impl WebSocketServerEventTarget {
     /// The same is asked of it as of connections to [`serve`](Self::serve): method, version and key, the origin, a
     /// place among the connections; the answer to what is refused says why. The rest of the way into the hub, which
     /// begins when the answer was sent, ends with this target and may take
-    /// [`handshake_timeout`](super::ServerOptions::handshake_timeout). hyper serves such connections
+    /// [`handshake_timeout`](crate::hub::HubOptions::handshake_timeout). hyper serves such connections
     /// `with_upgrades`, as axum does by itself; HTTP/1.1 only. Small messages leave at once if the application sets
     /// `TCP_NODELAY` on what it accepts.
     ///
@@ -82,7 +82,7 @@ impl WebSocketServerEventTarget {
                     Ok(Ok(socket)) => {
                         if let Err(mut socket) = place.connect_upgraded(Box::new(TokioIo::new(socket)), identity) {
                             // The upgrade was granted before the hub began to shut down.
-                            let close = frame::close(Some(1001), "the hub shuts down");
+                            let close = websocket::close(Some(1001), "the hub shuts down");
                             let goodbye = async {
                                 socket.write_all(&close).await?;
                                 socket.shutdown().await

@@ -1,7 +1,7 @@
 //! A connection's way into a hub, without I/O: from its first bytes to the answer that it gets.
 
 use super::handshake::{self, BUSY, CLOSING, Health, MAX_HEAD, Origins, Refused};
-use crate::adapter::engine::Reserved;
+use crate::adapter::engine::{Opening, Reserved, Step};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,46 +28,26 @@ pub(crate) enum Entry {
 
 /// A connection whose request has not come as a whole.
 #[derive(Debug)]
-pub(crate) struct Opening {
+pub(crate) struct Handshake {
     door: Arc<Door>,
     /// Taken with the last step.
     entry: Option<Entry>,
     head: Vec<u8>,
 }
 
-/// What is to be done with a newcomer.
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// To be read on.
-    More,
-    /// It comes in, is sent `greeting`, and has sent `received` behind its request.
-    Welcome { place: Reserved, greeting: String, received: Vec<u8> },
-    /// It is told why it does not come in, or what it asked, as long as `turn` is held.
-    Answer { response: String, turn: OwnedSemaphorePermit },
-    /// It ends without an answer: too many are being answered.
-    Drop,
-}
-
-impl Opening {
-    pub(crate) fn new(door: Arc<Door>, entry: Entry) -> Self {
-        Self { door, entry: Some(entry), head: Vec::new() }
-    }
-
-    /// The shard in which it has a place. Where it has none, and is told so, the first.
-    pub(crate) fn shard(&self) -> u8 {
+impl Opening for Handshake {
+    fn shard(&self) -> u8 {
         match &self.entry {
             Some(Entry::Place(place)) => place.shard(),
             _ => 0,
         }
     }
 
-    /// How long it may take for all of it.
-    pub(crate) fn patience(&self) -> Duration {
+    fn patience(&self) -> Duration {
         self.door.patience
     }
 
-    /// Takes what came.
-    pub(crate) fn take(&mut self, read: &[u8]) -> Step {
+    fn take(&mut self, read: &[u8]) -> Step {
         let before = self.head.len();
         if before > 0 {
             self.head.extend_from_slice(read);
@@ -84,6 +64,12 @@ impl Opening {
             Read::Upgrade(greeting, length) => self.welcome(greeting, whole[length..].to_vec()),
             Read::Answer(response) => self.answer(response),
         }
+    }
+}
+
+impl Handshake {
+    pub(crate) fn new(door: Arc<Door>, entry: Entry) -> Self {
+        Self { door, entry: Some(entry), head: Vec::new() }
     }
 
     fn read(&self, whole: &[u8]) -> Read {

@@ -13,7 +13,7 @@ use crate::{EventEnvelope, protocol};
 
 /// Whether the target at the wire's near end has one connection, and ends where that is at fault.
 fn is_link(peers: &Peers) -> bool {
-    peers.wire.as_ref().is_some_and(|wire| wire.far() == FarSide::Hub)
+    peers.wire.as_ref().is_some_and(|wire| wire.far() != FarSide::Spoke)
 }
 
 /// Messages that are bad input, by the reason. `TOPIC` stands for the type and the id of a topic that is listened to.

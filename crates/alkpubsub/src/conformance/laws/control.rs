@@ -70,12 +70,20 @@ pub(super) async fn ready_ping(fixture: &dyn Fixture) -> Verdict {
     Ok(())
 }
 
-/// Where connections have no identities, `direct` is a type like any other.
+/// Where connections have no identities, `direct` is a type like any other; where they have, somebody else's is denied.
 pub(super) async fn ready_direct(fixture: &dyn Fixture) -> Verdict {
     let peers = peers(fixture).await?;
     let Some(wire) = &peers.wire else { return Ok(()) };
     let id = unique("somebody");
     let topic = format!("direct:{id}");
+    if fixture.identities() {
+        ensure_eq!(
+            answers(wire, &[control::subscribe(&topic)]).await,
+            [format!("no subscribe {topic} not_allowed"), "pong".into()],
+            "asked for a direct topic of somebody else's the hub said"
+        );
+        return Ok(());
+    }
     ensure_eq!(
         answers(wire, &[control::subscribe(&topic)]).await,
         [format!("yes {topic}"), "pong".into()],

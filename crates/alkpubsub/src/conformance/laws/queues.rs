@@ -271,6 +271,8 @@ pub(super) async fn counted_wire(fixture: &dyn Fixture) -> Verdict {
             wire.send(control::denied(&topic, Action::Publish, DenyReason::NotAllowed));
         }
         FarSide::Spoke => wire.send(control::subscribe("no topic")),
+        // A peer denies nothing; one who is told so all the same counts it.
+        FarSide::Peer => wire.send(control::denied(&topic, Action::Publish, DenyReason::NotAllowed)),
     }
     wire.send(numbered(&event_type, "1", FENCE)?.to_json()?);
     log.numbers_to_fence(0, 1).await;

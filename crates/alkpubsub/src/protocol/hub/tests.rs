@@ -20,7 +20,7 @@ fn hear(hub: &mut Hub<String>, from: LinkId, text: &str) {
         Asked::Publish => {
             hub.fan_out(&format!("{}:{}", parts.event_type, parts.id), || text.to_owned());
         }
-        Asked::Done => {}
+        Asked::Done | Asked::Close { .. } => {}
     }
 }
 
@@ -355,7 +355,9 @@ fn what_waits_for_all_is_counted_beyond_32_bits() {
     #[derive(Clone)]
     struct Heavy;
     impl Message for Heavy {
-        fn from_text(_: String) -> Self {
+        type Framing = ();
+
+        fn from_text(_: String, (): ()) -> Self {
             Self
         }
         fn weight(&self) -> usize {
@@ -387,7 +389,9 @@ fn what_waits_for_all_is_counted_beyond_32_bits() {
 struct Joined(Vec<String>);
 
 impl Message for Joined {
-    fn from_text(text: String) -> Self {
+    type Framing = ();
+
+    fn from_text(text: String, (): ()) -> Self {
         Self(vec![text])
     }
 
@@ -423,7 +427,7 @@ fn crowd(links: usize, limits: HubLimits) -> (Hub<Joined>, Vec<LinkId>) {
 }
 
 fn publish(hub: &mut Hub<Joined>, topic: &str, text: &str) {
-    hub.fan_out(topic, || Joined::from_text(text.to_owned()));
+    hub.fan_out(topic, || Joined::from_text(text.to_owned(), ()));
 }
 
 fn pieces(hub: &mut Hub<Joined>, link: LinkId) -> Vec<Vec<String>> {
@@ -436,7 +440,7 @@ fn events_of_one_topic_go_out_as_one_piece_and_nothing_changes_its_place() {
     for (topic, text) in [("a:1", "1"), ("a:1", "2"), ("b:1", "3"), ("a:1", "4")] {
         publish(&mut hub, topic, text);
     }
-    hub.send(links[0], Joined::from_text("5".into()));
+    hub.send(links[0], Joined::from_text("5".into(), ()));
     publish(&mut hub, "a:1", "6");
     let mut stats = Stats::default();
     hub.count(&mut stats);

@@ -27,6 +27,7 @@ fn hear(link: &mut Link<String>, text: &str) -> Heard<'static> {
         }
         Heard::Close { code, reason } => Heard::Close { code, reason: reason.into_owned().into() },
         Heard::Pong => Heard::Pong,
+        Heard::Ping(queued) => Heard::Ping(queued),
         Heard::Ignored => Heard::Ignored,
     }
 }
@@ -471,4 +472,23 @@ fn the_far_sides_last_word_is_told() {
     let mut link = Link::<String>::new(LinkOptions::DEFAULT);
     let close = control::close(1013, "too slow");
     assert_eq!(hear(&mut link, &close), Heard::Close { code: 1013, reason: "too slow".into() });
+}
+
+#[test]
+fn between_two_ends_nothing_is_forwarded_all_is_ready_and_pings_are_answered() {
+    let first = Duration::from_secs(30);
+    let beating = Some((HeartbeatOptions::DEFAULT, first));
+    let mut host = Link::<String>::direct(LinkOptions::DEFAULT, beating, Duration::ZERO).unwrap();
+    let mut worker = Link::<String>::direct(LinkOptions::DEFAULT, None, Duration::ZERO).unwrap();
+    host.want("a:b", Duration::ZERO).unwrap();
+    assert_eq!(host.readiness("a:b"), Some(Readiness::Confirmed));
+    assert_eq!(sent(&mut host), [control::ping(1)], "no `__subscribe`");
+    assert_eq!(hear(&mut worker, &control::ping(1)), Heard::Ping(Ok(())));
+    let answer = sent(&mut worker);
+    assert_eq!((answer.len(), worker.timeout()), (1, None));
+    assert_eq!(hear(&mut host, &answer[0]), Heard::Pong);
+    assert!(host.ponged(1));
+
+    let mut silent = Link::<String>::direct(LinkOptions::DEFAULT, beating, Duration::ZERO).unwrap();
+    assert_eq!(silent.handle_timeout(first), Ok(Due::Dead));
 }

@@ -1,10 +1,10 @@
 //! How connections end: what was read ends them, a bound, a panic, silence, the program, the hub's own end.
 
 use super::super::connection::{Closing, Connection, Heed, State};
+use super::super::frame::Frame;
 use super::super::intake::Ending;
 use super::super::io::{Io, Socket};
 use super::Shard;
-use crate::adapter::websocket::frame;
 use crate::caught::caught;
 use crate::event_target::{CloseReason, LinkId};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Shard {
             }
             (Ending::Closed { code, reason }, State::Open) => {
                 // The answer goes behind everything that was queued before it.
-                self.intake.hub.finish(id, Some(frame::close(code, "").into()), false);
+                self.intake.hub.finish(id, Some(Frame::close(code, "", connection.framing)), false);
                 connection.drop_unfinished(&mut self.intake.hub);
                 connection.state = State::Closing(Box::new(Closing {
                     until: self.intake.now + CLOSE_TIMEOUT,
@@ -106,8 +106,8 @@ impl Shard {
         if heed == Heed::Nothing {
             connection.drop_unfinished(&mut self.intake.hub);
         }
-        let code = Some(reason.code()).filter(|code| frame::may_be_sent(*code));
-        self.intake.hub.finish(id, Some(frame::close(code, &words).into()), drop_rest);
+        let last = Frame::close(Some(reason.code()), &words, connection.framing);
+        self.intake.hub.finish(id, Some(last), drop_rest);
         let until = self.intake.now + CLOSE_TIMEOUT;
         connection.state = State::Closing(Box::new(Closing { until, answered: false, heed, reason }));
         self.write(id.slot());
@@ -148,9 +148,13 @@ impl Shard {
     }
 
     pub(super) fn lost(&mut self, slot: usize, error: String) {
+        self.over(slot, CloseReason::Lost { error: error.into() });
+    }
+
+    /// Nothing can be read or written any more.
+    pub(super) fn over(&mut self, slot: usize, reason: CloseReason) {
         if let Some(connection) = &mut self.connections[slot] {
             if let State::Open = connection.state {
-                let reason = CloseReason::Lost { error: error.into() };
                 let until = self.intake.now;
                 connection.state =
                     State::Closing(Box::new(Closing { until, answered: true, heed: Heed::Nothing, reason }));
@@ -207,7 +211,7 @@ impl Shard {
             Io::Lent(lent) => Some(lent.into_socket()),
             #[cfg(unix)]
             Io::Plain(plain) => match self.intake.at_home(|| plain.into_tokio(self.poller.as_ref())) {
-                Ok(socket) => Some(Box::new(socket)),
+                Ok(socket) => Some(socket),
                 Err(error) => {
                     tracing::warn!(%error, "a connection that was to be given back was dropped");
                     None

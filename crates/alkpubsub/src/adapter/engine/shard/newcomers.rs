@@ -1,13 +1,15 @@
 //! Connections that are not in the hub yet: their requests are read, answered, and let in or not.
 
+use super::super::frame::Frame;
+use super::super::framing::Framing;
 use super::super::io::Io;
 #[cfg(not(unix))]
 use super::super::io::Lent;
 #[cfg(unix)]
 use super::super::io::Poller;
+use super::super::opening::{Opening, Step};
 use super::super::orders::Arrival;
 use super::{Opened, READS_PER_ROUND, Shard};
-use crate::adapter::websocket::opening::{Opening, Step};
 use bytes::{Buf, Bytes};
 use slab::Slab;
 use std::collections::VecDeque;
@@ -47,7 +49,7 @@ struct Newcomer {
 
 /// Which way a newcomer goes.
 enum Way {
-    In(Opening),
+    In(Box<dyn Opening>),
     Out(Farewell),
 }
 
@@ -89,7 +91,7 @@ impl Newcomers {
 
 impl Shard {
     /// Takes a socket whose handshake has not begun.
-    pub(super) fn arrive(&mut self, Arrival(socket): Arrival, opening: Opening) {
+    pub(super) fn arrive(&mut self, Arrival(socket): Arrival, opening: Box<dyn Opening>) {
         let deadline = self.intake.now.saturating_add(opening.patience());
         self.newcomers.came += 1;
         let number = self.newcomers.came;
@@ -165,8 +167,8 @@ impl Shard {
                 Step::Welcome { place, greeting, mut received } => {
                     let io = self.newcomers.slab.remove(key).io;
                     place.keep();
-                    let greeting = Some(greeting.into_bytes().into());
-                    self.open(Opened::Newcomer(io), None, greeting, &mut received, None);
+                    let greeting = Some(Frame::greeting(greeting.into_bytes()));
+                    self.open(Opened::Named(io), Framing::WebSocket, None, greeting, &mut received, None);
                     // As after any other read.
                     return self.relieve();
                 }

@@ -5,6 +5,7 @@ use crate::event_target::{CloseReason, Notice};
 use crate::protocol::AfterClose;
 use crate::protocol::control::GapReason;
 use crate::protocol::link::Due;
+use crate::topic::Topic;
 use bytestring::ByteString;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -199,7 +200,7 @@ impl LinkTarget {
     /// Gives the oldest message that waits to `send`; `None` where none waits.
     pub(crate) fn send_next<E>(
         &self,
-        send: impl FnOnce(ByteString) -> Result<(), E>,
+        send: impl FnOnce(ByteString, Option<Topic>) -> Result<(), E>,
     ) -> Option<Result<(), E>> {
         let _sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
         let message = {
@@ -212,7 +213,7 @@ impl LinkTarget {
             state.handed += u64::from(message.event);
             message
         };
-        let sent = send(message.text);
+        let sent = send(message.text, message.topic);
         if sent.is_err() && message.event {
             self.lock().counters.dropped += 1;
         }
@@ -279,8 +280,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_connection_is_woken_by_it() {
         let link = LinkOptions { forward_subscriptions: false, ..LinkOptions::DEFAULT };
-        let options =
-            TargetOptions { link, message: MessageLimits::DEFAULT, close_timeout: Duration::from_secs(2) };
+        let options = TargetOptions {
+            link,
+            message: MessageLimits::DEFAULT,
+            close_timeout: Duration::from_secs(2),
+            broker: false,
+        };
         let heartbeat = HeartbeatOptions::DEFAULT;
         let life = Life::Outlives { heartbeat, keep_events: false, renews_credentials: false };
         let target = LinkTarget::new(options, life);

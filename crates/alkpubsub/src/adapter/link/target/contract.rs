@@ -65,6 +65,7 @@ impl LinkTarget {
             admit(event, &self.options.message)
         };
         let mut state = self.lock();
+        let topic = self.options.broker.then(|| event.topic().clone());
         let open = match &state.stage {
             Stage::Open => Ok(()),
             Stage::Leaving(_) => Err(DispatchError::Closed(CloseReason::Closed)),
@@ -73,7 +74,7 @@ impl LinkTarget {
             Stage::Closed(reason) => Err(DispatchError::Closed(reason.clone())),
         };
         let taken = open.and(admitted).and_then(|text| {
-            let queued = state.link.send(Outgoing { text: text.clone(), event: true });
+            let queued = state.link.send(Outgoing { text: text.clone(), event: true, topic });
             queued.then_some(()).ok_or(DispatchError::Full)
         });
         match &taken {
@@ -94,14 +95,14 @@ impl LinkTarget {
 impl EventTarget for LinkTarget {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            echo: false,
+            echo: self.options.broker,
             order: Order::Connection,
             carries: Carries::Json,
             lifetime: match self.life {
-                Life::PerConnection { .. } => Lifetime::PerConnection,
                 Life::Outlives { .. } => Lifetime::Outlives,
+                _ => Lifetime::PerConnection,
             },
-            confirms: self.options.link.forward_subscriptions,
+            confirms: self.options.link.forward_subscriptions || self.is_direct(),
         }
     }
 

@@ -10,13 +10,28 @@ use crate::topic::{Topic, with_topic};
 use bytestring::ByteString;
 
 impl LinkTarget {
-    /// Takes a message from the peer: `Err` with the reason where it is one that ends the connection. `closes_by_event`:
-    /// `__close` does.
-    pub(crate) fn receive(&self, text: &ByteString, closes_by_event: bool) -> Result<(), CloseReason> {
+    /// Takes a message from the peer: `Err` with the reason where it is one that ends the connection. `of`: the topic that it
+    /// has to be an event of, where a broker says it. `closes_by_event`: `__close` does.
+    pub(crate) fn receive(
+        &self,
+        text: &ByteString,
+        of: Option<&str>,
+        closes_by_event: bool,
+    ) -> Result<(), CloseReason> {
         let parts = match check::parts(text.as_bytes(), &self.options.message) {
             Ok(parts) => parts,
             Err(refusal) => return self.refuse(refusal),
         };
+        if let Some(topic) = of {
+            if parts.event_type.starts_with("__") {
+                return self.refuse(Refusal::BadControl);
+            }
+            if !with_topic(&parts.event_type, &parts.id, |own| own == topic) {
+                self.lock().counters.bad_input += 1;
+                self.listeners.notify_named(&Notice::Error(TargetError::WrongTopic { topic: topic.into() }));
+                return Ok(());
+            }
+        }
         let heard = {
             let mut state = self.lock();
             let heard = state.link.receive(&parts);
@@ -51,6 +66,7 @@ impl LinkTarget {
                 self.waiters.wake_all();
             }
             Ok((Heard::Pong, _)) => self.waiters.wake_all(),
+            Ok((Heard::Ping(answered), _)) => self.controlled(answered),
             Ok((Heard::Denied { topic, action, reason }, audience)) => {
                 tracing::debug!(%topic, %action, %reason, "denied");
                 let notice = Notice::Denied { topic: (*topic).into(), action, reason };
@@ -90,6 +106,10 @@ impl LinkTarget {
             state.link.refused(self.now())
         };
         self.listeners.notify_named(&Notice::Error(TargetError::BadInput(refusal)));
+        if self.options.broker {
+            // Whoever publishes there did it.
+            return Ok(());
+        }
         let code = match refusal {
             Refusal::TooLarge { .. } => 1009,
             _ if too_many => 1007,

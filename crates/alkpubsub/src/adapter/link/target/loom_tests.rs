@@ -15,7 +15,7 @@ const TOPIC: &str = "a:b";
 fn target() -> Arc<LinkTarget> {
     let (link, message) = (LinkOptions::DEFAULT, MessageLimits::DEFAULT);
     LinkTarget::new(
-        TargetOptions { link, message, close_timeout: Duration::ZERO },
+        TargetOptions { link, message, close_timeout: Duration::ZERO, broker: false },
         Life::PerConnection { heartbeat: None },
     )
 }
@@ -26,13 +26,13 @@ fn add(target: &LinkTarget) -> ListenerId {
 
 fn hear(target: &LinkTarget, name: &str, rest: &str) {
     let text = format!(r#"{{"type":"__{name}","id":"","payload":{{"topic":"{TOPIC}"{rest}}}}}"#);
-    target.receive(&text.into(), false).unwrap();
+    target.receive(&text.into(), None, false).unwrap();
 }
 
 /// What it has to send: `true` for each `__subscribe`, `false` for each `__unsubscribe`.
 fn sent(target: &LinkTarget) -> Vec<bool> {
     let mut sent = Vec::new();
-    let mut send = |text: ByteString| {
+    let mut send = |text: ByteString, _| {
         sent.push(text.contains("__subscribe"));
         Ok::<_, Infallible>(())
     };
@@ -96,7 +96,7 @@ fn once_closed_nothing_is_sent_any_more() {
         });
         for _ in 0..2 {
             let late = too_late.clone();
-            _ = target.send_next(|_| {
+            _ = target.send_next(|_, _| {
                 late.fetch_add(usize::from(closed.load(Acquire)), SeqCst);
                 Ok::<_, Infallible>(())
             });

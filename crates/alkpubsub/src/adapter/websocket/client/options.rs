@@ -48,7 +48,12 @@ impl ClientOptions {
     };
 
     pub(super) fn target(&self) -> TargetOptions {
-        TargetOptions { link: self.link, message: self.message, close_timeout: self.close_timeout }
+        TargetOptions {
+            link: self.link,
+            message: self.message,
+            close_timeout: self.close_timeout,
+            broker: false,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::connect::{self, Socket};
 use super::{ClientOptions, HandshakeOptions};
-use crate::adapter::link::{Spoke, SpokeOptions};
+use crate::adapter::link::{Behind, Spoke, SpokeOptions};
 use crate::connect::ConnectError;
 use crate::event_target::BoxFuture;
 
@@ -32,7 +32,7 @@ impl Spoke {
     ) -> Result<Self, ConnectError> {
         let mut connector = connector(url, handshake, options);
         let first = connector().await?;
-        Ok(Self::launch(Some(first), connector, connect::linger, options))
+        Ok(Self::launch(Some(first), connector, connect::linger, options, Behind::Hub))
     }
 
     /// A spoke of a WebSocket hub that need not be there yet.
@@ -59,7 +59,7 @@ impl Spoke {
         options: SpokeOptions,
     ) -> Result<Self, ConnectError> {
         connect::check(url)?;
-        Ok(Self::launch(None, connector(url, handshake, options), connect::linger, options))
+        Ok(Self::launch(None, connector(url, handshake, options), connect::linger, options, Behind::Hub))
     }
 }
 

@@ -408,20 +408,15 @@ pub(crate) fn text_of(framed: &[u8]) -> Option<&[u8]> {
     framed.get(header..)
 }
 
-/// The whole text messages at the beginning of what was framed here.
-pub(crate) fn texts(framed: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = framed;
-    std::iter::from_fn(move || {
-        let behind = text_of(rest)?;
-        let length = match rest[1] {
-            126 => usize::from(u16::from_be_bytes(rest[2..4].try_into().ok()?)),
-            127 => usize::try_from(u64::from_be_bytes(rest[2..10].try_into().ok()?)).ok()?,
-            short => usize::from(short),
-        };
-        let (text, next) = behind.split_at_checked(length)?;
-        rest = next;
-        Some(text)
-    })
+/// The first of text messages that were framed here, and what is behind it.
+pub(crate) fn split(framed: &[u8]) -> Option<(&[u8], &[u8])> {
+    let behind = text_of(framed)?;
+    let length = match framed[1] {
+        126 => usize::from(u16::from_be_bytes(framed[2..4].try_into().ok()?)),
+        127 => usize::try_from(u64::from_be_bytes(framed[2..10].try_into().ok()?)).ok()?,
+        short => usize::from(short),
+    };
+    behind.split_at_checked(length)
 }
 
 /// A server's ping; of `payload` the first 125 bytes, as a control frame holds no more.

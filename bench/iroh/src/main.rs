@@ -1,0 +1,287 @@
+//! What one message costs over iroh on loopback, from a spoke on one thread to a hub on another, beside the same frames on a bare
+//! stream of iroh's, and beside a WebSocket to a hub.
+//!
+//! `iroh [ROUNDS [MESSAGES]]`: in each round every way has its turn, and is compared in that very round with the first. The
+//! tables show medians of the rounds. A turn begins when the connection is there and has carried a ping, and ends when the
+//! reader has seen the last message; each is counted.
+
+use alkpubsub::hub::HubOptions;
+use alkpubsub::websocket_server::ServerOptions;
+use alkpubsub::{
+    ByteStreamOptions, ClientOptions, DispatchError, EventEnvelope, EventTarget, IrohHubEventTarget,
+    IrohSpokeEventTarget, WebSocketClientEventTarget, WebSocketServerEventTarget,
+};
+use iroh::endpoint::presets::Minimal;
+use iroh::endpoint::{RecvStream, SendStream};
+use iroh::protocol::Router;
+use iroh::{Endpoint, EndpointAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, BufReader};
+use tokio::sync::{Notify, oneshot};
+
+const TOPIC: &str = "chat.message:room-1";
+const PIECE: usize = 64 * 1024;
+
+type Way = fn(text: &str, messages: usize) -> Duration;
+/// Its name, which part of the messages a turn has, and its rows.
+type Table = (&'static str, usize, [(&'static str, Way); 3]);
+
+fn envelope(payload: usize) -> String {
+    let text = "x".repeat(payload);
+    format!(r#"{{"type":"chat.message","id":"room-1","payload":{{"text":"{text}"}}}}"#)
+}
+
+fn frame(text: &str) -> Vec<u8> {
+    [&(text.len() as u32).to_be_bytes(), text.as_bytes()].concat()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+/// Runs a hub on a thread of its own, which says where it is; the spoke's time.
+fn timed<A: Send + 'static, H, S>(
+    hub: impl FnOnce(oneshot::Sender<A>, oneshot::Receiver<()>) -> H + Send + 'static,
+    spoke: impl FnOnce(A) -> S,
+) -> Duration
+where
+    H: Future<Output = ()>,
+    S: Future<Output = Duration>,
+{
+    let ((told, address), (over, end)) = (oneshot::channel(), oneshot::channel());
+    let serving = std::thread::spawn(move || block_on(hub(told, end)));
+    let took = block_on(async { spoke(address.await.expect("a hub")).await });
+    drop(over);
+    serving.join().expect("a hub");
+    took
+}
+
+async fn endpoint() -> Endpoint {
+    let builder = Endpoint::builder(Minimal).alpns(vec![b"bare".to_vec()]).clear_ip_transports();
+    builder.bind_addr("127.0.0.1:0").expect("an address").bind().await.expect("an endpoint")
+}
+
+async fn read(stream: &mut (impl AsyncReadExt + Unpin), message: &mut Vec<u8>) {
+    let length = stream.read_u32().await.expect("a length");
+    message.resize(length as usize, 0);
+    stream.read_exact(message).await.expect("a message");
+}
+
+/// A bare stream; `back` is what the far side sends back: each message, or one byte behind the last.
+async fn bare_hub(
+    told: oneshot::Sender<EndpointAddr>,
+    end: oneshot::Receiver<()>,
+    messages: usize,
+    echo: bool,
+) {
+    let endpoint = endpoint().await;
+    let _ = told.send(endpoint.addr());
+    let connection = endpoint.accept().await.expect("one").await.expect("a connection");
+    let (mut send, recv) = connection.accept_bi().await.expect("a stream");
+    let mut recv = BufReader::with_capacity(PIECE, recv);
+    let mut message = Vec::new();
+    read(&mut recv, &mut message).await;
+    send.write_all(&[0]).await.expect("a write");
+    for _ in 0..messages {
+        read(&mut recv, &mut message).await;
+        if echo {
+            let frame = [&(message.len() as u32).to_be_bytes(), &message[..]].concat();
+            send.write_all(&frame).await.expect("a write");
+        }
+    }
+    if !echo {
+        send.write_all(&[0]).await.expect("a write");
+    }
+    let _ = end.await;
+    endpoint.close().await;
+}
+
+async fn bare_spoke(hub: EndpointAddr, frame: &[u8]) -> (Endpoint, SendStream, RecvStream) {
+    let endpoint = endpoint().await;
+    let connection = endpoint.connect(hub, b"bare").await.expect("a connection");
+    let (mut send, mut recv) = connection.open_bi().await.expect("a stream");
+    send.write_all(frame).await.expect("a write");
+    recv.read_u8().await.expect("an answer");
+    (endpoint, send, recv)
+}
+
+fn bare(text: &str, messages: usize) -> Duration {
+    let frame = frame(text);
+    timed(
+        move |told, end| bare_hub(told, end, messages, false),
+        |hub| async move {
+            let (endpoint, mut send, mut recv) = bare_spoke(hub, &frame).await;
+            let begun = Instant::now();
+            let mut gathered = Vec::with_capacity(2 * PIECE);
+            for _ in 0..messages {
+                gathered.extend_from_slice(&frame);
+                if gathered.len() >= PIECE {
+                    send.write_all(&gathered).await.expect("a write");
+                    gathered.clear();
+                }
+            }
+            send.write_all(&gathered).await.expect("a write");
+            recv.read_u8().await.expect("the end");
+            let took = begun.elapsed();
+            endpoint.close().await;
+            took
+        },
+    )
+}
+
+fn bare_echo(text: &str, messages: usize) -> Duration {
+    let frame = frame(text);
+    timed(
+        move |told, end| bare_hub(told, end, messages, true),
+        |hub| async move {
+            let (endpoint, mut send, mut recv) = bare_spoke(hub, &frame).await;
+            let mut message = Vec::new();
+            let begun = Instant::now();
+            for _ in 0..messages {
+                send.write_all(&frame).await.expect("a write");
+                read(&mut recv, &mut message).await;
+            }
+            let took = begun.elapsed();
+            endpoint.close().await;
+            took
+        },
+    )
+}
+
+/// The last message is answered, or each.
+fn answering(hub: &Arc<impl EventTarget>, messages: usize, echo: bool) {
+    let (back, heard) = (Arc::downgrade(hub), AtomicUsize::new(0));
+    let listener = move |event: &EventEnvelope| {
+        if heard.fetch_add(1, Relaxed) + 1 == messages || echo {
+            back.upgrade().expect("a hub").dispatch_event_ref(event).expect("room for one");
+        }
+    };
+    hub.add_event_listener(TOPIC, Arc::new(listener)).expect("a listener");
+}
+
+async fn use_target(target: impl EventTarget, event: EventEnvelope, messages: usize, echo: bool) -> Duration {
+    let came = Arc::new(Notify::new());
+    let told = came.clone();
+    let listener = move |_: &EventEnvelope| told.notify_one();
+    target.add_event_listener(TOPIC, Arc::new(listener)).expect("a listener");
+    // The answer to the subscription: it is connected.
+    target.ready(TOPIC).await;
+    let begun = Instant::now();
+    for _ in 0..messages {
+        while let Err(error) = target.dispatch_event_ref(&event) {
+            assert!(matches!(error, DispatchError::Full), "{error}");
+            target.room().await;
+        }
+        if echo {
+            came.notified().await;
+        }
+    }
+    if !echo {
+        came.notified().await;
+    }
+    begun.elapsed()
+}
+
+fn ours(text: &str, messages: usize, echo: bool) -> Duration {
+    let event = EventEnvelope::parse(text.to_owned()).expect("an envelope");
+    timed(
+        move |told, end: oneshot::Receiver<()>| async move {
+            let hub = Arc::new(IrohHubEventTarget::try_new(HubOptions::new()).expect("a hub"));
+            answering(&hub, messages, echo);
+            let router = Router::builder(endpoint().await).accept(alkpubsub::iroh::ALPN, hub).spawn();
+            let _ = told.send(router.endpoint().addr());
+            let _ = end.await;
+            router.shutdown().await.expect("a router");
+        },
+        |hub| async move {
+            let endpoint = endpoint().await;
+            let spoke = IrohSpokeEventTarget::connect(&endpoint, hub, ByteStreamOptions::DEFAULT).await;
+            let took = use_target(spoke.expect("a connection"), event, messages, echo).await;
+            endpoint.close().await;
+            took
+        },
+    )
+}
+
+fn websocket(text: &str, messages: usize, echo: bool) -> Duration {
+    let event = EventEnvelope::parse(text.to_owned()).expect("an envelope");
+    timed(
+        move |told, end: oneshot::Receiver<()>| async move {
+            let hub = Arc::new(WebSocketServerEventTarget::new(ServerOptions::new()));
+            answering(&hub, messages, echo);
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+            let _ = told.send(format!("ws://{}/", listener.local_addr().expect("an address")));
+            let serving = hub.clone();
+            let serving = tokio::spawn(async move { serving.serve(listener).await });
+            let _ = end.await;
+            hub.shutdown(Duration::from_secs(1)).await;
+            drop(serving.await);
+        },
+        |url| async move {
+            let target = WebSocketClientEventTarget::connect_with(&url, ClientOptions::DEFAULT).await;
+            use_target(target.expect("a connection"), event, messages, echo).await
+        },
+    )
+}
+
+/// The median, and the quarters around it.
+fn quartiles(mut values: Vec<f64>) -> (f64, f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let at = |part: usize| values[(values.len() - 1) * part / 4];
+    (at(1), at(2), at(3))
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |default| arguments.next().map_or(default, |number| number.parse().expect("a number"));
+    let (rounds, messages) = (number(9), number(200_000));
+    for payload in [30, 128, 4096] {
+        let text = envelope(payload);
+        let messages = if payload > 1000 { messages / 8 } else { messages };
+        let tables: [Table; 2] = [
+            (
+                "One way",
+                1,
+                [
+                    ("a bare stream of iroh's, 64 KiB at a time", bare),
+                    ("alkpubsub, spoke to hub over iroh", |text, messages| ours(text, messages, false)),
+                    ("alkpubsub, spoke to hub over a WebSocket", |text, messages| {
+                        websocket(text, messages, false)
+                    }),
+                ],
+            ),
+            (
+                "There and back, one at a time",
+                20,
+                [
+                    ("a bare stream of iroh's", bare_echo),
+                    ("alkpubsub over iroh", |text, messages| ours(text, messages, true)),
+                    ("alkpubsub over a WebSocket", |text, messages| websocket(text, messages, true)),
+                ],
+            ),
+        ];
+        for (name, part, ways) in tables {
+            let messages = (messages / part).max(1);
+            let mut nanoseconds = vec![Vec::new(); ways.len()];
+            // The first round does not count: caches, and the allocator's first pages.
+            for round in 0..=rounds {
+                for ((_, way), taken) in ways.iter().zip(&mut nanoseconds) {
+                    let took = way(&text, messages).as_nanos() as f64 / messages as f64;
+                    if round > 0 {
+                        taken.push(took);
+                    }
+                }
+            }
+            println!("\n{name}, {} bytes a message\n", text.len());
+            println!("| | ns a message | messages/s, beside the first | quarters |");
+            println!("| --- | --: | --: | --: |");
+            for ((name, _), own) in ways.iter().zip(&nanoseconds) {
+                let ratios = nanoseconds[0].iter().zip(own).map(|(other, own)| other / own);
+                let (low, ratio, high) = quartiles(ratios.collect());
+                println!("| {name} | {:.0} | {ratio:.2} | {low:.2}-{high:.2} |", quartiles(own.clone()).1);
+            }
+        }
+    }
+}
