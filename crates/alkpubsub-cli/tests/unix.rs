@@ -53,7 +53,8 @@ async fn a_hub_that_was_killed_leaves_a_file_that_the_next_one_replaces() {
     let path = directory.path().join("hub.sock");
     let (first, _, unix) = hub(&path, &["--unix-mode", "660"]).await;
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-    let mut sub = Program::start(["sub", &unix, "tick", "", "--count", "1"]);
+    let mut sub = Program::start(["sub", &unix, "tick", "", "--count", "1", "--log", "alkpubsub=info"]);
+    while !sub.said().await.contains("subscribed") {}
     let second = run(&["hub", "--listen", "127.0.0.1:0", "--unix", path.to_str().unwrap()]).await;
     second.assert(1, "another program listens at");
     first.signal("KILL").await;

@@ -94,6 +94,7 @@ impl Program {
     pub(crate) async fn said(&mut self) -> String {
         let mut line = String::new();
         in_time(self.stderr.read_line(&mut line)).await.unwrap();
+        assert!(line.ends_with('\n'), "it says no more: {line:?}");
         line
     }
 
