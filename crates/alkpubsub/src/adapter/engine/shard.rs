@@ -21,7 +21,7 @@ use super::spoke::Spoke;
 use crate::adapter::peer_closed::PeerClosed;
 use crate::event_target::{CloseReason, LinkId};
 use crate::protocol::drain::Drain;
-use crate::protocol::hub::{Hub, Silence};
+use crate::protocol::hub::Silence;
 use newcomers::{Newcomers, newcomer};
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -86,6 +86,8 @@ pub(super) struct Shard {
     again: Vec<usize>,
     /// Those that are not read until the other shards have room for what they say.
     stalled: Vec<usize>,
+    /// Those that are not read until they have the answer that they wait for.
+    deferring: Vec<usize>,
     /// Those whose peers have left.
     parting: VecDeque<usize>,
     dirty: Vec<LinkId>,
@@ -103,13 +105,11 @@ impl Shard {
     ) -> Self {
         let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let HubOptions { fan_out, relay, identities, ref hooks, .. } = *options;
-        let hub = Hub::new(shared.limits, fan_out, identities);
         Self {
             connections: Vec::new(),
             newcomers: Newcomers::default(),
             unopened: VecDeque::new(),
-            intake: Intake::new(hub, shared, shard, home, hooks.clone(), relay),
+            intake: Intake::new(shared, shard, home, options),
             #[cfg(unix)]
             poller: Poller::new().ok(),
             scratch: vec![0; SCRATCH].into(),
@@ -126,6 +126,7 @@ impl Shard {
             ready: Vec::with_capacity(LISTS),
             again: Vec::with_capacity(LISTS),
             stalled: Vec::new(),
+            deferring: Vec::new(),
             parting: VecDeque::with_capacity(LISTS),
             dirty: Vec::with_capacity(LISTS),
             busy: false,
@@ -137,6 +138,7 @@ impl Shard {
         self.intake.shared.orders(self.intake.shard).ready.register(context.waker());
         self.intake.now = self.started.elapsed();
         self.obey();
+        self.intake.poll_broker(context);
         self.hear_others();
         self.serve_ready(context);
         // Listeners and hooks may have given orders since: they belong to this round.
@@ -247,7 +249,7 @@ impl Shard {
         match command {
             Command::Arrive(arrival, opening) => self.arrive(arrival, opening),
             Command::Connect(connection) => self.connect(connection),
-            Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
+            Command::Dispatch { event, to } => self.intake.dispatch(event, to),
             Command::Deliver(crossed) => self.intake.deliver(crossed),
             Command::Close { link, code, reason } => {
                 // Who leaves in peace may finish what it says; who lost its rights may not.
@@ -257,6 +259,11 @@ impl Shard {
             // Who gave up waiting would let the socket, and with it the connection, fall.
             Command::Remove { reply, .. } if reply.is_closed() => {}
             Command::Remove { link, reply } => drop(reply.send(self.release(link))),
+            Command::Hear(from_broker) => {
+                if self.intake.hear_broker(from_broker) {
+                    self.again.append(&mut self.deferring);
+                }
+            }
             Command::Shutdown { within, window } => self.shut_down(within, window),
             Command::Stop => {
                 self.drop_all();
@@ -415,6 +422,10 @@ impl Shard {
                 connection.again = true;
                 return self.stalled.push(slot);
             }
+            if self.intake.hub.is_deferring(connection.id) {
+                connection.again = true;
+                return self.deferring.push(slot);
+            }
             let read = match connection.io.poll_read(&mut self.scratch) {
                 Poll::Pending => return,
                 // After a goodbye it takes nothing from what waits for the peer.
@@ -568,6 +579,7 @@ impl Shard {
         self.dirty.shrink_to(LISTS);
         self.intake.give_back(LISTS);
         self.stalled.shrink_to(LISTS);
+        self.deferring.shrink_to(LISTS);
         self.commands.shrink_to(LISTS);
         #[cfg(unix)]
         self.told.shrink_to(LISTS);

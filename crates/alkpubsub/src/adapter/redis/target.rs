@@ -2,9 +2,11 @@
 
 use super::options::RedisOptions;
 use super::socket::RedisSocket;
+use crate::adapter::broker::{Broker, WatchBroker};
 use crate::adapter::link::{Behind, DisconnectError, Spoke, SpokeState, States, attempt, drain};
 use crate::connect::ConnectError;
-use crate::event_target::{BoxFuture, CloseReason, delegate_event_target};
+use crate::event_target::{BoxFuture, CloseReason, ListenerId, delegate_event_target};
+use crate::protocol::control::DenyReason;
 use redis::{Client, ErrorKind, RedisError};
 use std::fmt;
 use std::sync::Arc;
@@ -129,7 +131,7 @@ impl RedisEventTarget {
     /// # Errors
     /// The target has ended.
     pub async fn ping(&self) -> Result<(), CloseReason> {
-        self.spoke.ping().await
+        self.spoke.target().ping().await
     }
 
     /// Ends it in good order: sends what is queued, waits until Redis has answered all of it, but no longer than
@@ -143,6 +145,16 @@ impl RedisEventTarget {
 }
 
 delegate_event_target!([] RedisEventTarget, self => self.spoke);
+
+impl Broker for RedisEventTarget {
+    fn watch(&self, watch: Arc<dyn WatchBroker>) -> ListenerId {
+        self.spoke.target().watch(watch)
+    }
+
+    fn answer(&self, topic: &str) -> Option<Result<(), DenyReason>> {
+        self.spoke.target().answer(topic)
+    }
+}
 
 impl fmt::Debug for RedisEventTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
