@@ -143,22 +143,22 @@ impl Behind {
         !self.waiting.is_empty()
     }
 
-    /// Gives the broker what waits for it, as far as there is room.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) {
+    /// Gives the broker what waits for it, as far as there is room; gives whether that was all.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> bool {
         while let Some(room) = &mut self.room {
             if room.as_mut().poll(context) == Poll::Pending {
-                return;
+                return false;
             }
             self.room = None;
-            while self.room.is_none()
-                && let Some(event) = self.waiting.pop_front()
-            {
+            while self.room.is_none() {
+                let Some(event) = self.waiting.pop_front() else {
+                    self.waiting = VecDeque::new();
+                    return true;
+                };
                 self.offer(event);
             }
         }
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new();
-        }
+        false
     }
 
     /// Takes what the broker has for this shard; gives whether answers were given that links have waited for.

@@ -343,11 +343,9 @@ impl Intake {
         behind.hear(hub, from_broker)
     }
 
-    /// Gives the broker what waits until it has room.
-    pub(super) fn poll_broker(&mut self, context: &mut Context<'_>) {
-        if let Some(behind) = &mut self.behind {
-            behind.poll(context);
-        }
+    /// Gives the broker what waits until it has room; gives whether sockets may be read again because of that.
+    pub(super) fn poll_broker(&mut self, context: &mut Context<'_>) -> bool {
+        self.behind.as_mut().is_some_and(|behind| behind.poll(context))
     }
 
     /// Passes an event that was framed elsewhere on to those who want it here.

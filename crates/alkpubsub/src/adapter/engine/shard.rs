@@ -141,6 +141,8 @@ impl Shard {
         self.intake.poll_broker(context);
         self.hear_others();
         self.serve_ready(context);
+        // What was read may be more than it has room for; it is asked to say when it has.
+        self.busy |= self.intake.poll_broker(context);
         // Listeners and hooks may have given orders since: they belong to this round.
         self.obey();
         // After the reading: a peer whose answer came while the task was held up is not dead.
