@@ -9,6 +9,7 @@ use alkpubsub::{
     ByteStreamOptions, CloseReason, ConnectError, EventEnvelope, EventTarget, IrohHubEventTarget,
     IrohSpokeEventTarget, Item, PubSub, Readiness, Spoke, SpokeOptions, Subscription,
 };
+use alkpubsub_test_relay::Relay;
 use iroh::address_lookup::MemoryLookup;
 use iroh::endpoint::ConnectionError;
 use iroh::protocol::Router;
@@ -384,20 +385,10 @@ async fn a_thousand_spokes_on_one_hub() {
     }
 }
 
-/// A relay server on this machine, over plain HTTP.
-async fn relay(port: u16) -> (iroh_relay::server::Server, std::net::SocketAddr) {
-    use iroh_relay::server::{RelayConfig, Server, ServerConfig};
-    let mut config = ServerConfig::default();
-    config.relay = Some(RelayConfig::new(([127, 0, 0, 1], port)));
-    let server = Server::spawn(config).await.unwrap();
-    let address = server.http_addr().unwrap();
-    (server, address)
-}
-
 #[tokio::test]
 async fn through_a_relay_where_there_is_no_direct_path_and_again_when_it_was_away() {
-    let (server, address) = relay(0).await;
-    let url: iroh::RelayUrl = format!("http://{address}").parse().unwrap();
+    let relay = Relay::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let (url, address): (iroh::RelayUrl, _) = (relay.url().parse().unwrap(), relay.address());
     // Without a socket of its own, an endpoint has the relay alone.
     let endpoint = async || {
         let relays = iroh::RelayMode::custom([url.clone()]);
@@ -421,11 +412,10 @@ async fn through_a_relay_where_there_is_no_direct_path_and_again_when_it_was_awa
     }
     assert_eq!(numbers(&mut heard, 100).await, (1..=100).collect::<Vec<_>>());
 
-    server.shutdown().await.unwrap();
+    relay.shutdown().await.unwrap();
     while !matches!(states.next().await, Some(alkpubsub::SpokeState::Waiting { .. })) {}
     assert!(pubsub.publish_json("n", "", &0).await.is_err(), "there is no way");
-    let (_server, again) = relay(address.port()).await;
-    assert_eq!(again, address);
+    let _again = Relay::listen(address).await.unwrap();
     let gap = tokio::time::timeout(2 * LONG, heard.next()).await.expect("the relay is found again");
     assert!(matches!(gap, Some(Item::Gap(_))), "{gap:?}");
     for number in 101..=200 {
