@@ -145,6 +145,35 @@ async fn a_hubs_code_reaches_the_spoke_and_a_spokes_the_hub() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_was_made_for_a_target_ends_with_it() {
+    let router = mount(raw::endpoint().await, hub(|_| {}));
+    let own = raw::endpoint().await;
+    let options = ByteStreamOptions::DEFAULT;
+    let target =
+        IrohSpokeEventTarget::connect_owning(own.clone(), router.endpoint().addr(), options).await.unwrap();
+    target.ping().await.unwrap();
+    target.close();
+    target.closed().await;
+    assert!(own.is_closed());
+    // Also where there is no connection.
+    let own = raw::endpoint().await;
+    let nobody = SecretKey::generate().public();
+    IrohSpokeEventTarget::connect_owning(own.clone(), nobody, options).await.unwrap_err();
+    assert!(own.is_closed());
+
+    // By a URL nobody else has it, and it is all there is.
+    let url = alkpubsub::iroh::url_of(router.endpoint().addr());
+    let pubsub = PubSub::new(alkpubsub::connect(&url).await.unwrap());
+    let mut heard = pubsub.subscribe_envelopes("n", "").await.unwrap();
+    pubsub.publish_json("n", "", &1).await.unwrap();
+    assert_eq!(numbers(&mut heard, 1).await, [1]);
+    router.shutdown().await.unwrap();
+    assert_eq!(pubsub.target().closed().await.code(), 1001);
+    let error = alkpubsub::connect("iroh:endpointx").await.err().unwrap().to_string();
+    assert!(error.contains("`iroh:` is followed by the ticket of a hub"), "{error}");
+}
+
+#[tokio::test]
 async fn who_is_not_on_the_list_is_told_so_and_seen_by_nobody() {
     let friend = raw::endpoint().await;
     let hub = Arc::new(hub(|_| {}).allow([friend.id()]));
