@@ -1,6 +1,6 @@
 //! The hub's face to iroh: an endpoint, who may come, and the ticket by which it is found.
 
-use super::key;
+use super::key::Key;
 use crate::config::Loaded;
 use crate::failure::Failure;
 use crate::values::{Allowed, Relay};
@@ -25,6 +25,7 @@ pub(crate) struct Face {
     allowed: HashSet<EndpointId>,
     relay: Option<RelayUrl>,
     waits_for_relay: bool,
+    _key: Key,
 }
 
 impl Face {
@@ -39,7 +40,8 @@ impl Face {
         let for_others = !allowed.is_empty() || options.insecure.0;
         let (builder, relay) = relay(loaded, for_others)?;
         let host = if for_others { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-        let mut builder = builder.secret_key(key::read(options.iroh_key.path())?).clear_ip_transports();
+        let key = Key::take(options.iroh_key.path())?;
+        let mut builder = builder.secret_key(key.secret.clone()).clear_ip_transports();
         match options.iroh_port.0 {
             Some(port) => {
                 let wrong = |error| Failure::input(format!("{}: {error}", loaded.naming("iroh-port")));
@@ -64,7 +66,7 @@ impl Face {
             Failure::connection(format!("cannot listen over iroh: {words}; --iroh-port takes another port"))
         })?;
         let waits_for_relay = options.iroh_relay != Relay::None;
-        Ok(Some(Self { endpoint, router: None, allowed, relay, waits_for_relay }))
+        Ok(Some(Self { endpoint, router: None, allowed, relay, waits_for_relay, _key: key }))
     }
 
     pub(crate) fn serve(&mut self, hub: SharedHub) {

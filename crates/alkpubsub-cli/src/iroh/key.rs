@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use ::iroh::SecretKey;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -11,15 +11,35 @@ const LONGEST: u64 = 4096;
 
 /// The id of the key in this file, which is made if there is none.
 pub(crate) fn id(file: &Path) -> Result<String, Failure> {
-    Ok(of_file(file)?.public().to_string())
+    let (key, _) = read(file)?;
+    Ok(key.public().to_string())
 }
 
-/// The key in this file, or one for this time alone.
-pub(super) fn read(file: Option<&Path>) -> Result<SecretKey, Failure> {
-    file.map_or_else(|| Ok(SecretKey::generate()), of_file)
+/// A key that is this program's alone, as a relay passes what comes to the last that has shown it. Its file is held on to.
+pub(super) struct Key {
+    pub(super) secret: SecretKey,
+    _file: Option<File>,
 }
 
-fn of_file(path: &Path) -> Result<SecretKey, Failure> {
+impl Key {
+    /// The one in this file, or one for this time alone.
+    pub(super) fn take(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else {
+            return Ok(Self { secret: SecretKey::generate(), _file: None });
+        };
+        let (secret, file) = read(path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(Failure::connection(format!(
+                "the key {}: another program is using it, and each needs one of its own",
+                path.display()
+            ))),
+            // Not every file can be locked.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { secret, _file: Some(file) }),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<(SecretKey, File), Failure> {
     let wrong = |why: &dyn std::fmt::Display| Failure::input(format!("the key {}: {why}", path.display()));
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -34,8 +54,9 @@ fn of_file(path: &Path) -> Result<SecretKey, Failure> {
     }
     let mut text = String::new();
     let none = "it holds no secret key, which is 64 hexadecimal digits";
-    file.take(LONGEST).read_to_string(&mut text).map_err(|_| wrong(&none))?;
-    text.trim().parse().map_err(|_| wrong(&none))
+    (&file).take(LONGEST).read_to_string(&mut text).map_err(|_| wrong(&none))?;
+    let key = text.trim().parse().map_err(|_| wrong(&none))?;
+    Ok((key, file))
 }
 
 /// Writes a new key. Whoever finds the file finds a whole key in it, also when two make it at once: one of both is theirs.

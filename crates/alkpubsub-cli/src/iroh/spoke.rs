@@ -1,6 +1,6 @@
 //! The way of `pub` and `sub` to a hub over iroh.
 
-use super::key;
+use super::key::Key;
 use crate::failure::Failure;
 use crate::link::Link;
 use ::iroh::{Endpoint, EndpointAddr};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub(crate) struct Way {
     hub: EndpointAddr,
     endpoint: Endpoint,
+    _key: Key,
 }
 
 impl Way {
@@ -24,10 +25,11 @@ impl Way {
             other => Failure::input(other.to_string()),
         };
         let hub = address_of(url).map_err(wrong)?;
-        let endpoint = endpoint_for(&hub).secret_key(key::read(key)?).bind().await;
+        let key = Key::take(key)?;
+        let endpoint = endpoint_for(&hub).secret_key(key.secret.clone()).bind().await;
         let endpoint =
             endpoint.map_err(|error| Failure::connection(format!("cannot start iroh: {error}")))?;
-        Ok(Self { hub, endpoint })
+        Ok(Self { hub, endpoint, _key: key })
     }
 
     pub(crate) async fn spoke(&self, options: SpokeOptions) -> Result<Spoke, ConnectError> {

@@ -16,7 +16,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 
 /// Fails rather than hangs.
 pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("it takes too long")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
 }
 
 pub(crate) struct Program {
