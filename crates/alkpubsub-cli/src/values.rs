@@ -301,12 +301,22 @@ macro_rules! read_as_text {
     )*};
 }
 
+mod iroh;
+pub(crate) use iroh::{Allowed, KeyFile, Relay, UdpPort};
+
 read_as_text! {
     Time => |time: &Time, to: S| to.collect_str(time),
     Patience => |time: &Patience, to: S| to.collect_str(time),
     Origin => |origin: &Origin, to: S| to.collect_str(origin),
     SocketPath => |path: &SocketPath, to: S| to.collect_str(path),
     Mode => |mode: &Mode, to: S| to.collect_str(mode),
+    KeyFile => |file: &KeyFile, to: S| to.collect_str(file),
+    Allowed => |allowed: &Allowed, to: S| to.collect_str(allowed),
+    Relay => |relay: &Relay, to: S| to.collect_str(relay),
+    UdpPort => |port: &UdpPort, to: S| match port.0 {
+        Some(port) => to.serialize_u16(port),
+        None => to.serialize_str("none"),
+    },
     Count => |count: &Count, to: S| to.serialize_u64(count.0 as u64),
     Links => |links: &Links, to: S| to.serialize_u64(links.0 as u64),
     Depth => |depth: &Depth, to: S| to.serialize_u64(depth.0 as u64),

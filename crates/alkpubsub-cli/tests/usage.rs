@@ -35,7 +35,7 @@ async fn each_mistake_is_one_line() {
     let (url, secure) = ("ws://127.0.0.1:1", "wss://127.0.0.1:1");
     let deep = format!("{}{}", "[".repeat(1024), "]".repeat(1024));
     for (args, words) in [
-        (&[][..], "say what to do: hub, pub, sub or completions"),
+        (&[][..], "say what to do: hub, pub, sub, id or completions"),
         (&["serve"], "unrecognized subcommand 'serve'; see `alkpubsub --help`"),
         (&["hub", "--listne", "x"], "a similar argument exists: '--listen'; see `alkpubsub hub --help`"),
         (&["hub", "--listen", "8484"], "an address looks like 127.0.0.1:8484"),

@@ -9,6 +9,7 @@ use alkpubsub::{
     ByteStreamOptions, CloseReason, ConnectError, EventEnvelope, EventTarget, IrohHubEventTarget,
     IrohSpokeEventTarget, Item, PubSub, Readiness, Spoke, SpokeOptions, Subscription,
 };
+use alkpubsub_test_relay::Relay;
 use iroh::address_lookup::MemoryLookup;
 use iroh::endpoint::ConnectionError;
 use iroh::protocol::Router;
@@ -141,6 +142,35 @@ async fn a_hubs_code_reaches_the_spoke_and_a_spokes_the_hub() {
     assert!(frame(&mut raw).await.unwrap().contains(r#""code":1000"#));
     raw.shutdown().await.unwrap();
     assert_eq!(code(&raw).await.0, 1000);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_was_made_for_a_target_ends_with_it() {
+    let router = mount(raw::endpoint().await, hub(|_| {}));
+    let own = raw::endpoint().await;
+    let options = ByteStreamOptions::DEFAULT;
+    let target =
+        IrohSpokeEventTarget::connect_owning(own.clone(), router.endpoint().addr(), options).await.unwrap();
+    target.ping().await.unwrap();
+    target.close();
+    target.closed().await;
+    assert!(own.is_closed());
+    // Also where there is no connection.
+    let own = raw::endpoint().await;
+    let nobody = SecretKey::generate().public();
+    IrohSpokeEventTarget::connect_owning(own.clone(), nobody, options).await.unwrap_err();
+    assert!(own.is_closed());
+
+    // By a URL nobody else has it, and it is all there is.
+    let url = alkpubsub::iroh::url_of(router.endpoint().addr());
+    let pubsub = PubSub::new(alkpubsub::connect(&url).await.unwrap());
+    let mut heard = pubsub.subscribe_envelopes("n", "").await.unwrap();
+    pubsub.publish_json("n", "", &1).await.unwrap();
+    assert_eq!(numbers(&mut heard, 1).await, [1]);
+    router.shutdown().await.unwrap();
+    assert_eq!(pubsub.target().closed().await.code(), 1001);
+    let error = alkpubsub::connect("iroh:endpointx").await.err().unwrap().to_string();
+    assert!(error.contains("`iroh:` is followed by the ticket of a hub"), "{error}");
 }
 
 #[tokio::test]
@@ -384,20 +414,10 @@ async fn a_thousand_spokes_on_one_hub() {
     }
 }
 
-/// A relay server on this machine, over plain HTTP.
-async fn relay(port: u16) -> (iroh_relay::server::Server, std::net::SocketAddr) {
-    use iroh_relay::server::{RelayConfig, Server, ServerConfig};
-    let mut config = ServerConfig::default();
-    config.relay = Some(RelayConfig::new(([127, 0, 0, 1], port)));
-    let server = Server::spawn(config).await.unwrap();
-    let address = server.http_addr().unwrap();
-    (server, address)
-}
-
 #[tokio::test]
 async fn through_a_relay_where_there_is_no_direct_path_and_again_when_it_was_away() {
-    let (server, address) = relay(0).await;
-    let url: iroh::RelayUrl = format!("http://{address}").parse().unwrap();
+    let relay = Relay::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let (url, address): (iroh::RelayUrl, _) = (relay.url().parse().unwrap(), relay.address());
     // Without a socket of its own, an endpoint has the relay alone.
     let endpoint = async || {
         let relays = iroh::RelayMode::custom([url.clone()]);
@@ -421,11 +441,10 @@ async fn through_a_relay_where_there_is_no_direct_path_and_again_when_it_was_awa
     }
     assert_eq!(numbers(&mut heard, 100).await, (1..=100).collect::<Vec<_>>());
 
-    server.shutdown().await.unwrap();
+    relay.shutdown().await.unwrap();
     while !matches!(states.next().await, Some(alkpubsub::SpokeState::Waiting { .. })) {}
     assert!(pubsub.publish_json("n", "", &0).await.is_err(), "there is no way");
-    let (_server, again) = relay(address.port()).await;
-    assert_eq!(again, address);
+    let _again = Relay::listen(address).await.unwrap();
     let gap = tokio::time::timeout(2 * LONG, heard.next()).await.expect("the relay is found again");
     assert!(matches!(gap, Some(Item::Gap(_))), "{gap:?}");
     for number in 101..=200 {
