@@ -20,10 +20,29 @@ pub trait Broker: EventTarget {
     /// It is told in order, and in order with the events of the same connection.
     fn watch(&self, watch: Arc<dyn WatchBroker>) -> ListenerId;
 
-    /// The answer to the subscription of a topic that has a listener; `None` where it is to come, which is told as
-    /// [`BrokerNews::Answered`] or [`BrokerNews::Out`]. While the broker is out the answer is yes: then hubs are alone,
-    /// and the topic is one of those without which it is not in again.
-    fn answer(&self, topic: &str) -> Option<Result<(), DenyReason>>;
+    /// Whether it is in.
+    fn is_in(&self) -> bool;
+
+    /// How the subscription of a topic that has a listener stands.
+    fn standing(&self, topic: &str) -> Standing;
+
+    /// Asks whether all was given by now that was published until now, and all subscriptions were answered that were asked
+    /// for. That is told as [`BrokerNews::CaughtUp`] with this number, or a higher one; `None` where the broker is out.
+    fn catch_up(&self) -> Option<u64>;
+}
+
+/// How a subscription stands at a [`Broker`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// It is confirmed.
+    Confirmed,
+    /// The answer is to come.
+    Asked,
+    /// The broker said no.
+    Denied,
+    /// The broker is out. The topic is one of those without which it is not in again.
+    Out,
 }
 
 /// Who is told of a [`Broker`].
@@ -41,11 +60,13 @@ pub enum BrokerNews {
     In,
     /// The connection is lost, or the broker is closed. What was published last may have been published or not.
     Out,
-    /// A subscription that was asked for while it was in was answered; or one was denied at any time.
-    Answered {
+    /// All was given that was published until this was [asked](Broker::catch_up).
+    CaughtUp(u64),
+    /// A subscription was denied, one that was confirmed before, perhaps.
+    Denied {
         /// Of which topic.
         topic: Arc<str>,
-        /// The answer. A no may come for a topic that was confirmed before.
-        answer: Result<(), DenyReason>,
+        /// Why.
+        reason: DenyReason,
     },
 }

@@ -307,8 +307,9 @@ impl<M: Message> Hub<M> {
         self.table.keep_changes();
     }
 
-    /// The topics that have got their first link or lost their last since the list was emptied, in order; `None` where
-    /// there are none, and always of a hub that does not [keep them](Self::keep_topic_changes).
+    /// The topics that have got their first link or lost their last since the list was emptied, in order, and those to
+    /// which nobody waits for an [answer](Self::defer) any more; `None` where there are none, and always of a hub that does
+    /// not [keep them](Self::keep_topic_changes).
     ///
     /// To be emptied, and made known to the other shards, before anything is written: whoever has read that it is
     /// subscribed misses nothing that is published from then on, wherever that is done.
@@ -373,7 +374,7 @@ impl<M: Message> Hub<M> {
             return 0;
         }
         self.end_run();
-        self.deferred.forget(id);
+        self.forget_deferred(id);
         self.table.leave_all(id.slot());
         let link = self.links.remove(id.slot());
         self.queued.bytes -= link.outbound.bytes() as u64;
@@ -400,7 +401,7 @@ impl<M: Message> Hub<M> {
         if let Some(last) = last {
             self.send(id, last);
         }
-        self.deferred.forget(id);
+        self.forget_deferred(id);
         self.table.leave_all(id.slot());
         self.links[id.slot()].finished = true;
     }
@@ -494,7 +495,7 @@ impl<M: Message> Hub<M> {
     /// delivered once.
     pub fn subscribe(&mut self, id: LinkId, topic: &str) {
         if self.deferred.holds(id) {
-            self.owe(id, Owed::Answer { topic: topic.into(), verdict: Some(Ok(())) });
+            self.owe(id, Owed::Answer(topic.into(), Ok(())));
         } else {
             self.grant(id, topic);
         }
@@ -512,7 +513,7 @@ impl<M: Message> Hub<M> {
     /// Says no to what a link asked for, or takes a topic back that it holds.
     pub fn deny(&mut self, id: LinkId, topic: &str, action: Action, reason: DenyReason) {
         if action == Action::Subscribe && self.deferred.holds(id) {
-            self.owe(id, Owed::Answer { topic: topic.into(), verdict: Some(Err(reason)) });
+            self.owe(id, Owed::Answer(topic.into(), Err(reason)));
         } else {
             self.refuse(id, topic, action, reason);
         }
@@ -526,11 +527,12 @@ impl<M: Message> Hub<M> {
         self.tell(id, control::denied(topic, action, reason));
     }
 
-    /// Puts the answer to a subscription off, until [`settle`](Self::settle). What this link asks for meanwhile is answered
-    /// behind it; what it publishes is not held up. It should not be read on, as nothing bounds what it may be owed.
-    pub fn defer(&mut self, id: LinkId, topic: &str) {
+    /// Puts the answer to a subscription off, until this `ticket`, which is none before the last one, is
+    /// [settled](Self::settle). What the link asks for meanwhile is answered behind it; what it publishes is not held up. It
+    /// should not be read on, as nothing bounds what it may be owed.
+    pub fn defer(&mut self, id: LinkId, topic: &str, ticket: u64) {
         if self.link(id).is_some_and(|link| !link.finished) {
-            self.deferred.open(id, topic);
+            self.deferred.open(id, topic, ticket);
         }
     }
 
@@ -546,24 +548,25 @@ impl<M: Message> Hub<M> {
         !self.table.members(topic).is_empty() || self.deferred.awaits(topic)
     }
 
-    /// The answer is known that was [put off](Self::defer): for all who wait for this topic.
-    pub fn settle(&mut self, topic: &str, verdict: Result<(), DenyReason>) {
-        for link in self.deferred.settle(topic, verdict) {
-            while let Some(owed) = self.deferred.next(link) {
-                self.pay(link, owed);
-            }
+    /// All answers that were [put off](Self::defer) until this ticket are yes.
+    pub fn settle(&mut self, ticket: u64) {
+        while let Some(link) = self.deferred.settle(ticket) {
+            self.pay_all(link);
         }
     }
 
     /// All answers that were [put off](Self::defer) are yes.
     pub fn settle_all(&mut self) {
-        while let Some(topic) = self.deferred.any() {
-            self.settle(&topic, Ok(()));
+        if let Some(ticket) = self.deferred.last() {
+            self.settle(ticket);
         }
     }
 
-    /// Takes a topic back from all who hold it.
+    /// Takes a topic back from all who hold it, and says no to all who wait for it.
     pub fn revoke(&mut self, topic: &str, reason: DenyReason) {
+        for link in self.deferred.deny(topic, reason) {
+            self.pay_all(link);
+        }
         let members = self.table.members(topic).iter();
         let links: Vec<LinkId> = members.map(|member| self.links[member.link].id).collect();
         for link in links {
@@ -578,15 +581,28 @@ impl<M: Message> Hub<M> {
         }
     }
 
+    /// A link waits for no answer any more.
+    fn forget_deferred(&mut self, id: LinkId) {
+        for topic in self.deferred.forget(id) {
+            self.table.changed(topic);
+        }
+    }
+
+    /// Does what is a link's turn by now.
+    fn pay_all(&mut self, id: LinkId) {
+        while let Some(owed) = self.deferred.next(id) {
+            self.pay(id, owed);
+        }
+    }
+
     fn pay(&mut self, id: LinkId, owed: Owed) {
         match owed {
-            Owed::Answer { topic, verdict: Some(Err(reason)) } => {
-                self.refuse(id, &topic, Action::Subscribe, reason);
-            }
-            // One without a verdict is not given out.
-            Owed::Answer { topic, verdict: Some(Ok(())) | None } => self.grant(id, &topic),
+            Owed::Answer(topic, Ok(())) => self.grant(id, &topic),
+            Owed::Answer(topic, Err(reason)) => self.refuse(id, &topic, Action::Subscribe, reason),
             Owed::Unsubscribe(topic) => self.unsubscribe(id, &topic),
             Owed::Say(text) => self.tell(id, text),
+            // It is not given out.
+            Owed::Open(..) => {}
         }
     }
 

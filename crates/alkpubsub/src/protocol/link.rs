@@ -588,6 +588,12 @@ impl<M: Message> Link<M> {
         Ok(self.pings)
     }
 
+    /// The number of the last ping that was answered, 0 before the first.
+    #[must_use]
+    pub fn pongs(&self) -> u64 {
+        self.pongs
+    }
+
     /// Whether the ping of this number was answered.
     #[must_use]
     pub fn ponged(&self, ping: u64) -> bool {

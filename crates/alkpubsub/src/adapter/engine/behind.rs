@@ -6,7 +6,7 @@
 use super::frame::Frame;
 use super::orders::FromBroker;
 use super::shared::Shared;
-use crate::adapter::broker::{Broker, BrokerNews, WatchBroker};
+use crate::adapter::broker::{Broker, BrokerNews, Standing, WatchBroker};
 use crate::envelope::EventEnvelope;
 use crate::event_target::{BoxFuture, DispatchError, ListenError, Listener, ListenerId};
 use crate::protocol::control::{DenyReason, GapReason};
@@ -25,13 +25,27 @@ pub(super) struct Behind {
     is_in: bool,
     /// What is listened to: what a link holds, or waits for.
     topics: HashMap<Arc<str>, ListenerId>,
-    /// Events for which the broker had no room yet, in order. No socket is read meanwhile, so that they are no more than
-    /// what one read has brought.
+    /// Events that the broker has not taken yet, in order: there was no room, or it is out, which is about to be heard here.
+    /// No socket is read meanwhile, so that they are no more than what one read has brought.
     waiting: VecDeque<EventEnvelope>,
     /// Resolves when it may have.
     room: Option<BoxFuture<'static, ()>>,
-    /// Events that went to the broker and did not leave, as it turned out to be out.
+    /// Subscriptions are answered when the broker has caught up with them. Those that come now have this ticket.
+    ticket: u64,
+    /// Whether there are any.
+    asks: bool,
+    /// The question that is under way, by the broker's number, and the ticket that it is for.
+    asked: Option<(u64, u64)>,
+    /// Events that the broker refused.
     pub(super) dropped: u64,
+}
+
+/// What becomes of a subscription.
+pub(super) enum Answer {
+    Yes,
+    No(DenyReason),
+    /// It is known when this ticket is settled.
+    Later(u64),
 }
 
 /// What hears the broker for a shard.
@@ -70,31 +84,53 @@ impl Behind {
             topics: HashMap::new(),
             waiting: VecDeque::new(),
             room: None,
+            ticket: 0,
+            asks: false,
+            asked: None,
             dropped: 0,
         }
     }
 
-    /// Whether what spokes say goes to the broker, and what they hear comes from there.
-    pub(super) fn is_in(&self) -> bool {
-        self.is_in
+    /// Whether what spokes say goes to the broker. That it is in counts from the first: once a spoke was told of it, no
+    /// shard keeps its events to this hub.
+    pub(super) fn takes_events(&self) -> bool {
+        self.is_in || self.broker.is_in()
     }
 
-    /// The answer to a subscription that this hub itself has nothing against; `None` where the broker's is to come.
-    pub(super) fn answer(&mut self, topic: &str) -> Option<Result<(), DenyReason>> {
+    /// The answer to a subscription that this hub itself has nothing against.
+    ///
+    /// Of a topic that is held already, too, it is the broker's: whoever comes from another hub, which is quicker than this
+    /// one, would hear here once more what is still on its way.
+    pub(super) fn answer(&mut self, topic: &str) -> Answer {
         if !self.topics.contains_key(topic) {
             match self.broker.add_event_listener(topic, self.ear.clone()) {
                 Ok(listener) => _ = self.topics.insert(topic.into(), listener),
                 // For good, as it seems: this hub is alone.
-                Err(ListenError::Closed(_)) => return Some(Ok(())),
-                Err(_) => return Some(Err(DenyReason::Broker)),
+                Err(ListenError::Closed(_)) => return Answer::Yes,
+                Err(_) => return Answer::No(DenyReason::Broker),
             }
         }
-        self.broker.answer(topic).map(|answer| {
-            answer.map_err(|_| {
-                self.let_go(topic);
-                DenyReason::Broker
-            })
-        })
+        match self.broker.standing(topic) {
+            Standing::Out => Answer::Yes,
+            // That it was is about to be heard here: until then the topic is its holders'.
+            Standing::Denied | Standing::Asked | Standing::Confirmed => {
+                self.asks = true;
+                Answer::Later(self.ticket)
+            }
+        }
+    }
+
+    /// To be called once a round, at least: asks the broker whether it has caught up with what was asked for, one question at a
+    /// time.
+    pub(super) fn ask(&mut self) {
+        if self.asks
+            && self.asked.is_none()
+            && let Some(number) = self.broker.catch_up()
+        {
+            self.asked = Some((number, self.ticket));
+            self.ticket += 1;
+            self.asks = false;
+        }
     }
 
     /// Lets go of what no link holds any more.
@@ -133,8 +169,12 @@ impl Behind {
                 let broker = self.broker.clone();
                 self.room = Some(Box::pin(async move { broker.room().await }));
             }
-            // It is out, and this shard will hear so next: the gap that is told then stands for this event, too.
-            Err(_) => self.dropped += 1,
+            // It goes the other way then.
+            Err(DispatchError::Disconnected | DispatchError::Closed(_)) => self.waiting.push_front(event),
+            Err(error) => {
+                tracing::debug!(topic = %event.topic(), %error, "the broker does not take an event");
+                self.dropped += 1;
+            }
         }
     }
 
@@ -161,7 +201,12 @@ impl Behind {
         false
     }
 
-    /// Takes what the broker has for this shard; gives whether answers were given that links have waited for.
+    /// What the broker has not taken before it was out: to be passed on without it.
+    pub(super) fn take_left(&mut self) -> VecDeque<EventEnvelope> {
+        if self.is_in { VecDeque::new() } else { std::mem::take(&mut self.waiting) }
+    }
+
+    /// Takes what the broker has for this shard; gives whether more may have changed than that an event came.
     pub(super) fn hear(&mut self, hub: &mut Hub<Frame>, from_broker: FromBroker) -> bool {
         match from_broker {
             FromBroker::Event(event) => {
@@ -177,15 +222,14 @@ impl Behind {
             FromBroker::Missing => {}
             FromBroker::News(BrokerNews::In) => self.turn(hub, true),
             FromBroker::News(BrokerNews::Out) => self.turn(hub, false),
-            FromBroker::News(BrokerNews::Answered { topic, answer: Ok(()) }) => {
-                hub.settle(&topic, Ok(()));
-                // Whoever had asked for it may be gone.
-                self.let_go_unasked(hub, &topic);
+            FromBroker::News(BrokerNews::CaughtUp(number)) => {
+                if let Some((_, ticket)) = self.asked.take_if(|(asked, _)| *asked <= number) {
+                    hub.settle(ticket);
+                }
             }
-            FromBroker::News(BrokerNews::Answered { topic, answer: Err(reason) }) => {
+            FromBroker::News(BrokerNews::Denied { topic, reason }) => {
                 tracing::warn!(%topic, %reason, "the broker denies a topic");
                 self.let_go(&topic);
-                hub.settle(&topic, Err(DenyReason::Broker));
                 hub.revoke(&topic, DenyReason::Broker);
             }
         }
@@ -200,10 +244,9 @@ impl Behind {
         );
         self.is_in = is_in;
         if !is_in {
-            // What was decided to go there goes nowhere else.
-            self.dropped += self.waiting.len() as u64;
-            (self.waiting, self.room) = (VecDeque::new(), None);
+            self.room = None;
             // Alone, a hub answers at once.
+            (self.asks, self.asked) = (false, None);
             hub.settle_all();
         }
         hub.gap(None, None, GapReason::Broker);

@@ -1,6 +1,6 @@
 //! What becomes of the bytes that a connection sent: frames, messages, the hub's verdict, listeners and hooks.
 
-use super::behind::Behind;
+use super::behind::{Answer, Behind};
 use super::connection::{Connection, Heed, State};
 use super::crossing::{Crossed, Crossing};
 use super::frame::Frame;
@@ -266,14 +266,15 @@ impl Intake {
     }
 
     fn subscribe(&mut self, connection: &Connection, topic: &str) {
-        let answer = match self.authorise(connection, Action::Subscribe, topic) {
-            Ok(()) => self.behind.as_mut().map_or(Some(Ok(())), |behind| behind.answer(topic)),
-            no => Some(no),
+        let answer = match (self.authorise(connection, Action::Subscribe, topic), &mut self.behind) {
+            (Err(reason), _) => Answer::No(reason),
+            (Ok(()), None) => Answer::Yes,
+            (Ok(()), Some(behind)) => behind.answer(topic),
         };
         match answer {
-            Some(Ok(())) => self.hub.subscribe(connection.id, topic),
-            Some(Err(reason)) => self.hub.deny(connection.id, topic, Action::Subscribe, reason),
-            None => self.hub.defer(connection.id, topic),
+            Answer::Yes => self.hub.subscribe(connection.id, topic),
+            Answer::No(reason) => self.hub.deny(connection.id, topic, Action::Subscribe, reason),
+            Answer::Later(ticket) => self.hub.defer(connection.id, topic, ticket),
         }
     }
 
@@ -307,7 +308,7 @@ impl Intake {
             self.shared.listeners.dispatch(&envelope);
         }
         match &mut self.behind {
-            Some(behind) if behind.is_in() => behind.publish(envelope()),
+            Some(behind) if behind.takes_events() => behind.publish(envelope()),
             // Those who hear it have, as a rule, a connection of the same kind.
             _ if self.relay => self.relay(topic, || Frame::text(parts.text, connection.framing)),
             _ => {}
@@ -330,7 +331,7 @@ impl Intake {
         let framing = self.shared.framing;
         match (to, &mut self.behind) {
             (Some(link), _) => self.hub.send_event(link, Frame::text(text, framing)),
-            (None, Some(behind)) if behind.is_in() => behind.publish(event),
+            (None, Some(behind)) if behind.takes_events() => behind.publish(event),
             // Of several shards without a broker, each that wants it has it in its orders.
             (None, Some(_)) => self.relay(event.topic().as_str(), || Frame::text(text, framing)),
             (None, None) => _ = self.hub.fan_out(event.topic().as_str(), || Frame::text(text, framing)),
@@ -340,7 +341,16 @@ impl Intake {
     /// Takes what the broker has for this shard; gives whether links may go on that have waited for an answer.
     pub(super) fn hear_broker(&mut self, from_broker: FromBroker) -> bool {
         let Self { behind: Some(behind), hub, .. } = self else { return false };
-        behind.hear(hub, from_broker)
+        if !behind.hear(hub, from_broker) {
+            return false;
+        }
+        let framing = self.shared.framing;
+        for event in behind.take_left() {
+            if let Ok(text) = event.text() {
+                self.relay(event.topic().as_str(), || Frame::text(text, framing));
+            }
+        }
+        true
     }
 
     /// Gives the broker what waits until it has room; gives whether sockets may be read again because of that.
@@ -392,6 +402,9 @@ impl Intake {
             if let Some(behind) = &mut self.behind {
                 behind.tell_topics(&self.hub, &changes);
             }
+        }
+        if let Some(behind) = &mut self.behind {
+            behind.ask();
         }
         if let Some(crossing) = &mut self.crossing {
             crossing.flush();

@@ -119,15 +119,16 @@ impl HubOptions {
     ///
     /// - **In**, while the broker is connected and has confirmed all that is wanted: an event of a spoke, and of the
     ///   program's own, goes to the broker alone, and the hub's own spokes hear it from there, once and in order. A
-    ///   subscription is answered when the broker has confirmed it.
+    ///   subscription is answered when the broker has confirmed it, and this hub has caught up with the broker: who
+    ///   comes from another hub hears nothing twice.
     /// - **Out**, at any other time: nothing goes there and nothing is taken from there. The hub's own spokes hear each
     ///   other, and subscriptions are answered at once.
     ///
-    /// Each event goes one way, which is decided when it is taken. One that was on its way to the broker when the
-    /// connection broke is not sent again: it may have arrived or not. At each change all subscribed spokes are told of a
-    /// gap. Where the broker has no room, no spoke is read until it has. Where spokes are served more slowly than the
-    /// broker gives, what is beyond 65,536 events or 32 MiB a shard is missing, which is told, and counted as
-    /// [`Stats::dropped`](crate::Stats::dropped).
+    /// Each event goes one way. One that was on its way to the broker when the connection broke is not sent again: it may
+    /// have arrived or not. At each change all subscribed spokes are told of a gap. (Of several shards, each changes by
+    /// itself: then, and only then, events may overtake each other between them.) Where the broker has no room, no
+    /// spoke is read until it has. Where spokes are served more slowly than the broker gives, what is beyond 65,536 events or
+    /// 32 MiB a shard is missing, which is told as a gap, and counted as [`Stats::dropped`](crate::Stats::dropped).
     ///
     /// The hub's own listeners hear its own spokes alone, and what is dispatched to one spoke goes to that one.
     /// It does not go with [`FanOut::All`], as nobody knows then what to listen to.

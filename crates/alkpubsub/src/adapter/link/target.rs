@@ -133,7 +133,8 @@ pub(crate) struct State {
 /// Where no broker can be behind the connection, nobody watches it.
 #[cfg(not(feature = "redis"))]
 impl State {
-    fn tell_answer(&mut self, _: &str, _: Result<(), crate::DenyReason>) {}
+    fn tell_denied(&mut self, _: &str, _: crate::DenyReason) {}
+    fn tell_pong(&mut self) {}
     fn tell_in(&mut self) {}
     fn tell_out(&mut self) {}
 }

@@ -2,11 +2,10 @@
 
 use super::options::RedisOptions;
 use super::socket::RedisSocket;
-use crate::adapter::broker::{Broker, WatchBroker};
+use crate::adapter::broker::{Broker, Standing, WatchBroker};
 use crate::adapter::link::{Behind, DisconnectError, Spoke, SpokeState, States, attempt, drain};
 use crate::connect::ConnectError;
 use crate::event_target::{BoxFuture, CloseReason, ListenerId, delegate_event_target};
-use crate::protocol::control::DenyReason;
 use redis::{Client, ErrorKind, RedisError};
 use std::fmt;
 use std::sync::Arc;
@@ -83,6 +82,19 @@ impl RedisEventTarget {
         Self::connected(client.clone(), client, options).await
     }
 
+    /// The same without waiting for the first connection, which comes about some time: whether Redis is there is told by
+    /// [`states`](Self::states), and by `ready`.
+    ///
+    /// # Errors
+    /// [`ConnectError::BadUrl`]: the text is no such URL.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, or in one without its I/O and time drivers.
+    pub fn connecting(url: &str, options: RedisOptions) -> Result<Self, ConnectError> {
+        let client = client(url)?;
+        Ok(Self::new(client.clone(), client, options))
+    }
+
     /// From clients, which say where to connect and who to be: one to publish, and one that subscribes, perhaps as another
     /// user. The connections are the target's own, and the clients stay as they are.
     ///
@@ -151,8 +163,16 @@ impl Broker for RedisEventTarget {
         self.spoke.target().watch(watch)
     }
 
-    fn answer(&self, topic: &str) -> Option<Result<(), DenyReason>> {
-        self.spoke.target().answer(topic)
+    fn is_in(&self) -> bool {
+        self.spoke.target().is_in()
+    }
+
+    fn standing(&self, topic: &str) -> Standing {
+        self.spoke.target().standing(topic)
+    }
+
+    fn catch_up(&self) -> Option<u64> {
+        self.spoke.target().catch_up()
     }
 }
 

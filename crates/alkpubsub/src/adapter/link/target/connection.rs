@@ -135,7 +135,7 @@ impl LinkTarget {
     }
 
     /// Queues a ping; gives its number.
-    fn send_ping(&self) -> Result<u64, CloseReason> {
+    pub(super) fn send_ping(&self) -> Result<u64, CloseReason> {
         let queued = {
             let mut state = self.lock();
             if let Stage::Closed(reason) = &state.stage {

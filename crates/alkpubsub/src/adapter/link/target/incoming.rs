@@ -40,10 +40,11 @@ impl LinkTarget {
                 Ok(Heard::Denied { topic, action, reason }) => {
                     state.counters.denied += 1;
                     if *action == Action::Subscribe {
-                        state.tell_answer(topic, Err(*reason));
+                        state.tell_denied(topic, *reason);
                     }
                 }
-                Ok(Heard::Settled { topic, .. }) => state.tell_answer(topic, Ok(())),
+                Ok(Heard::Settled { .. }) => state.tell_in(),
+                Ok(Heard::Pong) => state.tell_pong(),
                 _ => {}
             }
             // Whoever asks after this denial waits for an answer of their own.

@@ -1,7 +1,7 @@
 //! How a broker behind the connection stands, for the hubs before it.
 
 use super::{LinkTarget, Stage, State};
-use crate::adapter::broker::{BrokerNews, WatchBroker};
+use crate::adapter::broker::{BrokerNews, Standing, WatchBroker};
 use crate::event_target::ListenerId;
 use crate::protocol::control::DenyReason;
 use crate::protocol::link::Readiness;
@@ -14,6 +14,8 @@ pub(super) struct Watched {
     by: Vec<(ListenerId, Arc<dyn WatchBroker>)>,
     /// They were told that it is in.
     is_in: bool,
+    /// The last ping that one of them waits for.
+    asked: u64,
 }
 
 impl Watched {
@@ -23,16 +25,23 @@ impl Watched {
 }
 
 impl State {
-    /// To be called when a subscription was answered.
-    pub(super) fn tell_answer(&mut self, topic: &str, answer: Result<(), DenyReason>) {
-        if self.watched.by.is_empty() {
-            return;
+    /// To be called when a subscription was denied.
+    pub(super) fn tell_denied(&mut self, topic: &str, reason: DenyReason) {
+        if !self.watched.by.is_empty() {
+            self.watched.tell(&BrokerNews::Denied { topic: topic.into(), reason });
+            self.tell_in();
         }
-        // While it is out, what is confirmed is so by the word that it is in.
-        if self.watched.is_in || answer.is_err() {
-            self.watched.tell(&BrokerNews::Answered { topic: topic.into(), answer });
+    }
+
+    /// To be called when a ping was answered.
+    pub(super) fn tell_pong(&mut self) {
+        let answered = self.link.pongs();
+        if self.watched.asked > 0 && self.watched.is_in {
+            self.watched.tell(&BrokerNews::CaughtUp(answered));
+            if answered >= self.watched.asked {
+                self.watched.asked = 0;
+            }
         }
-        self.tell_in();
     }
 
     /// To be called when something happened after which it may be in.
@@ -45,6 +54,7 @@ impl State {
 
     /// To be called when the connection is over.
     pub(super) fn tell_out(&mut self) {
+        self.watched.asked = 0;
         if std::mem::take(&mut self.watched.is_in) {
             self.watched.tell(&BrokerNews::Out);
         }
@@ -78,14 +88,36 @@ impl LinkTarget {
         drop(removed);
     }
 
-    /// See [`Broker::answer`](crate::adapter::broker::Broker::answer).
-    pub(crate) fn answer(&self, topic: &str) -> Option<Result<(), DenyReason>> {
+    /// See [`Broker::is_in`](crate::adapter::broker::Broker::is_in).
+    pub(crate) fn is_in(&self) -> bool {
+        self.lock().watched.is_in
+    }
+
+    /// See [`Broker::standing`](crate::adapter::broker::Broker::standing).
+    pub(crate) fn standing(&self, topic: &str) -> Standing {
         let state = self.lock();
         match state.link.readiness(topic) {
-            Some(Readiness::Denied(reason)) => Some(Err(reason)),
-            None if state.watched.is_in => None,
-            _ => Some(Ok(())),
+            Some(Readiness::Denied(_)) => Standing::Denied,
+            _ if !state.watched.is_in => Standing::Out,
+            None => Standing::Asked,
+            Some(_) => Standing::Confirmed,
         }
+    }
+
+    /// See [`Broker::catch_up`](crate::adapter::broker::Broker::catch_up).
+    pub(crate) fn catch_up(&self) -> Option<u64> {
+        if !self.lock().watched.is_in {
+            return None;
+        }
+        let number = self.send_ping().ok()?;
+        let mut state = self.lock();
+        // The answer may be there by now: then it was not told.
+        if state.watched.is_in && state.link.ponged(number) {
+            state.watched.tell(&BrokerNews::CaughtUp(number));
+        } else {
+            state.watched.asked = state.watched.asked.max(number);
+        }
+        Some(number)
     }
 }
 
