@@ -13,6 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often Redis is asked whether it is there, and how long it may take to answer: a spoke whose subscription waits for
 /// Redis gives the hub up after 8 s.
 const HEARTBEAT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(3));
+/// The longest wait between two attempts: out is worse for everybody than a Redis that is asked a little more often.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 /// What the last events have to leave.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -29,6 +31,7 @@ pub(crate) async fn connect(
     options.spoke.message = limits.message;
     options.spoke.link.max_topic = limits.max_topic;
     options.spoke.connect_timeout = PATIENCE;
+    options.spoke.backoff.max = MAX_WAIT;
     (options.spoke.heartbeat.interval, options.spoke.heartbeat.timeout) = HEARTBEAT;
     let target = match RedisEventTarget::connect(url, options.clone()).await {
         Err(error @ (ConnectError::BadUrl { .. } | ConnectError::NotLetIn { .. })) => Err(error),

@@ -28,11 +28,12 @@ struct Hub {
 }
 
 impl Hub {
-    async fn start(server: &RedisServer) -> Self {
+    async fn start(server: &RedisServer, shards: &str) -> Self {
         let before = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let redis = format!("redis://{}", before.local_addr().unwrap());
         let line = Line::lay(before, format!("127.0.0.1:{}", server.port));
-        let (program, url) = Program::hub(&["--redis", &redis, "--redis-prefix", "alk:"]).await;
+        let options = ["--redis", &redis, "--redis-prefix", "alk:", "--shards", shards];
+        let (program, url) = Program::hub(&options).await;
         Self { program, url, line }
     }
 }
@@ -145,16 +146,17 @@ async fn publish(at: usize, urls: Vec<String>, goes_on: watch::Receiver<bool>) -
 
 /// Waits until these readers have heard 200 more.
 async fn go_on(ears: &mut [Ear], which: impl Fn(&Ear) -> bool) {
-    for ear in ears.iter_mut().filter(|ear| which(ear)) {
-        let last = ear.now().last;
-        ear.until("200 more", |heard| heard.last > last + 200).await;
+    let which = ears.iter_mut().filter(|ear| which(ear)).map(|ear| (ear.now().last + 200, ear));
+    for (enough, ear) in which.collect::<Vec<_>>() {
+        ear.until("200 more", |heard| heard.last > enough).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_hubs_are_exactly_once_while_in_and_at_most_once_across_each_change() {
     let server = RedisServer::start(&[]);
-    let hubs = [Hub::start(&server).await, Hub::start(&server).await, Hub::start(&server).await];
+    let hubs =
+        [Hub::start(&server, "1").await, Hub::start(&server, "3").await, Hub::start(&server, "2").await];
     // Whose hub is killed goes to the first.
     let ways = |at: usize| vec![hubs[at].url.clone(), hubs[0].url.clone()];
     let (mut tasks, mut ears) = (JoinSet::new(), Vec::new());
@@ -250,7 +252,7 @@ async fn three_hubs_are_exactly_once_while_in_and_at_most_once_across_each_chang
 #[tokio::test]
 async fn what_a_hub_says_last_reaches_redis() {
     let server = RedisServer::start(&[]);
-    let (first, second) = (Hub::start(&server).await, Hub::start(&server).await);
+    let (first, second) = (Hub::start(&server, "1").await, Hub::start(&server, "2").await);
     let mut sub = Program::start(["sub", &second.url, "n", "", "--count", "500", "--log", "alkpubsub=info"]);
     while !sub.said().await.contains("subscribed") {}
     let events: String =
