@@ -1,4 +1,5 @@
 //! What is said where this build has no iroh.
+#![expect(clippy::unused_async, reason = "where there is iroh, they wait")]
 
 use crate::config::Loaded;
 use crate::failure::Failure;
@@ -21,7 +22,6 @@ pub(crate) fn id(_: &Path) -> Result<String, Failure> {
 pub(crate) enum Face {}
 
 impl Face {
-    #[expect(clippy::unused_async, reason = "where there is iroh, it waits")]
     pub(crate) async fn bind(loaded: &Loaded) -> Result<Option<Self>, Failure> {
         if loaded.options.iroh.0 { Err(lacking(&loaded.naming("iroh"))) } else { Ok(None) }
     }
@@ -43,7 +43,6 @@ impl Face {
 pub(crate) enum Way {}
 
 impl Way {
-    #[expect(clippy::unused_async, reason = "where there is iroh, it waits")]
     pub(crate) async fn to(_: &str, _: Option<&Path>) -> Result<Self, Failure> {
         Err(lacking("this URL"))
     }
