@@ -50,7 +50,7 @@ pub(crate) enum Way<'u> {
     /// With the prefix of channels.
     Redis(&'u str, String),
     /// With an endpoint of its own.
-    Iroh(iroh::Way),
+    Iroh(Box<iroh::Way>),
 }
 
 impl Way<'_> {
