@@ -252,6 +252,15 @@ where
     Ok(())
 }
 
+/// A time that is never over is a time, too.
+#[test]
+fn within_a_time_without_end_as_many_keys_are_remembered() {
+    let items = || stream::iter([1, 2, 1, 2].map(Item::Event));
+    for within in [Duration::MAX, Duration::MAX - Duration::from_nanos(1)] {
+        assert_eq!(read(false, || items().dedupe(|event| *event).within(within, TokioTimer::new())).len(), 2);
+    }
+}
+
 /// That `futures` and `tokio-stream` may be in scope: a name of theirs would make this ambiguous.
 #[test]
 fn no_name_clashes() {
