@@ -115,7 +115,10 @@ fn refused() {
     let flags = |fd: i32| {
         let all = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
         let flags = all.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
-        (i64::from_str_radix(flags.trim(), 8).unwrap(), std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap())
+        (
+            i64::from_str_radix(flags.trim(), 8).unwrap(),
+            std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap(),
+        )
     };
     let before = [flags(0), flags(1)];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
