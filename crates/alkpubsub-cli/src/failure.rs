@@ -1,5 +1,6 @@
 //! Why the program ends otherwise than well: an exit code and one line that says what was wrong and what to do.
 
+use crate::link::Address;
 use crate::signals::Signal;
 use alkpubsub::{CloseReason, ConnectError, DispatchError, MessageLimits, TlsProblem};
 use std::fmt;
@@ -58,8 +59,8 @@ impl Failure {
         Self::input(format!("{line}; see `alkpubsub {help}`"))
     }
 
-    /// There is no first connection. `ca` says whether `--ca` was given, `redis` whether it was to be one to Redis.
-    pub(crate) fn connect(error: &ConnectError, ca: bool, redis: bool) -> Self {
+    /// There is no first connection. `ca` says whether `--ca` was given.
+    pub(crate) fn connect(error: &ConnectError, ca: bool, address: Address<'_>) -> Self {
         let line = error.to_string();
         match error {
             ConnectError::BadUrl { .. } | ConnectError::NoSuchTarget { .. } => Self::input(line),
@@ -71,12 +72,15 @@ impl Failure {
             }
             // From 500 it is trouble that may pass: a hub that is full, or a proxy without one.
             ConnectError::Refused { status: 400..500 } | ConnectError::NotLetIn { .. } => Self::refused(line),
-            ConnectError::Unreachable { .. } if redis => {
-                Self::connection(format!("{line}; is Redis running there? `redis-server` starts one"))
-            }
-            ConnectError::Unreachable { .. } => {
-                Self::connection(format!("{line}; is a hub running there? `alkpubsub hub` starts one"))
-            }
+            ConnectError::Unreachable { .. } => Self::connection(match address {
+                Address::WebSocket(_) => {
+                    format!("{line}; is a hub running there? `alkpubsub hub` starts one")
+                }
+                Address::Unix(path) => {
+                    format!("{line}; is a hub running there? `alkpubsub hub --unix {path}` starts one")
+                }
+                Address::Redis(_) => format!("{line}; is Redis running there? `redis-server` starts one"),
+            }),
             _ => Self::connection(line),
         }
     }

@@ -92,7 +92,7 @@ impl Remote {
 
     /// Why there is no connection.
     pub(crate) fn failure(&self, error: &ConnectError, address: Address<'_>) -> Failure {
-        Failure::connect(error, self.ca.is_some(), matches!(address, Address::Redis(_)))
+        Failure::connect(error, self.ca.is_some(), address)
     }
 }
 
