@@ -71,7 +71,7 @@ async fn events_cross_directly_on_this_machine_and_the_drain_ends_all() {
 async fn one_hub_is_reached_by_websocket_unix_socket_and_key() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("hub.sock");
-    let (mut hub, ws) = Program::hub(&["--iroh", "--unix", path.to_str().unwrap()]).await;
+    let (mut hub, ws) = Program::hub(&["--iroh", "--shards", "2", "--unix", path.to_str().unwrap()]).await;
     let mut urls = vec![ws];
     for scheme in ["unix:", "iroh:"] {
         let line = hub.line().await;
