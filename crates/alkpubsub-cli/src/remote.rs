@@ -111,7 +111,7 @@ impl Remote {
 
     /// Why there is no connection.
     pub(crate) fn failure(&self, error: &ConnectError, way: &Way<'_>) -> Failure {
-        Failure::connect(error, self.ca.is_some(), way.hint())
+        Failure::connect(error, self.ca.is_some(), &way.hint())
     }
 }
 
