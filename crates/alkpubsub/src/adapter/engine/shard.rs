@@ -103,6 +103,8 @@ impl Shard {
         home: Option<tokio::runtime::Handle>,
         options: &HubOptions,
     ) -> Self {
+        // The two lists of those who are ready change places in each round.
+        shared.orders(shard).ready.take(&mut Vec::with_capacity(LISTS));
         let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -574,7 +576,7 @@ impl Shard {
 
     /// Gives the memory back that many at once have called for.
     fn give_back(&mut self) {
-        self.newcomers.give_back();
+        self.newcomers.give_back(LISTS);
         self.unopened.shrink_to(LISTS);
         self.parting.shrink_to(LISTS);
         self.again.shrink_to(LISTS);
