@@ -161,21 +161,24 @@ impl Behind {
         }
     }
 
-    fn offer(&mut self, event: EventEnvelope) {
+    /// Gives the broker the next event; `false` where it does not take it now, and all that comes has to wait.
+    fn offer(&mut self, event: EventEnvelope) -> bool {
         match self.broker.dispatch_event(event.clone()) {
-            Ok(()) => {}
+            Ok(()) => return true,
             Err(DispatchError::Full) => {
-                self.waiting.push_front(event);
                 let broker = self.broker.clone();
                 self.room = Some(Box::pin(async move { broker.room().await }));
             }
-            // It goes the other way then.
-            Err(DispatchError::Disconnected | DispatchError::Closed(_)) => self.waiting.push_front(event),
+            // It goes the other way, as soon as it is heard here that the broker is out.
+            Err(DispatchError::Disconnected | DispatchError::Closed(_)) => {}
             Err(error) => {
                 tracing::debug!(topic = %event.topic(), %error, "the broker does not take an event");
                 self.dropped += 1;
+                return true;
             }
         }
+        self.waiting.push_front(event);
+        false
     }
 
     /// Whether no socket is to be read, as the broker has no room for what it says.
@@ -190,12 +193,12 @@ impl Behind {
                 return false;
             }
             self.room = None;
-            while self.room.is_none() {
-                let Some(event) = self.waiting.pop_front() else {
-                    self.waiting = VecDeque::new();
-                    return true;
-                };
-                self.offer(event);
+            while let Some(event) = self.waiting.pop_front()
+                && self.offer(event)
+            {}
+            if self.waiting.is_empty() {
+                self.waiting = VecDeque::new();
+                return true;
             }
         }
         false
