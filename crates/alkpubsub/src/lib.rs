@@ -96,6 +96,7 @@ struct Readme;
 
 #[cfg(any(feature = "_link", feature = "_engine", feature = "worker"))]
 mod adapter;
+pub mod bridge;
 mod caught;
 #[cfg(feature = "conformance")]
 pub mod conformance;
