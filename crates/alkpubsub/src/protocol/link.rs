@@ -562,7 +562,7 @@ impl<M: Message> Link<M> {
         answer
             .filter(|_| self.online)
             .into_iter()
-            .chain(self.beating.map(|heartbeat| heartbeat.due(self.outbound.bytes())))
+            .chain(self.beating.map(|heartbeat| heartbeat.due()))
             .min()
     }
 
