@@ -184,3 +184,58 @@ impl Listener for TopicEar {
         }
     }
 }
+
+#[cfg(all(test, alkpubsub_loom))]
+mod loom_tests {
+    use super::*;
+    use crate::bridge::copies::Copies;
+    use loom::future::block_on;
+    use loom::thread;
+
+    #[test]
+    fn what_is_heard_while_the_pump_begins_to_wait_is_carried_and_then_the_end() {
+        loom::model(|| {
+            let topic = Topic::new("a", "b").unwrap();
+            let ear = Ear::new(Side::Left, Lane::new(10, 1000, None), None);
+            ear.listen(&topic);
+            let hearing = TopicEar { ear: ear.clone(), topic };
+            let hears = thread::spawn(move || {
+                let event = EventEnvelope::without_payload("a", "b").unwrap();
+                (0..2).for_each(|_| hearing.event(&event));
+                hearing.ear.closed(&CloseReason::Closed);
+            });
+            // Where a wake-up was lost, all threads wait, and loom says so.
+            for _ in 0..2 {
+                assert!(matches!(block_on(ear.next()), Work::Event(_)));
+                ear.settle(&Ok(()));
+            }
+            assert!(matches!(block_on(ear.next()), Work::End(CloseReason::Closed)));
+            hears.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn an_event_that_is_heard_and_taken_back_at_the_same_time_is_there_once() {
+        loom::model(|| {
+            let topic = Topic::new("a", "b").unwrap();
+            let ear = Ear::new(Side::Left, Lane::new(10, 1000, Some(Copies::new(false, 10, 1000))), None);
+            ear.listen(&topic);
+            let event = EventEnvelope::without_payload("a", "b").unwrap();
+            let hearing = TopicEar { ear: ear.clone(), topic };
+            let another = thread::spawn({
+                let event = event.clone();
+                move || hearing.event(&event)
+            });
+            // Refused, while another's equal event comes: whichever is first, it crosses.
+            let target = crate::InProcess::new();
+            target.close();
+            assert!(ear.put(&target, &event).is_err());
+            another.join().unwrap();
+            // That it was in doubt may be told ahead of it.
+            while matches!(block_on(ear.next()), Work::Lost(..)) {}
+            ear.settle(&Ok(()));
+            assert!(ear.lock().lane.is_empty());
+            assert_eq!((ear.stats().crossed, ear.stats().own), (1, 0));
+        });
+    }
+}
