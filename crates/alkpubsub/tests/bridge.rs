@@ -378,7 +378,7 @@ fn a_topic_is_carried_until_it_was_removed_as_often_as_it_was_added() {
     let (left, right) = in_process();
     let there = listen(&right);
     let mut run = bridged(left.clone(), right.clone(), BridgeOptions::new());
-    let mut crosses = |run: &mut Run| {
+    let crosses = |run: &mut Run| {
         left.dispatch_event(event(1)).unwrap();
         run.poll();
         take(&there).len()
@@ -534,6 +534,51 @@ fn a_bridge_that_is_dropped_or_closed_leaves_nothing_on_its_targets() {
     assert_eq!(take(&there), [""; 0]);
     left.dispatch_event(event(2)).unwrap();
     right.dispatch_event(event(3)).unwrap();
+}
+
+#[test]
+fn other_tasks_have_their_turn_after_some_events() {
+    let (left, right) = in_process();
+    let mut run = bridged(left.clone(), right, BridgeOptions::new());
+    (0..200).for_each(|number| left.dispatch_event(event(number)).unwrap());
+    let polled = run.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending());
+    assert_eq!(run.bridge.stats().left.crossed, 64);
+    run.poll();
+    assert_eq!(run.bridge.stats().left.crossed, 200);
+}
+
+#[test]
+fn of_a_topic_that_a_side_revokes_no_copy_is_awaited_there() {
+    let (told, options) = told();
+    let (left, right) = (Arc::new(InProcess::new()), Broker::default());
+    let mut run = bridged(left.clone(), right.clone(), options);
+    right.revoke();
+    left.dispatch_event(event(1)).unwrap();
+    run.poll();
+    let stats = run.bridge.stats();
+    assert_eq!((stats.left.crossed, stats.right.awaited, stats.right.denied), (1, 0, 1));
+    assert_eq!(take(&told), ["subscribe \"t:1\" was denied on the right: not_allowed"]);
+    // Who removes the topic and adds it asks anew.
+    run.bridge.remove_topic(TOPIC);
+    run.bridge.add_topic(TOPIC).unwrap();
+    left.dispatch_event(event(2)).unwrap();
+    run.poll();
+    assert_eq!(run.bridge.stats().right.awaited, 1);
+}
+
+#[test]
+fn how_many_are_missing_of_all_topics_is_not_told_of_each() {
+    let (told, options) = told();
+    let (left, right) = (Broker::default(), Arc::new(InProcess::new()));
+    let mut run = bridged(left.clone(), right, options);
+    let of_one = alkpubsub::Topic::parse(TOPIC).unwrap();
+    for topic in [Some(of_one), None] {
+        left.miss(topic, 3);
+        run.poll();
+    }
+    let words = "events may not have crossed from the left of \"t:1\": missed there: slow";
+    assert_eq!(take(&told), ["3 events did not cross from the left of \"t:1\": missed there: slow", words]);
 }
 
 #[test]

@@ -269,3 +269,75 @@ impl Lane {
         dropped
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(id: u32) -> Topic {
+        Topic::new("t", &id.to_string()).unwrap()
+    }
+
+    fn event(id: u32) -> EventEnvelope {
+        EventEnvelope::without_payload("t", &id.to_string()).unwrap()
+    }
+
+    /// What comes out, as text.
+    fn drain(lane: &mut Lane) -> Vec<String> {
+        let mut out = Vec::new();
+        while let Some(next) = lane.next() {
+            out.push(match next {
+                Next::Event(event) => {
+                    assert!(lane.crossed().is_some());
+                    event.id().to_owned()
+                }
+                Next::Lost(topic, Loss { missed, why }) => format!("{}: {missed:?}, {why}", topic.id()),
+            });
+        }
+        out
+    }
+
+    fn lane(max_queued: usize) -> Lane {
+        let mut lane = Lane::new(max_queued, usize::MAX, None);
+        (0..10).for_each(|id| lane.listen(&topic(id)));
+        lane
+    }
+
+    #[test]
+    fn losses_of_a_topic_merge_up_to_its_next_event_and_are_told_where_they_are() {
+        let (mut lane, mut gone) = (lane(10), Gone::default());
+        lane.gap(&topic(1), Some(2), GapReason::Slow);
+        lane.hear(&event(2), &mut gone);
+        lane.gap(&topic(1), Some(3), GapReason::Broker);
+        lane.hear(&event(1), &mut gone);
+        lane.gap(&topic(1), Some(4), GapReason::Slow);
+        lane.gap(&topic(1), None, GapReason::Slow);
+        let expected = ["1: Some(5), missed there: slow", "2", "1", "1: None, missed there: slow"];
+        assert_eq!(drain(&mut lane), expected);
+        // One that was told is not added to.
+        lane.gap(&topic(1), Some(1), GapReason::Slow);
+        lane.gap(&topic(2), Some(1), GapReason::Slow);
+        assert_eq!(drain(&mut lane), [1, 2].map(|id| format!("{id}: Some(1), missed there: slow")));
+    }
+
+    #[test]
+    fn losses_cannot_outgrow_events_and_topics() {
+        let (mut lane, mut gone) = (lane(4), Gone::default());
+        for step in 0..10_000 {
+            lane.gap(&topic(step % 10), Some(u64::MAX), GapReason::Slow);
+            lane.hear(&event(step % 7), &mut gone);
+        }
+        assert!(lane.waiting.len() <= 4 + 4 + 10, "{}", lane.waiting.len());
+        assert_eq!((lane.stats().queued, lane.stats().too_slow), (4, 9996));
+    }
+
+    #[test]
+    fn after_the_end_nothing_waits() {
+        let (mut lane, mut gone) = (lane(4), Gone::default());
+        lane.hear(&event(1), &mut gone);
+        assert_eq!(lane.end().len(), 1);
+        lane.hear(&event(1), &mut gone);
+        assert!(lane.is_empty());
+        assert_eq!(lane.stats().ended, 2);
+    }
+}

@@ -5,7 +5,7 @@ use alkpubsub::{
     EventTarget, GapReason, Lifetime, ListenError, Listener, ListenerId, Notice, Order, Readiness, Stats,
     Topic,
 };
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::{pending, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
@@ -82,9 +82,7 @@ impl Broker {
                 None
             }
             Passing::Gap => {
-                let names: Vec<_> =
-                    self.lock().listeners.iter().map(|listening| listening.name.clone()).collect();
-                for topic in names.iter().filter_map(|name| Topic::parse(name).ok()) {
+                for topic in self.topics() {
                     let (missed, reason) = (None, GapReason::Disconnected);
                     let notice = Notice::Gap { topic: Some(topic.clone()), missed, reason };
                     self.call(topic.as_str(), |listener| listener.notice(&notice));
@@ -123,6 +121,26 @@ impl Broker {
     /// From now on nothing that is published through this target is taken.
     pub(crate) fn deny(&self) {
         self.lock().denies = true;
+    }
+
+    /// The topics that are listened to are denied from now on.
+    pub(crate) fn revoke(&self) {
+        for topic in self.topics() {
+            let (action, reason) = (Action::Subscribe, DenyReason::NotAllowed);
+            let notice = Notice::Denied { topic: topic.as_str().into(), action, reason };
+            self.call(topic.as_str(), |listener| listener.notice(&notice));
+        }
+    }
+
+    /// So many events of a topic, or of all, are missing here.
+    pub(crate) fn miss(&self, topic: Option<Topic>, missed: u64) {
+        let notice = Notice::Gap { topic, missed: Some(missed), reason: GapReason::Slow };
+        self.topics().iter().for_each(|topic| self.call(topic.as_str(), |listener| listener.notice(&notice)));
+    }
+
+    fn topics(&self) -> HashSet<Topic> {
+        let state = self.lock();
+        state.listeners.iter().filter_map(|listening| Topic::parse(&listening.name).ok()).collect()
     }
 
     pub(crate) fn close_with(&self, reason: CloseReason) {
