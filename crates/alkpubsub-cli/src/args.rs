@@ -7,6 +7,7 @@ use crate::remote::Remote;
 use crate::values::{Depth, Patience};
 use alkpubsub::{MessageLimits, Topic};
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 
 const AFTER: &str = "\
 Example, in three terminals:
@@ -32,27 +33,40 @@ pub(crate) enum Command {
     Hub(Hub),
     Pub(Pub),
     Sub(Sub),
+    Id(Id),
     Completions(Completions),
 }
 
 /// Run a hub: what a spoke publishes reaches every spoke that subscribed.
 ///
-/// Prints `listening on ws://HOST:PORT/` as soon as it accepts connections, and a line `listening on unix:PATH` for each
-/// --unix. Ends on Ctrl-C and SIGTERM, when what
-/// waits for its spokes is sent and they are told to go, one after the other; a second signal ends it at once, with
-/// exit code 130 or 143. Each option may be given by a flag, by a variable (ALKPUBSUB_HUB_MAX_LINKS for --max-links)
+/// Prints `listening on ws://HOST:PORT/` as soon as it accepts connections, a line `listening on unix:PATH` for each
+/// --unix, and `listening on iroh:TICKET` for --iroh. Ends on Ctrl-C and SIGTERM, when what waits for its spokes is sent and
+/// they are told to go, one after the other; a second signal ends it at once, with exit code 130 or 143. Each option may be given by a flag, by a variable (ALKPUBSUB_HUB_MAX_LINKS for --max-links)
 /// or in a file, and counts in this order.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   alkpubsub hub --listen 127.0.0.1:0
   alkpubsub hub --unix /run/user/1000/hub.sock
+  alkpubsub hub --iroh --iroh-key hub.key --iroh-allow friends.txt --iroh-relay default
   ALKPUBSUB_HUB_MAX_LINKS=1000 alkpubsub hub --config hub.toml --print-config")]
 pub(crate) struct Hub {
     #[command(flatten)]
     pub(crate) config: Config,
     #[command(flatten)]
     pub(crate) options: HubOptions,
+}
+
+/// Print one's own id: that of a secret key, by which others know and allow this end over iroh.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  alkpubsub id --iroh-key spoke.key    (for the hub: --iroh-allow ID)
+  alkpubsub sub --iroh-key spoke.key iroh:TICKET call.responded uuid-123")]
+pub(crate) struct Id {
+    /// The file of the secret key; made if there is none, for this user alone.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iroh_key: PathBuf,
 }
 
 /// Print a script that completes the program's commands and options in a shell.
@@ -79,8 +93,8 @@ Examples:
   alkpubsub pub ws://127.0.0.1:8484 -- -type -id -1    (values that begin with a hyphen)"
 )]
 pub(crate) struct Pub {
-    /// The hub, as in ws://127.0.0.1:8484, wss://hub.example/events or unix:/run/hub.sock; or a Redis server, as in
-    /// redis://127.0.0.1:6379.
+    /// The hub, as in ws://127.0.0.1:8484, wss://hub.example/events, unix:/run/hub.sock or iroh:TICKET; or a Redis server,
+    /// as in redis://127.0.0.1:6379.
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// The event's type, its id (may be empty: '') and its payload, which is JSON; or `-` alone: standard input has
@@ -110,8 +124,8 @@ Examples:
   alkpubsub sub --count 1 --timeout 5s ws://127.0.0.1:8484 message.sent conv-1 message.sent conv-2"
 )]
 pub(crate) struct Sub {
-    /// The hub, as in ws://127.0.0.1:8484, wss://hub.example/events or unix:/run/hub.sock; or a Redis server, as in
-    /// redis://127.0.0.1:6379.
+    /// The hub, as in ws://127.0.0.1:8484, wss://hub.example/events, unix:/run/hub.sock or iroh:TICKET; or a Redis server,
+    /// as in redis://127.0.0.1:6379.
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// An event type and an id; an empty id is ''. May be repeated.

@@ -42,7 +42,7 @@ impl Failure {
         use clap::error::ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand};
         if matches!(error.kind(), DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand) {
             return Self::input(
-                "say what to do: hub, pub, sub or completions; see `alkpubsub --help`".into(),
+                "say what to do: hub, pub, sub, id or completions; see `alkpubsub --help`".into(),
             );
         }
         let text = error.to_string();
@@ -53,13 +53,13 @@ impl Failure {
         let line = line.strip_prefix("error: ").unwrap_or(&line);
         let command = std::env::args()
             .skip(1)
-            .find(|word| ["hub", "pub", "sub", "completions"].contains(&word.as_str()));
+            .find(|word| ["hub", "pub", "sub", "id", "completions"].contains(&word.as_str()));
         let help = command.map_or_else(|| "--help".into(), |command| format!("{command} --help"));
         Self::input(format!("{line}; see `alkpubsub {help}`"))
     }
 
-    /// There is no first connection. `ca` says whether `--ca` was given, `redis` whether it was to be one to Redis.
-    pub(crate) fn connect(error: &ConnectError, ca: bool, redis: bool) -> Self {
+    /// There is no first connection. `ca` says whether `--ca` was given, `hint` what to do where nobody is there.
+    pub(crate) fn connect(error: &ConnectError, ca: bool, hint: &str) -> Self {
         let line = error.to_string();
         match error {
             ConnectError::BadUrl { .. } | ConnectError::NoSuchTarget { .. } => Self::input(line),
@@ -71,12 +71,7 @@ impl Failure {
             }
             // From 500 it is trouble that may pass: a hub that is full, or a proxy without one.
             ConnectError::Refused { status: 400..500 } | ConnectError::NotLetIn { .. } => Self::refused(line),
-            ConnectError::Unreachable { .. } if redis => {
-                Self::connection(format!("{line}; is Redis running there? `redis-server` starts one"))
-            }
-            ConnectError::Unreachable { .. } => {
-                Self::connection(format!("{line}; is a hub running there? `alkpubsub hub` starts one"))
-            }
+            ConnectError::Unreachable { .. } => Self::connection(format!("{line}; {hint}")),
             _ => Self::connection(line),
         }
     }

@@ -1,7 +1,9 @@
 //! `alkpubsub hub`
 
+use crate::broker;
 use crate::config::Loaded;
 use crate::failure::Failure;
+use crate::iroh;
 use crate::options::{HubOptions, To};
 use crate::print;
 use crate::signals::{Signal, Signals};
@@ -10,43 +12,103 @@ use alkpubsub::{ByteStreamHubEventTarget, EventTarget, Stats, WebSocketServerEve
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
+/// How long iroh may take at the end for what a drain did not: a moment is enough where a peer is there.
+const GOODBYE: Duration = Duration::from_millis(100);
+/// What it is given of a drain at least, to be told that its spokes have gone.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Where it listens.
+struct Faces {
+    websockets: Option<TcpListener>,
+    unix: Vec<unix::Listener>,
+}
+
 pub(crate) async fn run(loaded: Loaded) -> Result<(), Failure> {
-    let listener = listen(&loaded).await?;
-    let address = listener.local_addr().map_err(|error| Failure::connection(error.to_string()))?;
-    let sockets = unix::listen(&loaded)?;
-    let hub = WebSocketServerEventTarget::try_new(server_options(&loaded.options)).map_err(|error| {
+    let options = &loaded.options;
+    if options.no_websocket.0 && !options.iroh.0 && options.unix.is_empty() {
+        let said = loaded.naming("no-websocket");
+        return Err(Failure::input(format!("{said} leaves nowhere to listen; add --iroh or --unix PATH")));
+    }
+    if options.redis.url().is_some() && matches!(options.fan_out, To::All) {
+        let said = (loaded.naming("fan-out"), loaded.naming("redis"));
+        return Err(Failure::input(format!(
+            "{} all does not go with {}: a hub hears from Redis what its spokes subscribed to",
+            said.0, said.1
+        )));
+    }
+    let websockets = if options.no_websocket.0 { None } else { Some(listen(&loaded).await?) };
+    let faces = Faces { websockets, unix: unix::listen(&loaded)? };
+    let mut by_key = iroh::Face::bind(&loaded).await?;
+    let served = serve(&loaded, faces, by_key.as_mut()).await;
+    if let Some(face) = by_key {
+        face.shutdown(GOODBYE).await;
+    }
+    served
+}
+
+async fn serve(loaded: &Loaded, faces: Faces, by_key: Option<&mut iroh::Face>) -> Result<(), Failure> {
+    let mut options = server_options(&loaded.options);
+    let redis = broker::connect(loaded, &options.hub.limits).await?;
+    if let Some(redis) = &redis {
+        options = options.behind(redis.clone());
+    }
+    let hub = WebSocketServerEventTarget::try_new(options).map_err(|error| {
         let what_to_do = "fewer --shards need fewer threads and open files (`ulimit -n`)";
         Failure::connection(format!("cannot start the hub: {error}; {what_to_do}"))
     })?;
     let hub = Arc::new(hub);
-    // Before the line, so that whoever has read it can end the hub in good order.
+    // Before the first line, so that whoever has read it can end the hub in good order.
     let mut signals = Signals::listen()?;
-    tracing::info!(%address, shards = loaded.options.shards.0.get(), "listening");
-    let mut lines = format!("listening on ws://{address}/\n");
+    let mut lines = String::new();
     let mut serving = JoinSet::new();
-    for socket in sockets {
+    if let Some(listener) = faces.websockets {
+        let address = listener.local_addr().map_err(|error| Failure::connection(error.to_string()))?;
+        tracing::info!(%address, shards = loaded.options.shards.0.get(), "listening");
+        lines += &format!("listening on ws://{address}/\n");
+        let websockets = hub.clone();
+        serving.spawn(async move { websockets.serve(listener).await });
+    }
+    for socket in faces.unix {
         tracing::info!(path = %socket.path().display(), "listening");
         lines += &format!("listening on unix:{}\n", socket.path().display());
         let streams = ByteStreamHubEventTarget::of(hub.share());
         serving.spawn(async move { socket.serve(&streams).await });
     }
-    let websockets = hub.clone();
-    serving.spawn(async move { websockets.serve(listener).await });
     // A hub whose starter does not read on is still a hub.
     print(&lines)?;
+    let by_key = by_key.map(|face| {
+        face.serve(hub.share());
+        &*face
+    });
+    // It serves already; by what it is found may take a moment.
+    let told = async {
+        if let Some(face) = by_key {
+            print(&format!("listening on {}\n", face.url().await))?;
+        }
+        std::future::pending().await
+    };
     tokio::select! {
         Some(served) = serving.join_next() => {
             let served = served.unwrap_or_else(|panicked| Err(panicked.into()));
             return served.map_err(|error| Failure::connection(format!("cannot accept connections: {error}")));
         }
+        failed = told => return failed,
         signal = signals.which() => tracing::info!(?signal, links = hub.stats().links, "shutting down"),
     }
     // Whoever comes meanwhile is told that it shuts down: it serves on.
     let draining = async {
-        hub.shutdown(loaded.options.drain_limit.0).await;
+        let (begun, limit) = (Instant::now(), loaded.options.drain_limit.0);
+        hub.shutdown(limit).await;
+        if let Some(redis) = &redis {
+            broker::leave(redis).await;
+        }
+        if let Some(face) = by_key {
+            face.shutdown(limit.saturating_sub(begun.elapsed()).max(LAST_WORDS)).await;
+        }
         while let Some(served) = serving.join_next().await {
             if let Err(error) = served.unwrap_or_else(|panicked| Err(panicked.into())) {
                 tracing::warn!(%error, "connections were not accepted any more");
@@ -171,13 +233,13 @@ fn hub_limits(given: &HubOptions) -> HubLimits {
 #[cfg(unix)]
 mod unix {
     use super::{Failure, Loaded};
-    use alkpubsub::unix_socket::UnixSocketListener;
+    pub(super) use alkpubsub::unix_socket::UnixSocketListener as Listener;
 
     /// Listens on all of `--unix`.
-    pub(super) fn listen(loaded: &Loaded) -> Result<Vec<UnixSocketListener>, Failure> {
+    pub(super) fn listen(loaded: &Loaded) -> Result<Vec<Listener>, Failure> {
         let options = &loaded.options;
         let bind = |path: &crate::values::SocketPath| {
-            UnixSocketListener::bind_with_mode(&path.0, options.unix_mode.0)
+            Listener::bind_with_mode(&path.0, options.unix_mode.0)
                 .map_err(|error| Failure::connection(format!("{}: {error}", loaded.naming("unix"))))
         };
         options.unix.iter().map(bind).collect()

@@ -1,12 +1,14 @@
-//! `alkpubsub`: a hub for events over WebSockets, and `pub` and `sub` beside it.
+//! `alkpubsub`: a hub for events over WebSockets, Unix sockets and iroh, and `pub` and `sub` beside it.
 //!
 //! It parses, wires and reports; what is decided is decided in the library.
 
 mod args;
+mod broker;
 mod compact;
 mod config;
 mod failure;
 mod hub;
+mod iroh;
 mod link;
 mod logging;
 mod options;
@@ -72,6 +74,7 @@ fn run(args: Args, matches: &ArgMatches, format: &mut Format) -> Result<(), Fail
             clap_complete::generate(completions.shell, &mut Args::command(), "alkpubsub", &mut script);
             print(&String::from_utf8_lossy(&script))
         }
+        Command::Id(id) => print(&format!("{}\n", iroh::id(&id.iroh_key)?)),
         Command::Pub(publish) => {
             start_logging(logging, matches)?;
             block_on(publish::run(publish))

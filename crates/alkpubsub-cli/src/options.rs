@@ -2,7 +2,8 @@
 //! table in `docs/hub.md` and `--print-config` are made from it.
 
 use crate::values::{
-    Count, Depth, Links, Mode, Origin, Patience, Shards, Size, SocketPath, Switch, Time, list, one_of,
+    Allowed, Count, Depth, KeyFile, Links, Mode, Origin, Patience, RedisUrl, Relay, Shards, Size, SocketPath,
+    Switch, Time, UdpPort, list, one_of,
 };
 use alkpubsub::websocket_server::HubLimits;
 use clap::ValueEnum;
@@ -17,6 +18,10 @@ pub(crate) struct HubOptions {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8484")]
     pub(crate) listen: String,
+    /// Do not listen for WebSockets at all: for a hub over iroh or a Unix socket alone. There is no `/healthz` then.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = Switch(false), hide_default_value = true)]
+    pub(crate) no_websocket: Switch,
     /// Listen on a Unix socket, too; what is published there and over WebSockets reaches both. A file of a hub that was
     /// killed is replaced. May be repeated.
     #[arg(long, value_name = "PATH")]
@@ -25,8 +30,36 @@ pub(crate) struct HubOptions {
     /// Who may use the Unix sockets, as `chmod` has it: 600 for this user, 660 for the group as well.
     #[arg(long, value_name = "MODE", default_value_t = Mode(0o600))]
     pub(crate) unix_mode: Mode,
-    /// Listen on other addresses than loopback too, with no authentication: whoever reaches it may hear and publish
-    /// everything.
+    /// Listen over iroh, too, where the hub is found by its key, in any network: by the ticket in the line `listening on
+    /// iroh:TICKET`. For this machine alone, unless --iroh-allow or --insecure says more.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = Switch(false), hide_default_value = true, help_heading = IROH)]
+    pub(crate) iroh: Switch,
+    /// The file of the hub's secret key, which makes it the same hub each time; made if there is none, for this user
+    /// alone. Without a file the key is another one each time.
+    #[arg(long, value_name = "FILE", default_value_t = KeyFile::default(), hide_default_value = true, help_heading = IROH)]
+    pub(crate) iroh_key: KeyFile,
+    /// Who may come over iroh: an id, as `alkpubsub id` prints it, or a file of them, one a line. May be repeated.
+    #[arg(long, value_name = "ID|FILE", value_delimiter = ',', help_heading = IROH)]
+    #[serde(deserialize_with = "list")]
+    pub(crate) iroh_allow: Vec<Allowed>,
+    /// The relay that helps where there is no direct path: a URL, `default` for those that n0 runs for everybody, with its
+    /// name servers, or `none`.
+    #[arg(long, value_name = "URL|none|default", default_value_t = Relay::None, help_heading = IROH)]
+    pub(crate) iroh_relay: Relay,
+    /// The UDP port for direct paths; 0 takes a free one, `none` leaves the relay alone.
+    #[arg(long, value_name = "PORT|none", default_value_t = UdpPort(Some(0)), help_heading = IROH)]
+    pub(crate) iroh_port: UdpPort,
+    /// Be one hub with all others that have the same Redis and prefix: what a spoke of one says, the spokes of all hear. A
+    /// URL, as in redis://host:6379 or rediss://user:password@host; best by the variable, as a command line is seen by
+    /// everybody on this machine.
+    #[arg(long, value_name = "URL", default_value_t = RedisUrl::default(), hide_default_value = true, help_heading = REDIS)]
+    pub(crate) redis: RedisUrl,
+    /// What channels in Redis begin with, ahead of the topic.
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true, help_heading = REDIS)]
+    pub(crate) redis_prefix: String,
+    /// Listen on other addresses than loopback too, and over iroh for everybody, with no authentication: whoever reaches
+    /// it may hear and publish everything.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         default_value_t = Switch(false), hide_default_value = true)]
     pub(crate) insecure: Switch,
@@ -92,6 +125,8 @@ pub(crate) struct HubOptions {
     pub(crate) drain_limit: Time,
 }
 
+const IROH: &str = "iroh";
+const REDIS: &str = "Many hubs as one";
 const LIMITS: &str = "Limits";
 
 #[derive(Clone, Copy, Debug, ValueEnum, Serialize)]

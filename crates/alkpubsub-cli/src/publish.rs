@@ -2,7 +2,7 @@
 
 use crate::args::{Pub, topic};
 use crate::failure::{Failure, deeper};
-use crate::link::{Address, Given, Link};
+use crate::link::{Link, Way};
 use crate::signals::Signals;
 use alkpubsub::{
     Action, ClientOptions, ConnectError, DisconnectError, DispatchError, EventEnvelope, EventTarget,
@@ -49,11 +49,23 @@ pub(crate) async fn run(args: Pub) -> Result<(), Failure> {
     let mut options = ClientOptions::DEFAULT;
     options.message = limits;
     options.close_timeout = LAST_WORD;
-    let given = args.remote.given(&args.url)?;
-    let address = Address::of(&args.url)?;
+    let way = args.remote.way(&args.url).await?;
+    let published = publish(&args, &way, one, options).await;
+    way.close().await;
+    published
+}
+
+/// Publishes one event, or else those of standard input.
+async fn publish(
+    args: &Pub,
+    way: &Way<'_>,
+    one: Option<EventEnvelope>,
+    options: ClientOptions,
+) -> Result<(), Failure> {
+    let limits = options.message;
     let mut signals = Signals::listen()?;
     let hub = tokio::select! {
-        hub = Hub::connect(address, given, options) => hub.map_err(|error| args.remote.failure(&error, address))?,
+        hub = Hub::connect(way, options) => hub.map_err(|error| args.remote.failure(&error, way))?,
         () = signals.next() => return Ok(()),
     };
     let sending = async {
@@ -108,12 +120,8 @@ struct Hub {
 }
 
 impl Hub {
-    async fn connect(
-        address: Address<'_>,
-        given: Given,
-        options: ClientOptions,
-    ) -> Result<Self, ConnectError> {
-        let link = Link::connect(address, given, options).await?;
+    async fn connect(way: &Way<'_>, options: ClientOptions) -> Result<Self, ConnectError> {
+        let link = way.link(options).await?;
         let target = link.target();
         let denied = Arc::<OnceLock<String>>::default();
         let first = denied.clone();

@@ -1,7 +1,9 @@
 //! What `pub` and `sub` say and trust when they connect.
 
 use crate::failure::Failure;
-use crate::link::{Address, Given};
+use crate::iroh;
+use crate::link::{Address, Way};
+use crate::values::KeyFile;
 use alkpubsub::{ConnectError, HandshakeOptions, RequestHeader, TlsRoots};
 use std::fmt;
 use std::fs;
@@ -20,6 +22,10 @@ pub(crate) struct Remote {
     /// For `wss:`: trust the authorities in this PEM file, in place of the system's.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// For `iroh:`: the file of the secret key by which the hub knows this end, as for `alkpubsub id`; made if there is
+    /// none. Without a file the key is another one each time.
+    #[arg(long, value_name = "FILE", default_value_t = KeyFile::default(), hide_default_value = true)]
+    iroh_key: KeyFile,
 }
 
 /// What may hold a token: it is read by us alone, and shown nowhere.
@@ -41,34 +47,47 @@ impl fmt::Debug for Words {
 }
 
 impl Remote {
-    /// As the library takes it. What would be ignored at this URL is refused.
-    pub(crate) fn given(&self, url: &str) -> Result<Given, Failure> {
-        let redis_prefix = self.redis_prefix.clone();
-        Ok(Given { handshake: self.handshake(url)?, redis_prefix })
+    /// The way to a hub, as all this says. What would be ignored at this URL is refused.
+    pub(crate) async fn way<'u>(&self, url: &'u str) -> Result<Way<'u>, Failure> {
+        let address = Address::of(url)?;
+        self.check(url, address)?;
+        Ok(match address {
+            Address::WebSocket(url) => Way::WebSocket(url, self.handshake()?),
+            Address::Unix(path) => Way::Unix(path),
+            Address::Redis(url) => Way::Redis(url, self.redis_prefix.clone()),
+            Address::Iroh(url) => Way::Iroh(Box::new(iroh::Way::to(url, self.iroh_key.path()).await?)),
+        })
     }
 
-    fn handshake(&self, url: &str) -> Result<HandshakeOptions, Failure> {
+    fn check(&self, url: &str, address: Address<'_>) -> Result<(), Failure> {
         let plain = url.get(..3).is_some_and(|scheme| scheme.eq_ignore_ascii_case("ws:"));
-        if plain && self.ca.is_some() {
-            return Err(wrong("--ca is about `wss:`, and this URL begins with `ws:`, which has no TLS"));
-        }
         let is_told = self.ca.is_some() || !self.header.is_empty();
-        match Address::of(url)? {
+        Err(wrong(match address {
+            _ if plain && self.ca.is_some() => {
+                "--ca is about `wss:`, and this URL begins with `ws:`, which has no TLS"
+            }
             Address::Unix(_) if is_told => {
-                return Err(wrong(
-                    "--ca and --header are about `ws:` and `wss:`; a Unix socket has no TLS and no headers",
-                ));
+                "--ca and --header are about `ws:` and `wss:`; a Unix socket has no TLS and no headers"
             }
             Address::Redis(_) if is_told => {
-                return Err(wrong(
-                    "--ca and --header are about `ws:` and `wss:`; for `rediss:` the system's authorities are trusted",
-                ));
+                "--ca and --header are about `ws:` and `wss:`; for `rediss:` the system's authorities are trusted"
             }
-            Address::WebSocket(_) | Address::Unix(_) if !self.redis_prefix.is_empty() => {
-                return Err(wrong("--redis-prefix is about `redis:` and `rediss:`"));
+            Address::Iroh(_) if is_told => {
+                "--ca and --header are about `ws:` and `wss:`; over iroh each end is known by its key"
             }
-            _ => {}
-        }
+            Address::WebSocket(_) | Address::Unix(_) | Address::Iroh(_) if !self.redis_prefix.is_empty() => {
+                "--redis-prefix is about `redis:` and `rediss:`"
+            }
+            Address::WebSocket(_) | Address::Unix(_) | Address::Redis(_)
+                if self.iroh_key.path().is_some() =>
+            {
+                "--iroh-key is about `iroh:`"
+            }
+            _ => return Ok(()),
+        }))
+    }
+
+    fn handshake(&self) -> Result<HandshakeOptions, Failure> {
         let mut options = HandshakeOptions::DEFAULT;
         for words in &self.header {
             let Some(file) = words.0.strip_prefix('@') else {
@@ -91,8 +110,8 @@ impl Remote {
     }
 
     /// Why there is no connection.
-    pub(crate) fn failure(&self, error: &ConnectError, address: Address<'_>) -> Failure {
-        Failure::connect(error, self.ca.is_some(), matches!(address, Address::Redis(_)))
+    pub(crate) fn failure(&self, error: &ConnectError, way: &Way<'_>) -> Failure {
+        Failure::connect(error, self.ca.is_some(), &way.hint())
     }
 }
 

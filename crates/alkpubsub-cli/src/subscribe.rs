@@ -3,7 +3,7 @@
 use crate::args::{Sub, topic};
 use crate::compact;
 use crate::failure::Failure;
-use crate::link::{Address, Given, Link};
+use crate::link::Way;
 use crate::signals::Signals;
 use alkpubsub::{
     Action, ClientOptions, ConnectError, EventEnvelope, EventTarget, Listener, Notice, SpokeOptions,
@@ -23,14 +23,18 @@ const CLOSE: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: Sub) -> Result<(), Failure> {
     let topics = topics(&args.topics)?;
-    let (address, given) = (Address::of(&args.url)?, args.remote.given(&args.url)?);
-    let connecting = async {
-        if args.no_reconnect { once(address, given).await } else { on_and_on(address, given).await }
-    };
+    let way = args.remote.way(&args.url).await?;
+    let heard = subscribe(&args, &way, topics).await;
+    way.close().await;
+    heard
+}
+
+async fn subscribe(args: &Sub, way: &Way<'_>, topics: Vec<Topic>) -> Result<(), Failure> {
+    let connecting = async { if args.no_reconnect { once(way).await } else { on_and_on(way).await } };
     let mut signals = Signals::listen()?;
     end_even_if_nobody_reads();
     let target = tokio::select! {
-        target = connecting => target.map_err(|error| args.remote.failure(&error, address))?,
+        target = connecting => target.map_err(|error| args.remote.failure(&error, way))?,
         () = signals.next() => return Ok(()),
     };
     let output = Arc::new(Output::new(args.count));
@@ -44,24 +48,24 @@ pub(crate) async fn run(args: Sub) -> Result<(), Failure> {
 }
 
 /// A target that ends with its connection.
-async fn once(address: Address<'_>, given: Given) -> Result<Arc<dyn EventTarget>, ConnectError> {
+async fn once(way: &Way<'_>) -> Result<Arc<dyn EventTarget>, ConnectError> {
     let mut options = ClientOptions::DEFAULT;
     options.message.max_message = MAX_ENVELOPE;
     options.message.max_depth = MAX_DEPTH;
     options.link.max_topic = MAX_ENVELOPE;
     options.close_timeout = CLOSE;
-    Ok(Link::connect(address, given, options).await?.target())
+    Ok(way.link(options).await?.target())
 }
 
 /// A target that connects anew whenever its connection is lost. The first one has to come about: what is wrong from the
 /// beginning is told at once.
-async fn on_and_on(address: Address<'_>, given: Given) -> Result<Arc<dyn EventTarget>, ConnectError> {
+async fn on_and_on(way: &Way<'_>) -> Result<Arc<dyn EventTarget>, ConnectError> {
     let mut options = SpokeOptions::DEFAULT;
     options.message.max_message = MAX_ENVELOPE;
     options.message.max_depth = MAX_DEPTH;
     options.link.max_topic = MAX_ENVELOPE;
     options.close_timeout = CLOSE;
-    let (target, states) = address.spoke(given, options).await?;
+    let (target, states) = way.spoke(options).await?;
     tokio::spawn(tell(states));
     Ok(target)
 }

@@ -261,7 +261,7 @@ impl fmt::Display for Mode {
 /// Reads a value by its parser, from a text or from what a file may write without quotes.
 struct FromText<T>(PhantomData<T>);
 
-impl<T: FromStr<Err = String>> Visitor<'_> for FromText<T> {
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for FromText<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -301,12 +301,25 @@ macro_rules! read_as_text {
     )*};
 }
 
+mod iroh;
+mod redis;
+pub(crate) use iroh::{Allowed, KeyFile, Relay, UdpPort};
+pub(crate) use redis::RedisUrl;
+
 read_as_text! {
     Time => |time: &Time, to: S| to.collect_str(time),
     Patience => |time: &Patience, to: S| to.collect_str(time),
     Origin => |origin: &Origin, to: S| to.collect_str(origin),
     SocketPath => |path: &SocketPath, to: S| to.collect_str(path),
     Mode => |mode: &Mode, to: S| to.collect_str(mode),
+    KeyFile => |file: &KeyFile, to: S| to.collect_str(file),
+    RedisUrl => |url: &RedisUrl, to: S| to.serialize_str(&url.0),
+    Allowed => |allowed: &Allowed, to: S| to.collect_str(allowed),
+    Relay => |relay: &Relay, to: S| to.collect_str(relay),
+    UdpPort => |port: &UdpPort, to: S| match port.0 {
+        Some(port) => to.serialize_u16(port),
+        None => to.serialize_str("none"),
+    },
     Count => |count: &Count, to: S| to.serialize_u64(count.0 as u64),
     Links => |links: &Links, to: S| to.serialize_u64(links.0 as u64),
     Depth => |depth: &Depth, to: S| to.serialize_u64(depth.0 as u64),

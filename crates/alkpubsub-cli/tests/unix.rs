@@ -85,7 +85,8 @@ async fn a_path_that_cannot_be_had_is_one_line() {
         run(command).await.assert(2, "unix: names no socket");
     }
     let nobody = format!("unix:{}", none.display());
-    run(&["pub", &nobody, "tick", "", "1"]).await.assert(1, "cannot reach");
+    let hint = format!("is a hub running there? `alkpubsub hub --unix {}` starts one", none.display());
+    run(&["pub", &nobody, "tick", "", "1"]).await.assert(1, &hint);
     run(&["sub", &nobody, "tick", "", "--header", "A: b"]).await.assert(2, "has no TLS and no headers");
 }
 

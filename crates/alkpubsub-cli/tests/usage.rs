@@ -35,7 +35,7 @@ async fn each_mistake_is_one_line() {
     let (url, secure) = ("ws://127.0.0.1:1", "wss://127.0.0.1:1");
     let deep = format!("{}{}", "[".repeat(1024), "]".repeat(1024));
     for (args, words) in [
-        (&[][..], "say what to do: hub, pub, sub or completions"),
+        (&[][..], "say what to do: hub, pub, sub, id or completions"),
         (&["serve"], "unrecognized subcommand 'serve'; see `alkpubsub --help`"),
         (&["hub", "--listne", "x"], "a similar argument exists: '--listen'; see `alkpubsub hub --help`"),
         (&["hub", "--listen", "8484"], "an address looks like 127.0.0.1:8484"),
@@ -103,6 +103,18 @@ async fn each_mistake_is_one_line() {
         let ended = run(args).await;
         ended.assert(2, words);
         assert_eq!(ended.stdout, "");
+    }
+}
+
+#[cfg(not(feature = "iroh"))]
+#[tokio::test]
+async fn what_was_not_built_says_how_to_build_it() {
+    for args in [
+        &["hub", "--iroh", "--no-websocket"][..],
+        &["sub", "iroh:x", "a", "b"],
+        &["id", "--iroh-key", "/no/such/file"],
+    ] {
+        run(args).await.assert(2, "`cargo build --release --features iroh` builds one with it");
     }
 }
 

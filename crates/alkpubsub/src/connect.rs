@@ -159,12 +159,15 @@ const fn hint(status: u16) -> &'static str {
 /// `websocket-client`; port 80 unless given), `wss://host:port/` the same with TLS and the system's authorities (feature
 /// `websocket-client-tls`; port 443), `unix:PATH` a hub that listens on a Unix socket (feature `unix-socket`; everything behind
 /// the scheme is the path, as it stands), `redis://host:port/` a Redis server without a prefix (feature `redis`; `rediss:` with TLS,
-/// feature `redis-tls`), `in-process:` a new target in this memory.
+/// feature `redis-tls`), `iroh:TICKET` a hub that is known by its key (feature `iroh-ticket`), `in-process:` a new target in this
+/// memory.
 ///
-/// What the target promises is told by [`capabilities`](EventTarget::capabilities). The target of a `ws:`, `wss:` or `unix:` URL is
-/// one connection and ends with it, that of a `redis:` URL outlives its connections; connecting may take 10 s. [`close`](EventTarget::close) on it drops what still
-/// waits to be sent: a program that has to leave in good order makes a `WebSocketClientEventTarget` or `ByteStreamEventTarget` by itself and calls
-/// its `disconnect`.
+/// What the target promises is told by [`capabilities`](EventTarget::capabilities). The target of a `ws:`, `wss:`, `unix:` or
+/// `iroh:` URL is one connection and ends with it, that of a `redis:` URL outlives its connections; connecting may take 10 s.
+/// [`close`](EventTarget::close) on it drops what still waits to be sent: a program that has to leave in good order makes a
+/// `WebSocketClientEventTarget`, `ByteStreamEventTarget` or `IrohSpokeEventTarget` by itself and calls its `disconnect`. For an
+/// `iroh:` URL an endpoint is made, with a key for this time alone; it ends with the target, and
+/// [`closed`](EventTarget::closed) waits for that.
 ///
 /// # Errors
 /// [`ConnectError`] names what is wrong with the URL, or why the far side cannot be reached.
@@ -200,6 +203,7 @@ pub async fn connect(url: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
         "in-process" => Ok(Arc::new(InProcess::new())),
         "unix" => unix(url).await,
         "redis" | "rediss" | "redis+unix" => redis(url).await,
+        "iroh" => iroh(url).await,
         "ws" => websocket(url).await,
         #[cfg(feature = "websocket-client-tls")]
         "wss" => websocket(url).await,
@@ -218,6 +222,7 @@ fn there_are() -> String {
         ("unix", cfg!(all(unix, feature = "unix-socket")), "unix-socket"),
         ("redis", cfg!(feature = "redis"), "redis"),
         ("rediss", cfg!(feature = "redis-tls"), "redis-tls"),
+        ("iroh", cfg!(feature = "iroh-ticket"), "iroh-ticket"),
     ];
     let here: Vec<_> =
         schemes.iter().filter(|scheme| scheme.1).map(|scheme| format!("`{}:`", scheme.0)).collect();
@@ -264,6 +269,16 @@ async fn redis(url: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
 #[cfg(not(feature = "redis"))]
 async fn redis(_: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
     std::future::ready(no_such_target("redis", "build alkpubsub with its feature `redis`")).await
+}
+
+#[cfg(feature = "iroh-ticket")]
+async fn iroh(url: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
+    Ok(Arc::new(crate::adapter::iroh::connect(url).await?))
+}
+
+#[cfg(not(feature = "iroh-ticket"))]
+async fn iroh(_: &str) -> Result<Arc<dyn EventTarget>, ConnectError> {
+    std::future::ready(no_such_target("iroh", "build alkpubsub with its feature `iroh-ticket`")).await
 }
 
 #[cfg(all(unix, feature = "unix-socket"))]

@@ -81,6 +81,7 @@
 //! | `redis` | | `redis::RedisEventTarget`; redis |
 //! | `redis-tls` | | `rediss:` for it; rustls with ring, the system's authorities |
 //! | `iroh-spoke` | | `IrohSpokeEventTarget`, `Spoke::iroh`; iroh |
+//! | `iroh-ticket` | | `iroh:` URLs for [`connect`], `iroh::url_of`; iroh's tickets, rustls with ring |
 //! | `iroh-hub` | | `IrohHubEventTarget`, a protocol for a router of iroh's; iroh |
 //! | `worker-process` | | `worker_process::ProcessHostEventTarget`, `worker_process::WorkerProcessEventTarget`; tokio's processes, rustix; on Unix |
 //! | `worker` | | `WorkerHostEventTarget`, `WorkerThreadEventTarget`: threads |
@@ -166,10 +167,12 @@ pub use crate::adapter::iroh::IrohHubEventTarget;
 #[cfg(feature = "iroh-spoke")]
 pub use crate::adapter::iroh::IrohSpokeEventTarget;
 
-/// Links over iroh: what both ends ask for.
+/// Links over iroh: what both ends ask for, and URLs of hubs.
 #[cfg(feature = "_iroh")]
 pub mod iroh {
     pub use crate::adapter::iroh::ALPN;
+    #[cfg(feature = "iroh-ticket")]
+    pub use crate::adapter::iroh::{address_of, endpoint_for, url_of};
 }
 /// A Redis server between programs.
 #[cfg(feature = "redis")]
@@ -199,6 +202,7 @@ pub mod worker_process {
 /// What every hub is given and gives, whatever its connections are.
 #[cfg(feature = "_engine")]
 pub mod hub {
+    pub use crate::adapter::broker::{Broker, BrokerNews, Standing, WatchBroker};
     pub use crate::adapter::engine::{
         AddConnectionError, HubHooks, HubOptions, SharedHub, Socket, Spoke, StartError,
     };

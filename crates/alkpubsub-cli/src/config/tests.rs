@@ -49,12 +49,18 @@ impl Drop for Scratch {
 fn another(key: &str) -> &'static str {
     match key {
         "listen" => "localhost:0",
-        "insecure" => "true",
+        "insecure" | "iroh" | "no-websocket" => "true",
         "health" => "false",
         "fan-out" => "all",
         "allow-origin" => "https://example.org",
         "unix" => "/run/hub.sock",
         "unix-mode" => "660",
+        "redis" => "redis://localhost:6379",
+        "redis-prefix" => "events:",
+        "iroh-key" => "hub.key",
+        "iroh-allow" => "friends.txt",
+        "iroh-relay" => "https://relay.example.org",
+        "iroh-port" => "7777",
         "log" => "debug",
         "log-format" => "json",
         "color" => "never",
@@ -69,8 +75,8 @@ fn each_option_is_a_flag_a_variable_and_a_key_and_they_count_in_this_order() {
     for key in keys() {
         let value = another(&key);
         let shown = |value: &str| match key.as_str() {
-            "insecure" | "health" => value.to_owned(),
-            "allow-origin" | "unix" => format!("[\"{value}\"]"),
+            "insecure" | "health" | "iroh" | "no-websocket" | "iroh-port" => value.to_owned(),
+            "allow-origin" | "unix" | "iroh-allow" => format!("[\"{value}\"]"),
             key if key == "shards" || key.starts_with("max-") => value.to_owned(),
             _ if value == "77s" => "\"1m 17s\"".to_owned(),
             _ => format!("\"{value}\""),
@@ -163,6 +169,12 @@ fn what_a_file_says_wrong_is_told_with_its_line() {
         ("allow-origin = 1", ":1: allow-origin: not a list of texts"),
         ("ping-interval = 25", ":1: ping-interval: not a length of time, as in 25s"),
         ("insecure = \"yes\"", ":1: insecure: must be true or false"),
+        (
+            "iroh-relay = \"relay.example.org\"",
+            ":1: iroh-relay: a relay is a URL, as in https://relay.example.org",
+        ),
+        ("iroh-port = 65536", ":1: iroh-port: not a port"),
+        ("iroh-allow = [\"\"]", ":1: iroh-allow: an id, as `alkpubsub id` prints it"),
         ("max-message = \"64kb\"", ":1: max-message: not a number of bytes, as in 65536, 64KiB or 1MiB"),
     ] {
         let file = Scratch::with(text);
@@ -253,7 +265,10 @@ fn the_table_of_the_page_is_the_definition() {
         let key = option.get_long().unwrap();
         let defaults: Vec<_> =
             option.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-        let default = if defaults.is_empty() { "none".into() } else { format!("`{}`", defaults.join(",")) };
+        let default = match defaults.join(",") {
+            none if none.is_empty() => "none".into(),
+            default => format!("`{default}`"),
+        };
         let help = option.get_help().unwrap();
         table += &format!("| `{key}` | `{}` | {default} | {help} |\n", variable(key));
     }

@@ -16,7 +16,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 
 /// Fails rather than hangs.
 pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("it takes too long")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
 }
 
 pub(crate) struct Program {
@@ -44,7 +44,19 @@ impl Program {
         args: impl IntoIterator<Item = A>,
         variables: &[(&str, &str)],
     ) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_alkpubsub"));
+        Self::start_under(&[], args, variables)
+    }
+
+    /// By this command, which becomes the program.
+    pub(crate) fn start_under<A: AsRef<std::ffi::OsStr>>(
+        by: &[String],
+        args: impl IntoIterator<Item = A>,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let program = env!("CARGO_BIN_EXE_alkpubsub").to_owned();
+        let mut words = by.iter().chain([&program]);
+        let mut command = Command::new(words.next().unwrap_or(&program));
+        command.args(words);
         // Whoever runs the tests may have them.
         for variable in
             ["RUST_LOG", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "SSL_CERT_FILE", "SSL_CERT_DIR"]

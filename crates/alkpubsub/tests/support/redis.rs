@@ -73,6 +73,7 @@ impl RedisServer {
         Err(io::Error::other(said))
     }
 
+    #[allow(dead_code, reason = "not every test asks")]
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }

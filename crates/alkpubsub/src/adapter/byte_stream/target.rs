@@ -153,13 +153,16 @@ impl ByteStreamEventTarget {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        Self::owning_socket(ByteStreamSocket::with_max_message(stream, options.message.max_message), options)
+        let socket = ByteStreamSocket::with_max_message(stream, options.message.max_message);
+        Self::owning_socket(socket, options, async {})
     }
 
-    /// [`owning`](Self::owning) with a socket that knows more of its stream's end.
+    /// [`owning`](Self::owning) with a socket that knows more of its stream's end, and what there is to be done when the socket
+    /// is gone.
     pub(crate) fn owning_socket(
         socket: impl LinkSocket<ByteStreamMessage>,
         options: ByteStreamOptions,
+        then: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
         let life = Life::PerConnection { heartbeat: Some(options.heartbeat) };
         let target = LinkTarget::new(options.target(), life);
@@ -168,7 +171,10 @@ impl ByteStreamEventTarget {
             let (socket, unanswered) = pump.run().await;
             if unanswered {
                 drain(socket, options.close_timeout).await;
+            } else {
+                drop(socket);
             }
+            then.await;
         });
         Self { target }
     }

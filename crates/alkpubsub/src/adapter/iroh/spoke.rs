@@ -94,16 +94,34 @@ impl IrohSpokeEventTarget {
         hub: impl Into<EndpointAddr>,
         options: ByteStreamOptions,
     ) -> Result<Self, ConnectError> {
-        let hub = hub.into();
-        let id = hub.id;
-        let opening = open(endpoint, hub, options.message.max_message);
-        let socket = match tokio::time::timeout(PATIENCE, opening).await {
-            Ok(socket) => socket?,
-            Err(late) => {
-                return Err(ConnectError::Unreachable { address: id.to_string(), error: late.into() });
+        let socket = open_in_time(endpoint, hub.into(), options).await?;
+        Ok(Self { link: ByteStreamEventTarget::owning_socket(socket, options, async {}) })
+    }
+
+    /// A target that the endpoint belongs to, as one that was made for it: it is closed behind the connection, also one that
+    /// does not come about, and [`closed`](crate::EventTarget::closed) waits for that. Where the target is dropped without
+    /// having been closed, the endpoint ends as abruptly.
+    ///
+    /// # Errors
+    /// As of [`connect`](Self::connect).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, or in one without its I/O and time drivers.
+    pub async fn connect_owning(
+        endpoint: Endpoint,
+        hub: impl Into<EndpointAddr>,
+        options: ByteStreamOptions,
+    ) -> Result<Self, ConnectError> {
+        match open_in_time(&endpoint, hub.into(), options).await {
+            Ok(socket) => {
+                let then = async move { endpoint.close().await };
+                Ok(Self { link: ByteStreamEventTarget::owning_socket(socket, options, then) })
             }
-        };
-        Ok(Self { link: ByteStreamEventTarget::owning_socket(socket, options) })
+            Err(error) => {
+                endpoint.close().await;
+                Err(error)
+            }
+        }
     }
 
     /// Sends a `__ping` and waits for its answer: the hub then has handled all that was sent before it.
@@ -148,6 +166,18 @@ impl Spoke {
             Box::pin(async move { open(&endpoint, hub, max_message).await })
         };
         Self::connected(connector, options).await
+    }
+}
+
+async fn open_in_time(
+    endpoint: &Endpoint,
+    hub: EndpointAddr,
+    options: ByteStreamOptions,
+) -> Result<IrohSocket, ConnectError> {
+    let id = hub.id;
+    match tokio::time::timeout(PATIENCE, open(endpoint, hub, options.message.max_message)).await {
+        Ok(opened) => opened,
+        Err(late) => Err(ConnectError::Unreachable { address: id.to_string(), error: late.into() }),
     }
 }
 

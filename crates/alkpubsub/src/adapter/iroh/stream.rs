@@ -19,6 +19,7 @@ pub(super) struct IrohStream {
     halves: Result<Halves, ConnectionError>,
     /// From when our half was ended until the peer has all of it.
     arriving: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    arrived: bool,
     /// Ends with this stream, wherever it is by then.
     #[cfg(feature = "iroh-hub")]
     _alive: Option<tokio::sync::oneshot::Sender<()>>,
@@ -30,6 +31,7 @@ impl IrohStream {
         Self {
             halves,
             arriving: None,
+            arrived: false,
             #[cfg(feature = "iroh-hub")]
             _alive: None,
         }
@@ -80,9 +82,13 @@ impl AsyncWrite for IrohStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends our half, and is ready when the peer has all of it: a connection that is closed before drops the rest.
+    /// Ends our half, and is ready when the peer has all of it: a connection that is closed before drops the rest. It may
+    /// be asked again afterwards.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.arrived {
+            return Poll::Ready(Ok(()));
+        }
         let arriving = match &mut this.arriving {
             Some(arriving) => arriving,
             none => {
@@ -93,7 +99,9 @@ impl AsyncWrite for IrohStream {
                 none.insert(Box::pin(async move { drop(arrived.await) }))
             }
         };
-        arriving.as_mut().poll(context).map(Ok)
+        ready!(arriving.as_mut().poll(context));
+        (this.arriving, this.arrived) = (None, true);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -106,5 +114,40 @@ fn lost(error: ConnectionError) -> io::Error {
             io::Error::new(io::ErrorKind::ConnectionReset, PeerClosed { code, reason })
         }
         _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::iroh::ALPN;
+    use iroh::Endpoint;
+    use iroh::endpoint::presets::Minimal;
+    use tokio::io::AsyncWriteExt;
+
+    async fn endpoint() -> Endpoint {
+        let builder = Endpoint::builder(Minimal).alpns(vec![ALPN.to_vec()]).clear_ip_transports();
+        builder.bind_addr("127.0.0.1:0").unwrap().bind().await.unwrap()
+    }
+
+    /// A hub that has said goodbye asks once more when the spoke does.
+    #[tokio::test]
+    async fn a_shutdown_may_be_asked_for_again() {
+        let (here, there) = (endpoint().await, endpoint().await);
+        let far = async { there.accept().await.unwrap().await.unwrap() };
+        let (near, far) = tokio::join!(here.connect(there.addr(), ALPN), far);
+        let near = near.unwrap();
+        let mut stream = IrohStream::new(near.open_bi().await);
+        stream.write_all(b"last words").await.unwrap();
+        let far = async {
+            let (_send, mut recv) = far.accept_bi().await.unwrap();
+            recv.read_to_end(64).await.unwrap()
+        };
+        let (heard, ended) = tokio::join!(far, stream.shutdown());
+        ended.unwrap();
+        assert_eq!(heard, b"last words");
+        stream.shutdown().await.unwrap();
+        here.close().await;
+        there.close().await;
     }
 }
