@@ -205,7 +205,7 @@ async fn a_hub_that_relays_is_joined_by_a_spoke_of_which_it_is_said_that_it_echo
     let inside: Arc<dyn EventTarget> = Arc::new(InProcess::new());
     let ear = Ear::on(&inside).await;
     let _running = Running::start(inside.clone(), hub.spoke().await, BridgeOptions::new(), None).await;
-    publish(inside, 4, 1).await;
+    publish(inside.clone(), 4, 1).await;
     ear.count(2).await;
     assert_eq!(ear.events(), [(4, 1), (4, 1)]);
 }
@@ -225,7 +225,7 @@ async fn a_process_is_joined_to_redis_under_load_from_both_sides() {
         let parties = ear.check_order();
         assert_eq!((parties[&1].len(), parties[&2].len()), (EVENTS as usize, EVENTS as usize));
     }
-    publish(outside, 3, 1).await;
+    publish(outside.clone(), 3, 1).await;
     ear_inside.count(2 * EVENTS as usize + 1).await;
     let stats = running.bridge.stats();
     assert_eq!((stats.right.own, stats.right.awaited, stats.right.ambiguous), (EVENTS, 0, 0));
