@@ -366,6 +366,32 @@ async fn where_redis_has_no_room_spokes_are_not_read_and_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_says_nothing_is_given_up_in_time_however_much_waits_for_it() {
+    let server = RedisServer::start(&[]);
+    let mut options = options();
+    options.spoke.heartbeat.interval = Duration::from_millis(100);
+    options.spoke.heartbeat.timeout = Duration::from_secs(3);
+    let hub = Hub::start_as(&server, 1, "", options).await;
+    let mut stream = hub.subscribe("n", "").await;
+    let spoke = hub.spoke().await;
+    server.signal(Signal::STOP);
+    let publishing = tokio::spawn(async move {
+        let pubsub = PubSub::new(spoke);
+        while pubsub.publish_json("n", "", &"x".repeat(1000)).await.is_ok() {}
+    });
+    in_time(async {
+        while hub.redis.stats().queued_bytes < 2 << 20 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    gap(&mut stream).await;
+    assert!(matches!(next(&mut stream).await, Item::Event(_)), "spokes hear each other");
+    publishing.abort();
+    server.signal(Signal::CONT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_programs_own_events_go_the_same_way() {
     let server = RedisServer::start(&[]);
     let hubs = [Hub::start(&server, 2).await, Hub::start(&server, 1).await];

@@ -11,14 +11,19 @@ pub struct HeartbeatOptions {
     pub interval: Duration,
     /// The connection counts as lost when so long after a `__ping` nothing at all has come, and the far side had
     /// answered one before on this connection. One that never answered is not held dead for its silence. What was sent
-    /// since something came last, and what waits to be sent, lengthens it by a second for each 64 KiB: the ping stands
-    /// behind it in the queue.
+    /// since something came last, and what waits to be sent, lengthens it by a second for each
+    /// [`slowest`](Self::slowest) bytes: the ping stands behind it in the queue.
     pub timeout: Duration,
+    /// Bytes that the far side is taken to read in a second, at the least; `u64::MAX` where what it has to read is no
+    /// excuse.
+    pub slowest: u64,
 }
 
 impl HeartbeatOptions {
-    /// Every 20 s, with 8 s to answer. Less than the 25 s after which a hub asks a silent spoke.
-    pub const DEFAULT: Self = Self { interval: Duration::from_secs(20), timeout: Duration::from_secs(8) };
+    /// Every 20 s, with 8 s to answer, and a second more for each 64 KiB. Less than the 25 s after which a hub asks a silent
+    /// spoke.
+    pub const DEFAULT: Self =
+        Self { interval: Duration::from_secs(20), timeout: Duration::from_secs(8), slowest: 64 << 10 };
 }
 
 impl Default for HeartbeatOptions {
@@ -27,8 +32,6 @@ impl Default for HeartbeatOptions {
     }
 }
 
-/// Bytes that a slow far side is taken to read in a second.
-const SLOW: u64 = 64 << 10;
 /// How late a moment is noticed by a process that was not stopped meanwhile, and how long what lies in a socket may
 /// need to be read.
 const LATE: Duration = Duration::from_secs(1);
@@ -109,7 +112,7 @@ impl Heartbeat {
             }
             Some(Ping { last_look: Some(until), .. }) => until,
             Some(ping) => {
-                let behind = Duration::from_secs(self.sent.saturating_add(waiting as u64) / SLOW);
+                let behind = Duration::from_secs(self.sent.saturating_add(waiting as u64) / self.options.slowest.max(1));
                 ping.at.saturating_add(self.options.timeout).saturating_add(behind)
             }
         }

@@ -48,6 +48,8 @@ pub(super) struct RedisSocket {
     /// Pings that each connection has answered of those that `pongs` is for.
     pinged: [usize; 2],
     limits: (usize, usize),
+    /// Something was answered since that was told last.
+    answered: bool,
     /// Writing waits for an answer, which reading may be the one to take.
     waits: bool,
     stage: Stage,
@@ -90,6 +92,7 @@ impl RedisSocket {
             pongs: VecDeque::new(),
             pinged: [0; 2],
             limits: (options.max_received, options.max_received_bytes),
+            answered: false,
             waits: false,
             stage: Stage::Open,
         })
@@ -142,6 +145,7 @@ impl RedisSocket {
     }
 
     fn answered(&mut self, (asked, answers): (Vec<Asked>, Vec<Value>)) {
+        self.answered = true;
         for (asked, answer) in asked.into_iter().zip(answers) {
             let denied = |error: &redis::ServerError| match error.kind() {
                 Some(ServerErrorKind::NoPerm) => DenyReason::NotAllowed,
@@ -244,6 +248,9 @@ impl Stream for RedisSocket {
             if !this.answers.is_empty() {
                 continue;
             }
+            if std::mem::take(&mut this.answered) {
+                return Poll::Ready(Some(Ok(RedisMessage::Answered)));
+            }
             return match this.stage {
                 Stage::Closing if this.publishing.is_idle() && this.subscribing.is_idle() => {
                     this.stage = Stage::Closed;
@@ -279,7 +286,7 @@ impl Sink<RedisMessage> for RedisSocket {
             }
             RedisMessage::Control(text) => this.control(&text),
             RedisMessage::Close => this.stage = Stage::Closing,
-            RedisMessage::Published { .. } | RedisMessage::Closed => {}
+            RedisMessage::Published { .. } | RedisMessage::Answered | RedisMessage::Closed => {}
         }
         Ok(())
     }
