@@ -14,8 +14,8 @@ pub struct HeartbeatOptions {
     /// since something came last, and what waits to be sent, lengthens it by a second for each
     /// [`slowest`](Self::slowest) bytes: the ping stands behind it in the queue.
     pub timeout: Duration,
-    /// Bytes that the far side is taken to read in a second, at the least; `u64::MAX` where what it has to read is no
-    /// excuse.
+    /// Bytes that the far side is taken to read in a second, at the least. `u64::MAX` for one that always answers: neither
+    /// what it has to read is an excuse, nor that it never answered before.
     pub slowest: u64,
 }
 
@@ -71,7 +71,8 @@ struct Ping {
 impl Heartbeat {
     /// That of a connection that begins now: its first ping is due at once.
     pub(crate) fn new(options: HeartbeatOptions, now: Duration) -> Self {
-        Self { options, began: now, pinged: None, answers: false, sent: 0, first_answer: None }
+        let first_answer = (options.slowest == u64::MAX).then_some(options.timeout);
+        Self { options, began: now, pinged: None, answers: false, sent: 0, first_answer }
     }
 
     /// That of a far side which has to answer, its first time within `first_answer`.
@@ -112,7 +113,9 @@ impl Heartbeat {
             }
             Some(Ping { last_look: Some(until), .. }) => until,
             Some(ping) => {
-                let behind = Duration::from_secs(self.sent.saturating_add(waiting as u64) / self.options.slowest.max(1));
+                let behind = Duration::from_secs(
+                    self.sent.saturating_add(waiting as u64) / self.options.slowest.max(1),
+                );
                 ping.at.saturating_add(self.options.timeout).saturating_add(behind)
             }
         }
@@ -192,6 +195,19 @@ mod tests {
         heartbeat.heard();
         assert_eq!(heartbeat.beat(at(120), 0), Beat::Ping);
         assert_eq!(heartbeat.due(0), at(128), "what it has read by now is no excuse");
+    }
+
+    #[test]
+    fn one_that_always_answers_has_no_excuse() {
+        let options = HeartbeatOptions { slowest: u64::MAX, ..HeartbeatOptions::DEFAULT };
+        let mut heartbeat = Heartbeat::new(options, at(100));
+        assert_eq!(heartbeat.beat(at(100), 0), Beat::Ping);
+        assert_eq!(heartbeat.due(usize::MAX), at(108), "not that it never answered");
+        heartbeat.answered();
+        heartbeat.heard();
+        assert_eq!(heartbeat.beat(at(120), 0), Beat::Ping);
+        heartbeat.sent(1 << 30);
+        assert_eq!(heartbeat.due(1 << 30), at(128), "nor what it has to read");
     }
 
     #[test]
