@@ -4,7 +4,7 @@
 mod support;
 
 use alkpubsub::conformance::Fault;
-use alkpubsub::hub::{FanOut, StartError};
+use alkpubsub::hub::{Broker, FanOut, StartError};
 use alkpubsub::redis::{RedisEventTarget, RedisOptions};
 use alkpubsub::websocket_server::ServerOptions;
 use alkpubsub::{
@@ -441,6 +441,40 @@ async fn a_broker_that_ends_leaves_a_hub_alone_and_a_hub_leaves_it_as_it_was() {
     assert_eq!(hub.redis.stats().listeners, 1, "the hub's own are gone");
     in_time(async { while !channels(&server).await.is_empty() {} }).await;
     assert_eq!(hub.target.closed().await, CloseReason::Closed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_takes_its_leave_does_not_come_in_again() {
+    let server = RedisServer::start(&[]);
+    let hub = Hub::start(&server, 1).await;
+    let (mut stays, leaves) = (hub.subscribe("n", "").await, hub.subscribe("other", "").await);
+    let spoke = hub.spoke().await;
+    server.signal(Signal::STOP);
+    // It waits for the answer to this one.
+    say(&spoke, "unheard", 0).await;
+    in_time(async {
+        while hub.redis.stats().sent == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let redis = hub.redis.clone();
+    let leaving = tokio::spawn(async move { redis.disconnect(LONG).await });
+    gap(&mut stays).await;
+    drop(leaves);
+    // Which is told to the broker.
+    in_time(async {
+        while hub.redis.stats().queued_messages == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(!hub.redis.is_in());
+    assert!(!leaving.is_finished());
+    say(&spoke, "n", 1).await;
+    assert_eq!(number(&mut stays).await, 1);
+    server.signal(Signal::CONT);
+    in_time(leaving).await.unwrap().unwrap();
 }
 
 #[tokio::test]
