@@ -11,14 +11,19 @@ pub struct HeartbeatOptions {
     pub interval: Duration,
     /// The connection counts as lost when so long after a `__ping` nothing at all has come, and the far side had
     /// answered one before on this connection. One that never answered is not held dead for its silence. What was sent
-    /// between what came last and the `__ping`, and what waited to be sent then, lengthens it by a second for each 64 KiB:
-    /// the ping stands behind it in the queue.
+    /// between what came last and the `__ping`, and what waited to be sent then, lengthens it by a second for each
+    /// [`slowest`](Self::slowest) bytes: the ping stands behind it in the queue.
     pub timeout: Duration,
+    /// Bytes that the far side is taken to read in a second, at the least. `u64::MAX` for one that always answers: neither
+    /// what it has to read is an excuse, nor that it never answered before.
+    pub slowest: u64,
 }
 
 impl HeartbeatOptions {
-    /// Every 20 s, with 8 s to answer. Less than the 25 s after which a hub asks a silent spoke.
-    pub const DEFAULT: Self = Self { interval: Duration::from_secs(20), timeout: Duration::from_secs(8) };
+    /// Every 20 s, with 8 s to answer, and a second more for each 64 KiB. Less than the 25 s after which a hub asks a silent
+    /// spoke.
+    pub const DEFAULT: Self =
+        Self { interval: Duration::from_secs(20), timeout: Duration::from_secs(8), slowest: 64 << 10 };
 }
 
 impl Default for HeartbeatOptions {
@@ -27,8 +32,6 @@ impl Default for HeartbeatOptions {
     }
 }
 
-/// Bytes that a slow far side is taken to read in a second.
-const SLOW: u64 = 64 << 10;
 /// How late a moment is noticed by a process that was not stopped meanwhile, and how long what lies in a socket may
 /// need to be read.
 const LATE: Duration = Duration::from_secs(1);
@@ -71,7 +74,8 @@ struct Ping {
 impl Heartbeat {
     /// That of a connection that begins now: its first ping is due at once.
     pub(crate) fn new(options: HeartbeatOptions, now: Duration) -> Self {
-        Self { options, began: now, pinged: None, answers: false, sent: 0, first_answer: None }
+        let first_answer = (options.slowest == u64::MAX).then_some(options.timeout);
+        Self { options, began: now, pinged: None, answers: false, sent: 0, first_answer }
     }
 
     /// That of a far side which has to answer, its first time within `first_answer`.
@@ -134,7 +138,8 @@ impl Heartbeat {
                 return Beat::Nothing;
             }
         }
-        let behind = Duration::from_secs(self.sent.saturating_add(waiting as u64) / SLOW);
+        let behind =
+            Duration::from_secs(self.sent.saturating_add(waiting as u64) / self.options.slowest.max(1));
         self.pinged = Some(Ping { at: now, heard: false, behind, last_look: None });
         Beat::Ping
     }
@@ -194,6 +199,19 @@ mod tests {
         heartbeat.heard();
         assert_eq!(heartbeat.beat(at(140), 0), Beat::Ping);
         assert_eq!(heartbeat.due(), at(148), "nor is what it has read by now");
+    }
+
+    #[test]
+    fn one_that_always_answers_has_no_excuse() {
+        let options = HeartbeatOptions { slowest: u64::MAX, ..HeartbeatOptions::DEFAULT };
+        let mut heartbeat = Heartbeat::new(options, at(100));
+        assert_eq!(heartbeat.beat(at(100), usize::MAX), Beat::Ping);
+        assert_eq!(heartbeat.due(), at(108), "not that it never answered");
+        heartbeat.answered();
+        heartbeat.heard();
+        heartbeat.sent(1 << 30);
+        assert_eq!(heartbeat.beat(at(120), 1 << 30), Beat::Ping);
+        assert_eq!(heartbeat.due(), at(128), "nor what it has to read");
     }
 
     #[test]
