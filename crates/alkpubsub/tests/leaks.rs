@@ -204,7 +204,7 @@ fn byte_streams() {
 fn a_hub_that_has_looked_around() {
     let runtime = runtime();
     let hub = runtime.block_on(Hub::start());
-    let mut rounds = async |rounds: usize| {
+    let rounds = async |rounds: usize| {
         for round in 0..rounds {
             let target = WebSocketClientEventTarget::connect(&hub.url()).await.expect("the hub is there");
             drop(talk(&PubSub::new(target), round).await);
