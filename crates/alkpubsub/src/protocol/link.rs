@@ -148,7 +148,7 @@ struct Wanted {
     gap: Gap,
 }
 
-/// Whether all that is wanted was confirmed once since the connection was made.
+/// Whether all that was wanted when the connection was made has been confirmed on it.
 #[derive(Debug, Default)]
 enum Complete {
     /// Nobody has asked on this connection.
@@ -343,14 +343,12 @@ impl<M: Message> Link<M> {
             return Ok(());
         }
         wanted.denied = None;
-        if let Complete::Open(open) = &mut self.complete {
-            open.push(topic.into());
-        }
         if self.online { self.ask(topic, now) } else { Ok(()) }
     }
 
-    /// Whether there is a connection on which everything wanted was confirmed once, or denied. What is wanted anew
-    /// afterwards changes nothing of that.
+    /// Whether there is a connection on which everything was confirmed once, or denied, that was wanted when this was first
+    /// asked on it. What is wanted anew afterwards changes nothing of that: where topics come and go there is always one
+    /// that is not answered yet.
     pub fn is_complete(&mut self) -> bool {
         if !self.online {
             return false;
