@@ -523,3 +523,5 @@ fn it_is_complete_when_all_that_was_wanted_is_answered_and_stays_so_on_this_conn
     link.connected(NOW).unwrap();
     assert!(link.is_complete(), "nothing is wanted");
 }
+
+mod complete;
