@@ -41,6 +41,8 @@ struct Scripted {
     dispatched: AtomicU64,
     /// Whoever waits for room waits for this.
     room: Notify,
+    /// Whether subscriptions are not answered yet.
+    asks: AtomicBool,
     /// What it takes no event of.
     refused: Option<&'static str>,
 }
@@ -131,7 +133,11 @@ impl Broker for Scripted {
         if let Some(step) = step {
             step(self);
         }
-        if self.is_in() { Standing::Confirmed } else { Standing::Out }
+        match self.is_in() {
+            true if self.asks.load(SeqCst) => Standing::Asked,
+            true => Standing::Confirmed,
+            false => Standing::Out,
+        }
     }
 
     fn catch_up(&self) -> Option<u64> {
@@ -275,6 +281,35 @@ async fn who_comes_while_it_goes_out_hears_nothing_that_came_before() {
         gap(stream).await;
         assert_eq!(number(stream).await, 2);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_asked_for_too_late_for_its_coming_in_has_a_gap_when_it_is_in_place() {
+    let hub = Hub::start(ServerOptions::new()).await;
+    let mut late = hub.subscribe("n").await;
+    hub.broker.asks.store(true, SeqCst);
+    hub.broker.come_in();
+    gap(&mut late).await;
+    until(|| hub.broker.asked.load(SeqCst) == 1).await;
+    // Not all may be heard yet.
+    let spoke = hub.spoke().await;
+    say(&spoke, 1).await;
+    assert_eq!(number(&mut late).await, 1);
+    hub.broker.tell(&BrokerNews::CaughtUp(1));
+    gap(&mut late).await;
+    say(&spoke, 2).await;
+    assert_eq!(number(&mut late).await, 2);
+    // It is in place, and was so when the broker comes in once more.
+    hub.broker.asks.store(false, SeqCst);
+    hub.broker.go_out();
+    gap(&mut late).await;
+    say(&spoke, 3).await;
+    assert_eq!(number(&mut late).await, 3);
+    hub.broker.come_in();
+    gap(&mut late).await;
+    say(&spoke, 4).await;
+    assert_eq!(number(&mut late).await, 4);
+    assert_eq!(hub.broker.asked.load(SeqCst), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,8 +10,8 @@ use std::sync::Arc;
 /// It gives an event to all who listen to its topic, the one who published it among them, once and in the order of each
 /// publisher. `redis::RedisEventTarget` (feature `redis`) is one.
 ///
-/// A hub is *in* while its broker is connected and has confirmed everything that the hub listens to; otherwise it is
-/// *out*. Only the broker knows, and the hub has to learn of it in its place among the events.
+/// A hub is *in* while its broker is connected and has confirmed once everything that the hub listened to when it
+/// connected; otherwise it is *out*. Only the broker knows, and the hub has to learn of it in its place among the events.
 pub trait Broker: EventTarget {
     /// From now on, until this handle is given to
     /// [`remove_event_listener`](EventTarget::remove_event_listener): `watch` is told what is new, and at once that the
@@ -41,7 +41,7 @@ pub enum Standing {
     Asked,
     /// The broker said no.
     Denied,
-    /// The broker is out. The topic is one of those without which it is not in again.
+    /// The broker is out.
     Out,
 }
 
@@ -55,8 +55,8 @@ pub trait WatchBroker: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BrokerNews {
-    /// It is connected, and all that was listened to is confirmed or denied: nothing that is published from now on is
-    /// missed.
+    /// It is connected, and all that was listened to when it connected is confirmed or denied: nothing of that which is
+    /// published from now on is missed. What was asked for since may have an answer to come.
     In,
     /// The connection is lost, or the broker is closed. What was published last may have been published or not.
     Out,

@@ -145,26 +145,12 @@ struct Wanted {
     denied: Option<DenyReason>,
     /// Whether it was known once, for the listeners there are, that events come.
     settled: bool,
+    /// Whether it was wanted when the connection was made, and is not answered since.
+    awaited: bool,
     gap: Gap,
 }
 
-/// Whether all that is wanted was confirmed once since the connection was made.
-#[derive(Debug, Default)]
-enum Complete {
-    /// Nobody has asked on this connection.
-    #[default]
-    Unasked,
-    /// Topics that may be open, beside those that were found not to be any more.
-    Open(Vec<Box<str>>),
-    Yes,
-}
-
 impl Wanted {
-    /// Whether an answer is to come of which it would be known that events come.
-    fn is_open(&self) -> bool {
-        self.listeners > 0 && self.denied.is_none() && !self.settled
-    }
-
     /// It is known now that events come; `true` if a gap before them is to be told.
     fn settle(&mut self) -> bool {
         self.settled = true;
@@ -209,9 +195,10 @@ pub struct Link<M> {
     to_ask: Vec<Box<str>>,
     /// Topics whose gap is [`Gap::Untold`].
     untold: usize,
+    /// Topics that are awaited.
+    awaited: usize,
     /// Nothing lies between the ends: everything crosses, and either answers pings.
     direct: bool,
-    complete: Complete,
 }
 
 impl<M: Message> Link<M> {
@@ -232,8 +219,8 @@ impl<M: Message> Link<M> {
             beating: None,
             to_ask: Vec::new(),
             untold: 0,
+            awaited: 0,
             direct: false,
-            complete: Complete::Unasked,
         }
     }
 
@@ -292,9 +279,13 @@ impl<M: Message> Link<M> {
         self.answering = Answering::Unknown(None);
         self.tolerance = Tolerance::default();
         self.beating = self.heartbeat.map(|options| Heartbeat::new(options, now));
-        self.complete = Complete::Unasked;
-        let wanted = self.topics.iter().filter(|(_, wanted)| wanted.denied.is_none());
-        self.to_ask = wanted.map(|(topic, _)| topic.clone()).collect();
+        let wanted = self.topics.iter_mut().filter(|(_, wanted)| wanted.denied.is_none());
+        let ask = |(topic, wanted): (&Box<str>, &mut Wanted)| {
+            wanted.awaited = true;
+            topic.clone()
+        };
+        self.to_ask = wanted.map(ask).collect();
+        self.awaited = self.to_ask.len();
         let mut kept = std::mem::take(&mut self.outbound);
         let asked = self.handle_timeout(now).and_then(|_| self.refill(now));
         while let Some(event) = kept.pop() {
@@ -312,7 +303,7 @@ impl<M: Message> Link<M> {
         self.outbound.retain(|message| keep_events && !message.is_control());
         self.outbound.shrink();
         self.topics.retain(|_, wanted| wanted.listeners > 0);
-        self.untold = 0;
+        (self.untold, self.awaited) = (0, 0);
         for wanted in self.topics.values_mut() {
             let gap = if wanted.settled || wanted.gap != Gap::None { Gap::Untold } else { Gap::None };
             self.untold += usize::from(gap == Gap::Untold);
@@ -343,31 +334,15 @@ impl<M: Message> Link<M> {
             return Ok(());
         }
         wanted.denied = None;
-        if let Complete::Open(open) = &mut self.complete {
-            open.push(topic.into());
-        }
         if self.online { self.ask(topic, now) } else { Ok(()) }
     }
 
-    /// Whether there is a connection on which everything wanted was confirmed once, or denied. What is wanted anew
-    /// afterwards changes nothing of that.
-    pub fn is_complete(&mut self) -> bool {
-        if !self.online {
-            return false;
-        }
-        if let Complete::Unasked = self.complete {
-            let open = self.topics.iter().filter(|(_, wanted)| wanted.is_open());
-            self.complete = Complete::Open(open.map(|(topic, _)| topic.clone()).collect());
-        }
-        let Complete::Open(open) = &mut self.complete else { return true };
-        while let Some(topic) = open.last() {
-            if self.topics.get(topic).is_some_and(Wanted::is_open) {
-                return false;
-            }
-            open.pop();
-        }
-        self.complete = Complete::Yes;
-        true
+    /// Whether there is a connection on which everything was confirmed once, denied or let go of that was wanted when it was
+    /// made. What is wanted anew afterwards changes nothing of that: where topics come and go there is always one that is
+    /// not answered yet.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.online && self.awaited == 0
     }
 
     /// A listener was removed. After the last one the far side is told.
@@ -384,6 +359,7 @@ impl<M: Message> Link<M> {
         }
         let subscribed = wanted.asked && wanted.denied.is_none();
         self.untold -= usize::from(wanted.gap == Gap::Untold);
+        self.awaited -= usize::from(wanted.awaited);
         let owed = wanted.owed;
         *wanted = Wanted { owed, ..Wanted::default() };
         if owed == 0 {
@@ -398,6 +374,7 @@ impl<M: Message> Link<M> {
             if self.answering == Answering::No {
                 // Nothing will say so, but its events come from now on.
                 wanted.settled = true;
+                self.awaited -= usize::from(std::mem::take(&mut wanted.awaited));
             } else {
                 wanted.owed += 1;
             }
@@ -532,7 +509,7 @@ impl<M: Message> Link<M> {
             self.topics.remove(&*topic);
             return Heard::Ignored;
         }
-        let untold = wanted.gap == Gap::Untold;
+        let (untold, awaited) = (wanted.gap == Gap::Untold, wanted.awaited);
         let heard = match denied {
             // For this connection only, and another one is to come.
             Some(DenyReason::Draining) if self.outlives => {
@@ -546,7 +523,9 @@ impl<M: Message> Link<M> {
             }
             None => Heard::Settled { after_gap: wanted.settle(), topic },
         };
+        wanted.awaited = false;
         self.untold -= usize::from(untold);
+        self.awaited -= usize::from(awaited);
         heard
     }
 
@@ -632,10 +611,11 @@ impl<M: Message> Link<M> {
         }
         self.answering = Answering::No;
         let mut after_gap = Vec::new();
-        let mut untold = 0;
+        let (mut untold, mut awaited) = (0, 0);
         self.topics.retain(|topic, wanted| {
             wanted.owed = 0;
             if wanted.listeners > 0 && wanted.denied.is_none() && wanted.asked {
+                awaited += usize::from(std::mem::take(&mut wanted.awaited));
                 if wanted.gap == Gap::Untold {
                     untold += 1;
                 }
@@ -648,6 +628,7 @@ impl<M: Message> Link<M> {
             wanted.listeners > 0
         });
         self.untold -= untold;
+        self.awaited -= awaited;
         Ok(Due::Unanswered { after_gap })
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Behind {
     /// As far as this shard has heard.
     is_in: bool,
     /// What is listened to: what a link holds, or waits for.
-    topics: HashMap<Arc<str>, ListenerId>,
+    topics: HashMap<Arc<str>, Topic>,
     /// Events that the broker has not taken yet, in order: there was no room, or it is out, which is about to be heard here.
     /// No socket is read meanwhile, so that they are no more than what one read has brought.
     waiting: VecDeque<Said>,
@@ -36,8 +36,17 @@ pub(super) struct Behind {
     asks: bool,
     /// The question that is under way, by the broker's number, and the ticket that it is for.
     asked: Option<(u64, u64)>,
+    /// Topics that were answered without the broker, and had no answer of its own when it came in. That comes by this ticket.
+    late: Option<(u64, Vec<Arc<str>>)>,
     /// Events that the broker refused, or had no room for when the hub ended.
     pub(super) dropped: u64,
+}
+
+/// What is listened to.
+struct Topic {
+    listener: ListenerId,
+    /// Whether it was answered without the broker, since the broker came in last.
+    alone: bool,
 }
 
 /// An event, and the link that said it; none where the program did.
@@ -93,6 +102,7 @@ impl Behind {
             ticket: 0,
             asks: false,
             asked: None,
+            late: None,
             dropped: 0,
         }
     }
@@ -110,14 +120,14 @@ impl Behind {
     pub(super) fn answer(&mut self, topic: &str) -> Answer {
         if !self.topics.contains_key(topic) {
             match self.broker.add_event_listener(topic, self.ear.clone()) {
-                Ok(listener) => _ = self.topics.insert(topic.into(), listener),
+                Ok(listener) => _ = self.topics.insert(topic.into(), Topic { listener, alone: false }),
                 // For good, as it seems: this hub is alone, or about to hear that it is.
-                Err(ListenError::Closed(_)) => return self.answer_alone(),
+                Err(ListenError::Closed(_)) => return self.answer_alone(topic),
                 Err(_) => return Answer::No(DenyReason::Broker),
             }
         }
         match self.broker.standing(topic) {
-            Standing::Out => self.answer_alone(),
+            Standing::Out => self.answer_alone(topic),
             // That it was is about to be heard here: until then the topic is its holders'.
             Standing::Denied | Standing::Asked | Standing::Confirmed => {
                 self.asks = true;
@@ -128,7 +138,10 @@ impl Behind {
 
     /// The answer of a hub that is out. Where that is about to be heard here, it is known then: what came from the broker
     /// before may have been heard elsewhere.
-    fn answer_alone(&self) -> Answer {
+    fn answer_alone(&mut self, topic: &str) -> Answer {
+        if let Some(topic) = self.topics.get_mut(topic) {
+            topic.alone = true;
+        }
         if self.is_in { Answer::Later(self.ticket) } else { Answer::Yes }
     }
 
@@ -159,7 +172,7 @@ impl Behind {
     }
 
     fn let_go(&mut self, topic: &str) {
-        if let Some(listener) = self.topics.remove(topic) {
+        if let Some(Topic { listener, .. }) = self.topics.remove(topic) {
             self.broker.remove_event_listener(listener);
         }
     }
@@ -248,6 +261,7 @@ impl Behind {
             FromBroker::News(BrokerNews::Out) => self.turn(hub, false),
             FromBroker::News(BrokerNews::CaughtUp(number)) => {
                 if let Some((_, ticket)) = self.asked.take_if(|(asked, _)| *asked <= number) {
+                    self.tell_late(hub, ticket);
                     hub.settle(ticket);
                 }
             }
@@ -267,20 +281,43 @@ impl Behind {
             if is_in { "in: behind" } else { "out: without" }
         );
         self.is_in = is_in;
-        if !is_in {
+        if is_in {
+            self.find_late();
+        } else {
             self.room = None;
             // Alone, a hub answers at once.
-            (self.asks, self.asked) = (false, None);
+            (self.asks, self.asked, self.late) = (false, None, None);
             hub.settle_all();
         }
         hub.gap(None, None, GapReason::Broker);
+    }
+
+    /// The broker is in: what was asked for too late to be in place by now?
+    fn find_late(&mut self) {
+        let Self { broker, topics, .. } = self;
+        let late = topics.iter_mut().filter_map(|(topic, held)| {
+            let alone = std::mem::take(&mut held.alone);
+            (alone && broker.standing(topic) == Standing::Asked).then(|| topic.clone())
+        });
+        let late: Vec<_> = late.collect();
+        if !late.is_empty() {
+            self.asks = true;
+            self.late = Some((self.ticket, late));
+        }
+    }
+
+    /// From here on nothing is missed of what was late.
+    fn tell_late(&mut self, hub: &mut Hub<Frame>, ticket: u64) {
+        for topic in self.late.take_if(|(of, _)| *of <= ticket).into_iter().flat_map(|(_, late)| late) {
+            hub.gap(Some(&topic), None, GapReason::Broker);
+        }
     }
 }
 
 impl Drop for Behind {
     fn drop(&mut self) {
-        for listener in self.topics.values() {
-            self.broker.remove_event_listener(*listener);
+        for topic in self.topics.values() {
+            self.broker.remove_event_listener(topic.listener);
         }
         self.broker.remove_event_listener(self.watch);
     }
