@@ -2,14 +2,13 @@
 
 use crate::crypto;
 use crate::stream::Stream;
-use iroh::endpoint::{presets, ConnectionError};
+use iroh::endpoint::{ConnectionError, presets};
 use iroh::{EndpointAddr, EndpointId, RelayMode, RelayUrl, SecretKey};
 use iroh_tickets::endpoint::EndpointTicket;
 use n0_future::time::timeout;
 use std::error::Error;
 use std::time::Duration;
-use wasm_bindgen::JsError;
-use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
 /// An endpoint of iroh's.
 #[wasm_bindgen]
@@ -29,6 +28,7 @@ impl Endpoint {
         let relays = relays.iter().map(|url| url.parse()).collect::<Result<Vec<RelayUrl>, _>>()?;
         let mut builder = iroh::Endpoint::builder(presets::Empty)
             .crypto_provider(crypto::provider())
+            .ca_tls_config(crypto::certificates())
             .relay_mode(RelayMode::custom(relays.clone()));
         if let Some(key) = secret_key {
             let key = key.as_ref().try_into().map_err(|_| JsError::new("a secret key has 32 bytes"))?;
@@ -88,7 +88,8 @@ impl Endpoint {
         if let Ok(ticket) = hub.parse::<EndpointTicket>() {
             return Ok(ticket.endpoint_addr().clone());
         }
-        let id: EndpointId = hub.parse().map_err(|_| JsError::new("this is neither an id nor a ticket of iroh's"))?;
+        let id: EndpointId =
+            hub.parse().map_err(|_| JsError::new("this is neither an id nor a ticket of iroh's"))?;
         let relays = match relay {
             Some(relay) => vec![relay.parse()?],
             None => self.relays.clone(),

@@ -10,8 +10,7 @@ use js_sys::{Array, Uint8Array};
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::RangeInclusive;
-use wasm_bindgen::JsError;
-use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
 /// Close codes below are QUIC's or iroh's own: a connection that is dropped ends with 0.
 const CODES: RangeInclusive<u64> = 1000..=4999;
@@ -110,7 +109,8 @@ impl Stream {
     /// The far side takes nothing any more.
     pub async fn write(&self, texts: Vec<String>) -> Result<(), JsError> {
         let Some(halves) = &self.halves else { return Ok(()) };
-        let mut frames = Vec::with_capacity(texts.iter().map(|text| length_prefix::HEADER + text.len()).sum());
+        let mut frames =
+            Vec::with_capacity(texts.iter().map(|text| length_prefix::HEADER + text.len()).sum());
         for text in &texts {
             frames.extend_from_slice(&length_prefix::header(text.len())?);
             frames.extend_from_slice(text.as_bytes());

@@ -1,0 +1,85 @@
+import { PubSubError } from "../errors.js";
+import type { WebSocketLike } from "../link/socket.js";
+import { theModule } from "./module.js";
+import { createSocket } from "./socket.js";
+import { patient, type WebSocketClass } from "./web-socket.js";
+
+/** A hub: a ticket, as the hub program prints it; an id; or an id and the relay at which it is. */
+export type IrohAddress = string | { readonly id: string; readonly relay?: string | URL };
+
+/** What an endpoint is made of. */
+export interface IrohEndpointOptions {
+  /** The URLs of the relays by which it reaches hubs, one or several. The first that answers is its home. */
+  readonly relay: string | URL | readonly (string | URL)[];
+  /** 32 bytes, which make it the same endpoint each time. A new key unless given. */
+  readonly secretKey?: Uint8Array | undefined;
+  /**
+   * Where the WebAssembly module is, the package's file `iroh.wasm`: its URL, its bytes, a `Response` with them, a compiled
+   * module, or a promise of these. Beside this file unless given. The first endpoint decides for all.
+   */
+  readonly wasm?: string | object | undefined;
+  /** What makes the sockets to relays: the runtime's own unless given, or that of npm `ws` where there is none. */
+  readonly WebSocket?: WebSocketClass | undefined;
+}
+
+/** What a connection may be told. */
+export interface IrohConnectOptions {
+  /** What both ends ask for: `alkpubsub/1` unless given. */
+  readonly alpn?: string | undefined;
+  /** Bytes of a message that the hub may send: 65,536 unless given. One that is longer ends the connection with 1009. */
+  readonly maxMessage?: number | undefined;
+  /** How long it may take, in milliseconds: 10,000 unless given. */
+  readonly connectTimeout?: number | undefined;
+}
+
+/** An endpoint of iroh's: a key, and the way to others by relays. */
+export interface IrohEndpoint {
+  /** Its public key, which is who it is to a hub: 64 hexadecimal digits. */
+  readonly id: string;
+  /** Its secret key, to be kept where nobody else reads it. */
+  readonly secretKey: Uint8Array;
+  /**
+   * A connection to a hub as a socket, such as {@link createSpoke} is to be given for each attempt. Codes and words of the
+   * end are those of the hub.
+   */
+  connect(hub: IrohAddress, options?: IrohConnectOptions): WebSocketLike;
+  /** Closes it, and with it what is left of its connections. */
+  close(): Promise<void>;
+}
+
+const normal = (url: string | URL) => new URL(url).href;
+
+/** `ours` is the module's file where the caller names none. */
+export async function createEndpoint(
+  options: IrohEndpointOptions,
+  ours: () => unknown,
+): Promise<IrohEndpoint> {
+  const { relay, secretKey, wasm, WebSocket = globalThis.WebSocket as WebSocketClass | undefined } = options;
+  const relays = (typeof relay === "string" || relay instanceof URL ? [relay] : [...relay]).map(normal);
+  if (secretKey && secretKey.length !== 32) {
+    throw new RangeError(`a secret key has 32 bytes, not ${secretKey.length}`);
+  }
+  if (!WebSocket) {
+    throw new PubSubError(
+      "no_websocket",
+      "this runtime has no WebSocket, by which relays are reached: give one as `WebSocket`, such as that of npm ws",
+    );
+  }
+  const { Endpoint, setWebSocket } = await theModule(wasm === undefined ? ours : () => wasm);
+  setWebSocket(patient(WebSocket));
+  const endpoint = await Endpoint.bind(relays, secretKey);
+  let closing: Promise<void> | undefined;
+  return {
+    id: endpoint.id(),
+    secretKey: endpoint.secretKey(),
+    connect(hub, { alpn = "alkpubsub/1", maxMessage = 65_536, connectTimeout = 10_000 } = {}) {
+      const { id, relay } = typeof hub === "string" ? { id: hub, relay: undefined } : hub;
+      const at = relay === undefined ? undefined : normal(relay);
+      return createSocket(endpoint.connect(id, at, alpn, maxMessage, connectTimeout));
+    },
+    close() {
+      closing ??= endpoint.close();
+      return closing;
+    },
+  };
+}
