@@ -11,7 +11,7 @@ const append = (tag, text, parts = {}) => {
   const element = Object.assign(document.createElement(tag), { textContent: text }, parts);
   document.getElementById("events").append(element);
 };
-const show = (state, text = "") => {
+const show = (state, text = state) => {
   const element = document.getElementById("state");
   element.dataset.state = state;
   element.textContent = text;
@@ -41,7 +41,7 @@ async function talk(endpoint) {
 }
 
 async function start() {
-  const endpoint = await createIrohEndpoint({ relay });
+  const endpoint = await createIrohEndpoint(relay === "" ? {} : { relay });
   if (as !== "laws") return talk(endpoint);
   append("pre", await run(irohFixtures(endpoint, hub)), { id: "done" });
 }

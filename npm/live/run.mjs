@@ -110,9 +110,11 @@ cpSync(new URL("../dist/iroh.wasm", here), join(bundles, "iroh.wasm"));
 // What a policy has to allow, and one that forgets it.
 const base = "default-src 'none'; connect-src *; style-src 'self'; worker-src 'self'; script-src 'self'";
 const policies = { strict: `${base} 'wasm-unsafe-eval'`, stricter: base };
+// Of a page that is given a ticket: the module's file, and the relay that the ticket names.
+policies.exact = policies.strict.replace("connect-src *", "connect-src 'self' ws://127.0.0.1:*");
 const served = await serveFiles(0, {
   more: Object.fromEntries(
-    ["laws", "strict", "stricter"].map((name) => [name, pathToFileURL(`${bundles}/`)]),
+    ["laws", ...Object.keys(policies)].map((name) => [name, pathToFileURL(`${bundles}/`)]),
   ),
   headers(pathname) {
     const policy = policies[pathname.split("/")[1]];

@@ -9,8 +9,11 @@ export type IrohAddress = string | { readonly id: string; readonly relay?: strin
 
 /** What an endpoint is made of. */
 export interface IrohEndpointOptions {
-  /** The URLs of the relays by which it reaches hubs, one or several. The first that answers is its home. */
-  readonly relay: string | URL | readonly (string | URL)[];
+  /**
+   * The URLs of the relays at which it can be found itself, and where it looks for hubs of which it has the id alone. A
+   * ticket names the hub's own relay, by which that is reached in any case.
+   */
+  readonly relay?: string | URL | readonly (string | URL)[] | undefined;
   /** 32 bytes, which make it the same endpoint each time. A new key unless given. */
   readonly secretKey?: Uint8Array | undefined;
   /**
@@ -54,7 +57,12 @@ export async function createEndpoint(
   options: IrohEndpointOptions,
   ours: () => unknown,
 ): Promise<IrohEndpoint> {
-  const { relay, secretKey, wasm, WebSocket = globalThis.WebSocket as WebSocketClass | undefined } = options;
+  const {
+    relay = [],
+    secretKey,
+    wasm,
+    WebSocket = globalThis.WebSocket as WebSocketClass | undefined,
+  } = options;
   const relays = (typeof relay === "string" || relay instanceof URL ? [relay] : [...relay]).map(normal);
   if (secretKey && secretKey.length !== 32) {
     throw new RangeError(`a secret key has 32 bytes, not ${secretKey.length}`);
@@ -64,6 +72,9 @@ export async function createEndpoint(
       "no_websocket",
       "this runtime has no WebSocket, by which relays are reached: give one as `WebSocket`, such as that of npm ws",
     );
+  }
+  if (!globalThis.crypto) {
+    throw new PubSubError("no_wasm", "this runtime has no global `crypto`, which the module of iroh needs");
   }
   const { Endpoint, setWebSocket } = await theModule(wasm === undefined ? ours : () => wasm);
   setWebSocket(patient(WebSocket));

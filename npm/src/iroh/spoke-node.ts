@@ -9,7 +9,7 @@ export { createIrohSpokeEventTarget, type IrohSpokeOptions } from "./target.js";
 declare const __filename: string | undefined;
 
 /** That of `spoke.ts`, where the module is read as a file. */
-export function createIrohEndpoint(options: IrohEndpointOptions): Promise<IrohEndpoint> {
+export function createIrohEndpoint(options: IrohEndpointOptions = {}): Promise<IrohEndpoint> {
   return createEndpoint(options, () => {
     const here = typeof __filename === "string" ? pathToFileURL(__filename) : import.meta.url;
     return readFile(new URL("./iroh.wasm", here));

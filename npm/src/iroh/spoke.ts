@@ -17,6 +17,6 @@ export { createIrohSpokeEventTarget, type IrohSpokeOptions } from "./target.js";
  * @example
  * const endpoint = await createIrohEndpoint({ relay: "https://relay.example/" });
  */
-export function createIrohEndpoint(options: IrohEndpointOptions): Promise<IrohEndpoint> {
+export function createIrohEndpoint(options: IrohEndpointOptions = {}): Promise<IrohEndpoint> {
   return createEndpoint(options, () => new URL("./iroh.wasm", import.meta.url));
 }

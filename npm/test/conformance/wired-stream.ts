@@ -20,6 +20,8 @@ export class WiredStream implements RawStream {
   /** Our half has ended. */
   #hasSaid = false;
   freed = 0;
+  /** The far side answers last words, with the same code. */
+  answers = true;
 
   constructor(wire: Pick<Wire, "heard" | "ended">) {
     this.#wire = wire;
@@ -50,8 +52,7 @@ export class WiredStream implements RawStream {
     if (this.#end?.[0] === LOST) throw new Error("connection lost");
     this.#hasSaid = true;
     this.#wire.ended(code);
-    // The far side answers with the same.
-    this.#ends([SAID, code, ""]);
+    if (this.answers) this.#ends([SAID, code, ""]);
   }
 
   close(code: number): void {
