@@ -119,9 +119,10 @@ impl Loaded {
         naming(origin.map_or(&Origin::Default, |(_, origin)| origin), key)
     }
 
-    /// What is in force as a file, with a comment on each line that tells where it was given.
+    /// What is in force as a file, with a comment on each line that tells where it was given. Passwords are left out.
     pub(crate) fn to_toml(&self) -> String {
         let mut values = dict(&self.options);
+        values.insert("redis".into(), self.options.redis.to_string().into());
         values.extend(dict(&self.logging));
         let lines: Vec<_> = self
             .origins

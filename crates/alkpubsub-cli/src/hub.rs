@@ -1,5 +1,6 @@
 //! `alkpubsub hub`
 
+use crate::broker;
 use crate::config::Loaded;
 use crate::failure::Failure;
 use crate::iroh;
@@ -32,6 +33,13 @@ pub(crate) async fn run(loaded: Loaded) -> Result<(), Failure> {
         let said = loaded.naming("no-websocket");
         return Err(Failure::input(format!("{said} leaves nowhere to listen; add --iroh or --unix PATH")));
     }
+    if options.redis.url().is_some() && matches!(options.fan_out, To::All) {
+        let said = (loaded.naming("fan-out"), loaded.naming("redis"));
+        return Err(Failure::input(format!(
+            "{} all does not go with {}: a hub hears from Redis what its spokes subscribed to",
+            said.0, said.1
+        )));
+    }
     let websockets = if options.no_websocket.0 { None } else { Some(listen(&loaded).await?) };
     let faces = Faces { websockets, unix: unix::listen(&loaded)? };
     let mut by_key = iroh::Face::bind(&loaded).await?;
@@ -43,7 +51,12 @@ pub(crate) async fn run(loaded: Loaded) -> Result<(), Failure> {
 }
 
 async fn serve(loaded: &Loaded, faces: Faces, by_key: Option<&mut iroh::Face>) -> Result<(), Failure> {
-    let hub = WebSocketServerEventTarget::try_new(server_options(&loaded.options)).map_err(|error| {
+    let mut options = server_options(&loaded.options);
+    let redis = broker::connect(loaded, &options.hub.limits).await?;
+    if let Some(redis) = &redis {
+        options = options.behind(redis.clone());
+    }
+    let hub = WebSocketServerEventTarget::try_new(options).map_err(|error| {
         let what_to_do = "fewer --shards need fewer threads and open files (`ulimit -n`)";
         Failure::connection(format!("cannot start the hub: {error}; {what_to_do}"))
     })?;
@@ -90,6 +103,9 @@ async fn serve(loaded: &Loaded, faces: Faces, by_key: Option<&mut iroh::Face>) -
     let draining = async {
         let (begun, limit) = (Instant::now(), loaded.options.drain_limit.0);
         hub.shutdown(limit).await;
+        if let Some(redis) = &redis {
+            broker::leave(redis).await;
+        }
         if let Some(face) = by_key {
             face.shutdown(limit.saturating_sub(begun.elapsed()).max(LAST_WORDS)).await;
         }

@@ -3,6 +3,7 @@
 //! It parses, wires and reports; what is decided is decided in the library.
 
 mod args;
+mod broker;
 mod compact;
 mod config;
 mod failure;

@@ -2,8 +2,8 @@
 //! table in `docs/hub.md` and `--print-config` are made from it.
 
 use crate::values::{
-    Allowed, Count, Depth, KeyFile, Links, Mode, Origin, Patience, Relay, Shards, Size, SocketPath, Switch,
-    Time, UdpPort, list, one_of,
+    Allowed, Count, Depth, KeyFile, Links, Mode, Origin, Patience, RedisUrl, Relay, Shards, Size, SocketPath,
+    Switch, Time, UdpPort, list, one_of,
 };
 use alkpubsub::websocket_server::HubLimits;
 use clap::ValueEnum;
@@ -50,6 +50,14 @@ pub(crate) struct HubOptions {
     /// The UDP port for direct paths; 0 takes a free one, `none` leaves the relay alone.
     #[arg(long, value_name = "PORT|none", default_value_t = UdpPort(Some(0)), help_heading = IROH)]
     pub(crate) iroh_port: UdpPort,
+    /// Be one hub with all others that have the same Redis and prefix: what a spoke of one says, the spokes of all hear. A
+    /// URL, as in redis://host:6379 or rediss://user:password@host; best by the variable, as a command line is seen by
+    /// everybody on this machine.
+    #[arg(long, value_name = "URL", default_value_t = RedisUrl::default(), hide_default_value = true, help_heading = REDIS)]
+    pub(crate) redis: RedisUrl,
+    /// What channels in Redis begin with, ahead of the topic.
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true, help_heading = REDIS)]
+    pub(crate) redis_prefix: String,
     /// Listen on other addresses than loopback too, and over iroh for everybody, with no authentication: whoever reaches
     /// it may hear and publish everything.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
@@ -118,6 +126,7 @@ pub(crate) struct HubOptions {
 }
 
 const IROH: &str = "iroh";
+const REDIS: &str = "Many hubs as one";
 const LIMITS: &str = "Limits";
 
 #[derive(Clone, Copy, Debug, ValueEnum, Serialize)]

@@ -261,7 +261,7 @@ impl fmt::Display for Mode {
 /// Reads a value by its parser, from a text or from what a file may write without quotes.
 struct FromText<T>(PhantomData<T>);
 
-impl<T: FromStr<Err = String>> Visitor<'_> for FromText<T> {
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for FromText<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -302,7 +302,9 @@ macro_rules! read_as_text {
 }
 
 mod iroh;
+mod redis;
 pub(crate) use iroh::{Allowed, KeyFile, Relay, UdpPort};
+pub(crate) use redis::RedisUrl;
 
 read_as_text! {
     Time => |time: &Time, to: S| to.collect_str(time),
@@ -311,6 +313,7 @@ read_as_text! {
     SocketPath => |path: &SocketPath, to: S| to.collect_str(path),
     Mode => |mode: &Mode, to: S| to.collect_str(mode),
     KeyFile => |file: &KeyFile, to: S| to.collect_str(file),
+    RedisUrl => |url: &RedisUrl, to: S| to.serialize_str(&url.0),
     Allowed => |allowed: &Allowed, to: S| to.collect_str(allowed),
     Relay => |relay: &Relay, to: S| to.collect_str(relay),
     UdpPort => |port: &UdpPort, to: S| match port.0 {

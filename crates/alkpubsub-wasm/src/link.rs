@@ -93,8 +93,8 @@ impl LinkEnd {
                 shared.words[..6].copy_from_slice(&words);
                 heard::EVENT
             }
-            Heard::Settled { after_gap } => {
-                shared.words[0] = after_gap.map_or(0, |topic| topics.number(&topic));
+            Heard::Settled { topic, after_gap } => {
+                shared.words[0] = if after_gap { topics.number(&topic) } else { 0 };
                 heard::SETTLED
             }
             Heard::Denied { topic, action, reason } => {

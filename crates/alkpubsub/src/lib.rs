@@ -200,6 +200,7 @@ pub mod worker_process {
 /// What every hub is given and gives, whatever its connections are.
 #[cfg(feature = "_engine")]
 pub mod hub {
+    pub use crate::adapter::broker::{Broker, BrokerNews, Standing, WatchBroker};
     pub use crate::adapter::engine::{
         AddConnectionError, HubHooks, HubOptions, SharedHub, Socket, Spoke, StartError,
     };

@@ -1,10 +1,16 @@
-//! The conformance suite through a redis-server of each law's own; the first subscriber's connection can be cut.
+//! The conformance suite through a redis-server of each law's own: between targets, of which the first subscriber's connection
+//! can be cut; and between hubs, each with its own spoke.
 
 mod support;
 
 use alkpubsub::conformance::{self, Fixture, Offers, Peers};
 use alkpubsub::redis::{RedisEventTarget, RedisOptions};
-use alkpubsub::{BoxFuture, Capabilities, Carries, EventTarget, Lifetime, Order};
+use alkpubsub::websocket_server::ServerOptions;
+use alkpubsub::{
+    BoxFuture, Capabilities, Carries, EventTarget, Lifetime, Order, WebSocketClientEventTarget,
+    WebSocketServerEventTarget,
+};
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 use support::line::Line;
@@ -12,10 +18,12 @@ use support::redis::RedisServer;
 use tokio::net::TcpListener;
 
 alkpubsub::conformance_tests!(redis, ThroughRedis);
+alkpubsub::conformance_tests!(hubs_behind_redis, HubsBehindRedis);
 
 #[test]
 fn matrix() {
     conformance::matrix_column(&support::docs("matrix.md"), "redis", &ThroughRedis);
+    conformance::matrix_column(&support::docs("matrix.md"), "hubs_behind_redis", &HubsBehindRedis);
 }
 
 struct ThroughRedis;
@@ -44,7 +52,9 @@ impl Fixture for ThroughRedis {
     }
 }
 
-async fn peers() -> Result<Peers, Box<dyn std::error::Error + Send + Sync>> {
+type Made = Result<Peers, Box<dyn std::error::Error + Send + Sync>>;
+
+async fn peers() -> Made {
     let server = RedisServer::start(&[]);
     let before = TcpListener::bind("127.0.0.1:0").await?;
     let cuttable = format!("redis://{}", before.local_addr()?);
@@ -60,4 +70,44 @@ async fn peers() -> Result<Peers, Box<dyn std::error::Error + Send + Sync>> {
     }
     let publisher = targets.pop().ok_or("no publisher")?;
     Ok(Peers::new(publisher, targets).with_fault(line).keeping(server))
+}
+
+struct HubsBehindRedis;
+
+impl Fixture for HubsBehindRedis {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            echo: true,
+            order: Order::Connection,
+            carries: Carries::Json,
+            lifetime: Lifetime::PerConnection,
+            confirms: true,
+        }
+    }
+
+    fn peers(&self) -> BoxFuture<'_, Result<Peers, String>> {
+        Box::pin(async { spokes().await.map_err(|error| error.to_string()) })
+    }
+
+    fn block_on(&self, law: BoxFuture<'_, ()>) {
+        support::block_on(law);
+    }
+}
+
+async fn spokes() -> Made {
+    let server = RedisServer::start(&[]);
+    let (mut targets, mut hubs): (Vec<Arc<dyn EventTarget>>, Vec<_>) = (Vec::new(), Vec::new());
+    for shards in 1..=3 {
+        let redis = Arc::new(RedisEventTarget::connect(&server.url(), RedisOptions::new()).await?);
+        let options = ServerOptions::new().behind(redis).shards(NonZeroU8::new(shards).ok_or("no shard")?);
+        let hub = Arc::new(WebSocketServerEventTarget::try_new(options)?);
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("ws://{}/", listener.local_addr()?);
+        let serving = hub.clone();
+        tokio::spawn(async move { serving.serve(listener).await });
+        targets.push(Arc::new(WebSocketClientEventTarget::connect(&url).await?));
+        hubs.push(hub);
+    }
+    let publisher = targets.pop().ok_or("no publisher")?;
+    Ok(Peers::new(publisher, targets).keeping((server, hubs)))
 }

@@ -392,9 +392,9 @@ impl World {
                 gap = after_gap;
                 false
             }
-            Heard::Settled { after_gap } => {
-                assert!(after_gap.as_deref().is_none_or(|topic| topic == TOPICS[said_topic(said)]));
-                gap = after_gap.is_some();
+            Heard::Settled { topic, after_gap } => {
+                assert_eq!(topic, TOPICS[said_topic(said)]);
+                gap = after_gap;
                 false
             }
             Heard::Denied { topic, action: Action::Subscribe, reason } => {

@@ -55,6 +55,8 @@ fn another(key: &str) -> &'static str {
         "allow-origin" => "https://example.org",
         "unix" => "/run/hub.sock",
         "unix-mode" => "660",
+        "redis" => "redis://localhost:6379",
+        "redis-prefix" => "events:",
         "iroh-key" => "hub.key",
         "iroh-allow" => "friends.txt",
         "iroh-relay" => "https://relay.example.org",

@@ -2,6 +2,12 @@
 
 #[cfg(any(feature = "_link", feature = "_engine"))]
 mod admit;
+#[cfg(any(feature = "_engine", feature = "_link"))]
+#[cfg_attr(
+    not(all(feature = "_engine", feature = "redis")),
+    allow(dead_code, unused_imports, reason = "either there is no broker, or no hub behind it")
+)]
+pub(crate) mod broker;
 #[cfg(feature = "byte-stream")]
 pub(crate) mod byte_stream;
 #[cfg(feature = "_engine")]

@@ -48,7 +48,7 @@ A column is a fixture: a way to set up a target and its peers.
 
 - `in_process`: the target of that name. `memory*`: the sound targets beside the [wrong ones](wrong-targets.md),
   in one memory: bare, as a hub, as a link (also lent its socket, also outliving its connections).
-- `redis`: a redis-server for each law.
+- `redis`: a redis-server for each law. `hubs_behind_redis`: clients of three hubs behind one, of one to three shards.
 - `websocket_client`, `spoke`: against a scripted hub; with `_and_server` against the server target; with
   `_lent` on a socket that stays the caller's.
 - `websocket_server`: the hub as one target, with raw spokes. `websocket_spoke`: its `Spoke`, the target of one

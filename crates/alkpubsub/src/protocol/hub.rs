@@ -13,11 +13,14 @@ use super::table::{Member, Table};
 use super::tolerance::Tolerance;
 use crate::stats::Stats;
 use crate::topic::{self, BadTopic};
+use deferred::{Deferred, Owed};
 use slab::Slab;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+mod deferred;
 
 /// To whom a hub sends an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +104,8 @@ impl Default for HubLimits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Asked<'t> {
-    /// To hear a topic: answer with [`Hub::subscribe`] or [`Hub::deny`], now or later but in order.
+    /// To hear a topic: answer with [`Hub::subscribe`] or [`Hub::deny`]; or with [`Hub::defer`], where that is not known
+    /// yet.
     Subscribe(Cow<'t, str>),
     /// To publish the event that was received: pass it on with [`Hub::fan_out`], or [`Hub::deny`] it.
     Publish,
@@ -143,6 +147,7 @@ pub struct Hub<M: Message> {
     /// Counts connections, so that an id is not used twice while a slot is.
     serial: u32,
     table: Table,
+    deferred: Deferred,
     run: Option<Run<M>>,
     queued: Queued,
     /// What the unfinished messages of all links take.
@@ -270,6 +275,7 @@ impl<M: Message> Hub<M> {
             links: Slab::new(),
             serial: 0,
             table: Table::default(),
+            deferred: Deferred::default(),
             run: None,
             queued: Queued::default(),
             incoming: 0,
@@ -292,12 +298,18 @@ impl<M: Message> Hub<M> {
     pub fn shard(mut self, shard: u8, shards: u8) -> Self {
         assert!(shard < shards, "shard {shard} of {shards}");
         (self.shard, self.shards) = (shard, shards.into());
-        self.table.keep_changes();
+        self.keep_topic_changes();
         self
     }
 
-    /// The topics that have got their first link or lost their last since the list was emptied, in order; `None` where
-    /// there are none, and always of a hub that is no [`shard`](Self::shard).
+    /// From now on [`topic_changes`](Self::topic_changes) gives what has changed.
+    pub fn keep_topic_changes(&mut self) {
+        self.table.keep_changes();
+    }
+
+    /// The topics that have got their first link or lost their last since the list was emptied, in order, and those to
+    /// which nobody waits for an [answer](Self::defer) any more; `None` where there are none, and always of a hub that does
+    /// not [keep them](Self::keep_topic_changes).
     ///
     /// To be emptied, and made known to the other shards, before anything is written: whoever has read that it is
     /// subscribed misses nothing that is published from then on, wherever that is done.
@@ -362,6 +374,7 @@ impl<M: Message> Hub<M> {
             return 0;
         }
         self.end_run();
+        self.forget_deferred(id);
         self.table.leave_all(id.slot());
         let link = self.links.remove(id.slot());
         self.queued.bytes -= link.outbound.bytes() as u64;
@@ -388,6 +401,7 @@ impl<M: Message> Hub<M> {
         if let Some(last) = last {
             self.send(id, last);
         }
+        self.forget_deferred(id);
         self.table.leave_all(id.slot());
         self.links[id.slot()].finished = true;
     }
@@ -440,8 +454,11 @@ impl<M: Message> Hub<M> {
                 None => return Ok(Asked::Subscribe(topic)),
                 Some(reason) => self.deny(id, &topic, Action::Subscribe, reason),
             },
+            Control::Unsubscribe(topic) if self.deferred.holds(id) => {
+                self.owe(id, Owed::Unsubscribe((*topic).into()));
+            }
             Control::Unsubscribe(topic) => self.unsubscribe(id, &topic),
-            Control::Ping(echo) => self.tell(id, control::pong(echo)),
+            Control::Ping(echo) => self.owe(id, Owed::Say(control::pong(echo))),
             Control::Close { code, reason } => return Ok(Asked::Close { code, reason }),
             // A hub's own words, or a later version's, from a spoke.
             _ => {}
@@ -464,19 +481,27 @@ impl<M: Message> Hub<M> {
             }
             Ok(_) => {}
         }
-        if self.table.holds(id.slot(), topic) {
+        if self.table.holds(id.slot(), topic) || self.deferred.link_awaits(id, topic) {
             return None;
         }
         if self.draining {
             return Some(DenyReason::Draining);
         }
-        (self.table.held_by(id.slot()) >= self.limits.max_topics_per_link)
-            .then_some(DenyReason::TooManySubscriptions)
+        let held = self.table.held_by(id.slot()) + self.deferred.awaited_by(id);
+        (held >= self.limits.max_topics_per_link).then_some(DenyReason::TooManySubscriptions)
     }
 
     /// Grants a topic: the answer is queued before any event of it. A topic that is held is answered again and
     /// delivered once.
     pub fn subscribe(&mut self, id: LinkId, topic: &str) {
+        if self.deferred.holds(id) {
+            self.owe(id, Owed::Answer(topic.into(), Ok(())));
+        } else {
+            self.grant(id, topic);
+        }
+    }
+
+    fn grant(&mut self, id: LinkId, topic: &str) {
         if self.link(id).is_none_or(|link| link.finished) {
             return;
         }
@@ -487,11 +512,98 @@ impl<M: Message> Hub<M> {
 
     /// Says no to what a link asked for, or takes a topic back that it holds.
     pub fn deny(&mut self, id: LinkId, topic: &str, action: Action, reason: DenyReason) {
+        if action == Action::Subscribe && self.deferred.holds(id) {
+            self.owe(id, Owed::Answer(topic.into(), Err(reason)));
+        } else {
+            self.refuse(id, topic, action, reason);
+        }
+    }
+
+    fn refuse(&mut self, id: LinkId, topic: &str, action: Action, reason: DenyReason) {
         self.counters.denied += 1;
         if action == Action::Subscribe {
             self.unsubscribe(id, topic);
         }
         self.tell(id, control::denied(topic, action, reason));
+    }
+
+    /// Puts the answer to a subscription off, until this `ticket`, which is none before the last one, is
+    /// [settled](Self::settle). What the link asks for meanwhile is answered behind it; what it publishes is not held up. It
+    /// should not be read on, as nothing bounds what it may be owed.
+    pub fn defer(&mut self, id: LinkId, topic: &str, ticket: u64) {
+        if self.link(id).is_some_and(|link| !link.finished) {
+            self.deferred.open(id, topic, ticket);
+        }
+    }
+
+    /// Whether a link waits for an answer that was put off.
+    #[must_use]
+    pub fn is_deferring(&self, id: LinkId) -> bool {
+        self.deferred.holds(id)
+    }
+
+    /// Whether somebody holds a topic, or waits for the answer to whether it may.
+    #[must_use]
+    pub fn is_asked_for(&self, topic: &str) -> bool {
+        !self.table.members(topic).is_empty() || self.deferred.awaits(topic)
+    }
+
+    /// All answers that were [put off](Self::defer) until this ticket are yes.
+    pub fn settle(&mut self, ticket: u64) {
+        while let Some(link) = self.deferred.settle(ticket) {
+            self.pay_all(link);
+        }
+    }
+
+    /// All answers that were [put off](Self::defer) are yes.
+    pub fn settle_all(&mut self) {
+        if let Some(ticket) = self.deferred.last() {
+            self.settle(ticket);
+        }
+    }
+
+    /// Takes a topic back from all who hold it, and says no to all who wait for it.
+    pub fn revoke(&mut self, topic: &str, reason: DenyReason) {
+        for link in self.deferred.deny(topic, reason) {
+            self.pay_all(link);
+        }
+        let members = self.table.members(topic).iter();
+        let links: Vec<LinkId> = members.map(|member| self.links[member.link].id).collect();
+        for link in links {
+            self.deny(link, topic, Action::Subscribe, reason);
+        }
+    }
+
+    /// Does it now, or behind what the link waits for.
+    fn owe(&mut self, id: LinkId, owed: Owed) {
+        if let Some(owed) = self.deferred.put(id, owed) {
+            self.pay(id, owed);
+        }
+    }
+
+    /// A link waits for no answer any more.
+    fn forget_deferred(&mut self, id: LinkId) {
+        for topic in self.deferred.forget(id) {
+            self.table.changed(topic);
+        }
+    }
+
+    /// Does what is a link's turn by now.
+    fn pay_all(&mut self, id: LinkId) {
+        while let Some(owed) = self.deferred.next(id) {
+            self.pay(id, owed);
+        }
+    }
+
+    fn pay(&mut self, id: LinkId, owed: Owed) {
+        match owed {
+            Owed::Answer(topic, Ok(())) => self.grant(id, &topic),
+            Owed::Answer(topic, Err(reason)) => self.refuse(id, &topic, Action::Subscribe, reason),
+            Owed::Unsubscribe(topic) => self.unsubscribe(id, &topic),
+            Owed::Say(text) => self.tell(id, text),
+            // It is not given out.
+            Owed::Open(..) => {}
+        }
     }
 
     fn unsubscribe(&mut self, id: LinkId, topic: &str) {

@@ -59,10 +59,12 @@ pub enum Heard<'t> {
         /// Whether the listeners are to be told of a gap first.
         after_gap: bool,
     },
-    /// It became known whether a subscription is in place: those who wait for it should look.
+    /// A subscription is in place: those who wait for it should look.
     Settled {
-        /// The topic, where it was interrupted before: its listeners are to be told of the gap.
-        after_gap: Option<Cow<'t, str>>,
+        /// Of which topic.
+        topic: Cow<'t, str>,
+        /// Whether it was interrupted before: its listeners are to be told of the gap.
+        after_gap: bool,
     },
     /// The far side denied or revoked; listeners of the topic are to be told.
     Denied {
@@ -146,7 +148,23 @@ struct Wanted {
     gap: Gap,
 }
 
+/// Whether all that is wanted was confirmed once since the connection was made.
+#[derive(Debug, Default)]
+enum Complete {
+    /// Nobody has asked on this connection.
+    #[default]
+    Unasked,
+    /// Topics that may be open, beside those that were found not to be any more.
+    Open(Vec<Box<str>>),
+    Yes,
+}
+
 impl Wanted {
+    /// Whether an answer is to come of which it would be known that events come.
+    fn is_open(&self) -> bool {
+        self.listeners > 0 && self.denied.is_none() && !self.settled
+    }
+
     /// It is known now that events come; `true` if a gap before them is to be told.
     fn settle(&mut self) -> bool {
         self.settled = true;
@@ -193,6 +211,7 @@ pub struct Link<M> {
     untold: usize,
     /// Nothing lies between the ends: everything crosses, and either answers pings.
     direct: bool,
+    complete: Complete,
 }
 
 impl<M: Message> Link<M> {
@@ -214,6 +233,7 @@ impl<M: Message> Link<M> {
             to_ask: Vec::new(),
             untold: 0,
             direct: false,
+            complete: Complete::Unasked,
         }
     }
 
@@ -263,6 +283,7 @@ impl<M: Message> Link<M> {
         self.answering = Answering::Unknown(None);
         self.tolerance = Tolerance::default();
         self.beating = self.heartbeat.map(|options| Heartbeat::new(options, now));
+        self.complete = Complete::Unasked;
         let wanted = self.topics.iter().filter(|(_, wanted)| wanted.denied.is_none());
         self.to_ask = wanted.map(|(topic, _)| topic.clone()).collect();
         let mut kept = std::mem::take(&mut self.outbound);
@@ -313,7 +334,31 @@ impl<M: Message> Link<M> {
             return Ok(());
         }
         wanted.denied = None;
+        if let Complete::Open(open) = &mut self.complete {
+            open.push(topic.into());
+        }
         if self.online { self.ask(topic, now) } else { Ok(()) }
+    }
+
+    /// Whether there is a connection on which everything wanted was confirmed once, or denied. What is wanted anew
+    /// afterwards changes nothing of that.
+    pub fn is_complete(&mut self) -> bool {
+        if !self.online {
+            return false;
+        }
+        if let Complete::Unasked = self.complete {
+            let open = self.topics.iter().filter(|(_, wanted)| wanted.is_open());
+            self.complete = Complete::Open(open.map(|(topic, _)| topic.clone()).collect());
+        }
+        let Complete::Open(open) = &mut self.complete else { return true };
+        while let Some(topic) = open.last() {
+            if self.topics.get(topic).is_some_and(Wanted::is_open) {
+                return false;
+            }
+            open.pop();
+        }
+        self.complete = Complete::Yes;
+        true
     }
 
     /// A listener was removed. After the last one the far side is told.
@@ -490,10 +535,7 @@ impl<M: Message> Link<M> {
                     Wanted { listeners: wanted.listeners, denied, asked: wanted.asked, ..Wanted::default() };
                 Heard::Denied { topic, action: Action::Subscribe, reason }
             }
-            None => {
-                let after_gap = wanted.settle().then_some(topic);
-                Heard::Settled { after_gap }
-            }
+            None => Heard::Settled { after_gap: wanted.settle(), topic },
         };
         self.untold -= usize::from(untold);
         heard
@@ -535,6 +577,12 @@ impl<M: Message> Link<M> {
         self.pings += 1;
         self.send_control(control::ping(self.pings))?;
         Ok(self.pings)
+    }
+
+    /// The number of the last ping that was answered, 0 before the first.
+    #[must_use]
+    pub fn pongs(&self) -> u64 {
+        self.pongs
     }
 
     /// Whether the ping of this number was answered.

@@ -89,6 +89,14 @@ impl Table {
         self.changes.as_mut().filter(|changes| !changes.is_empty())
     }
 
+    /// Something changed about a topic that is not known here.
+    pub(super) fn changed(&mut self, topic: Arc<str>) {
+        let held = self.by_name.contains_key(&topic);
+        if let Some(changes) = &mut self.changes {
+            changes.push(TopicChange { topic, held });
+        }
+    }
+
     /// A link takes a topic; holding it already, nothing changes.
     pub(super) fn join(&mut self, link: usize, topic: &str) {
         if self.holds(link, topic) {

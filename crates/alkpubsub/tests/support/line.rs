@@ -25,7 +25,8 @@ impl Line {
                     if !*is_whole.borrow() {
                         return;
                     }
-                    let mut far = TcpStream::connect(to).await.expect("the far side");
+                    // It may be away as well.
+                    let Ok(mut far) = TcpStream::connect(to).await else { return };
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
                         _ = is_whole.wait_for(|whole| !whole) => {}

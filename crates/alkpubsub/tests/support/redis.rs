@@ -26,6 +26,7 @@ impl RedisServer {
     }
 
     /// On this port, which another had before; somebody's connection may hold it for a moment.
+    #[allow(dead_code, reason = "each test file uses its part")]
     pub(crate) fn start_at(port: u16, arguments: &[&str]) -> io::Result<Self> {
         let mut last = Self::try_start_at(port, arguments);
         for _ in 0..20 {
@@ -72,6 +73,7 @@ impl RedisServer {
         Err(io::Error::other(said))
     }
 
+    #[allow(dead_code, reason = "not every test asks")]
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }

@@ -12,7 +12,7 @@ mod totals;
 
 use super::wake::ReadyList;
 use crate::protocol::Message;
-use crate::protocol::hub::{FanOut, Held, Hub, HubLimits};
+use crate::protocol::hub::{FanOut, Held, Hub, HubLimits, TopicChange};
 use inbox::{Bounds, Inbox};
 use interest::Interest;
 pub(super) use shard_set::ShardSet;
@@ -209,12 +209,10 @@ impl<M: Message> Crossing<M> {
 
     /// Makes known what topics are wanted here: before anything is written, so that nobody has read that it is
     /// subscribed and misses what is published then.
-    pub(super) fn tell_topics(&self, hub: &mut Hub<M>) {
-        let Some(changes) = hub.topic_changes() else { return };
-        for change in std::mem::take(changes) {
+    pub(super) fn tell_topics(&self, hub: &Hub<M>, changes: &[TopicChange]) {
+        for TopicChange { topic, .. } in changes {
             // As it is by now: one that was left and joined again meanwhile is not let go of in between.
-            let held = hub.is_wanted(&change.topic);
-            self.all.interest.set(change.topic, self.shard, held);
+            self.all.interest.set(topic.clone(), self.shard, hub.is_wanted(topic));
         }
     }
 

@@ -13,6 +13,7 @@ use crate::event_target::{
     BoxFuture, Capabilities, Carries, CloseReason, DispatchError, EventTarget, Lifetime, LinkId, ListenError,
     Listener, ListenerId, Order, Readiness,
 };
+use crate::protocol::hub::FanOut;
 use crate::stats::Stats;
 use std::fmt;
 use std::io;
@@ -54,6 +55,9 @@ pub enum StartError {
         /// [`HubOptions::MOST_SHARDS`].
         most: u8,
     },
+    /// It is behind a broker, and was to send everything to all.
+    #[error("a hub behind a broker cannot send everything to all: it would not know what to listen to there")]
+    AllBehindBroker,
     /// The system has no thread for a shard, or no descriptors: each needs about four.
     #[error("shard {shard} of {shards} cannot be started: {error}")]
     Shard {
@@ -90,6 +94,9 @@ impl Handle {
         let shards = options.shards.get();
         if shards > HubOptions::MOST_SHARDS {
             return Err(StartError::TooManyShards { shards, most: HubOptions::MOST_SHARDS });
+        }
+        if options.broker.is_some() && options.fan_out == FanOut::All {
+            return Err(StartError::AllBehindBroker);
         }
         let shared = Arc::new(Shared::new(options, framing));
         for shard in 1..shards {

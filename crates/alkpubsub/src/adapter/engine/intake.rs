@@ -1,11 +1,14 @@
 //! What becomes of the bytes that a connection sent: frames, messages, the hub's verdict, listeners and hooks.
 
+use super::behind::{Answer, Behind};
 use super::connection::{Connection, Heed, State};
 use super::crossing::{Crossed, Crossing};
 use super::frame::Frame;
 use super::framing::Framing;
 use super::framing::websocket::{Message, Rules, Violation};
 use super::hooks::HubHooks;
+use super::options::HubOptions;
+use super::orders::FromBroker;
 use super::shared::Shared;
 use super::spoke::Spoke;
 use crate::caught::caught;
@@ -20,6 +23,7 @@ use crate::stats::Stats;
 use bytestring::ByteString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Context;
 use std::time::Duration;
 
 /// What a received message is held against, apart from the sockets.
@@ -32,6 +36,8 @@ pub(super) struct Intake {
     crossing: Option<Crossing<Frame>>,
     /// What they sent, while it is passed on; kept for its memory.
     crossed: Vec<Crossed<Frame>>,
+    /// The way to the broker, where there is one.
+    behind: Option<Behind>,
     /// The runtime that listeners and hooks find themselves on, where it is not the thread's own.
     home: Option<tokio::runtime::Handle>,
     pub(super) hooks: Option<Arc<dyn HubHooks>>,
@@ -60,34 +66,39 @@ pub(super) enum Ending {
 
 impl Intake {
     pub(super) fn new(
-        hub: Hub<Frame>,
         shared: Arc<Shared>,
         shard: u8,
         home: Option<tokio::runtime::Handle>,
-        hooks: Option<Arc<dyn HubHooks>>,
-        relay: bool,
+        options: &HubOptions,
     ) -> Self {
+        let HubOptions { fan_out, relay, identities, ref hooks, ref broker, .. } = *options;
+        let mut hub = Hub::new(shared.limits, fan_out, identities);
         let crossing = shared.crossings.as_ref().map(|crossings| crossings.crossing(shard));
-        let hub = if crossing.is_some() { hub.shard(shard, shared.shards()) } else { hub };
+        if crossing.is_some() {
+            hub = hub.shard(shard, shared.shards());
+        }
+        let behind = broker.as_ref().map(|broker| Behind::new(broker.clone(), shared.clone(), shard));
+        if behind.is_some() {
+            hub.keep_topic_changes();
+        }
         let rules = Rules { max_message: shared.limits.message.max_message };
-        let (too_slow, unfinished, violations) = (0, 0, 0);
-        let (now, topic, logged) = (Duration::ZERO, String::new(), Default::default());
         Self {
             hub,
             shared,
             shard,
             crossing,
             crossed: Vec::new(),
+            behind,
             home,
-            hooks,
+            hooks: hooks.clone(),
             relay,
             rules,
-            now,
-            too_slow,
-            unfinished,
-            violations,
-            topic,
-            logged,
+            now: Duration::ZERO,
+            too_slow: 0,
+            unfinished: 0,
+            violations: 0,
+            topic: String::new(),
+            logged: Default::default(),
         }
     }
 
@@ -255,9 +266,15 @@ impl Intake {
     }
 
     fn subscribe(&mut self, connection: &Connection, topic: &str) {
-        match self.authorise(connection, Action::Subscribe, topic) {
-            Ok(()) => self.hub.subscribe(connection.id, topic),
-            Err(reason) => self.hub.deny(connection.id, topic, Action::Subscribe, reason),
+        let answer = match (self.authorise(connection, Action::Subscribe, topic), &mut self.behind) {
+            (Err(reason), _) => Answer::No(reason),
+            (Ok(()), None) => Answer::Yes,
+            (Ok(()), Some(behind)) => behind.answer(topic),
+        };
+        match answer {
+            Answer::Yes => self.hub.subscribe(connection.id, topic),
+            Answer::No(reason) => self.hub.deny(connection.id, topic, Action::Subscribe, reason),
+            Answer::Later(ticket) => self.hub.defer(connection.id, topic, ticket),
         }
     }
 
@@ -279,38 +296,66 @@ impl Intake {
             spoke.received.fetch_add(1, Relaxed);
         }
         let spoke = spoke.filter(|spoke| spoke.listeners.is_heard(topic));
+        // The scratch buffer is used again for the next read: what listeners keep, and what waits for the broker, must be
+        // theirs.
+        let envelope = || EventEnvelope::checked(&ByteString::from(parts.text), parts, Some(connection.id));
         if spoke.is_some() || self.shared.listeners.is_heard(topic) {
-            // The scratch buffer is used again for the next read: what listeners keep must be theirs.
-            let text = ByteString::from(parts.text);
-            let envelope = EventEnvelope::checked(&text, parts, Some(connection.id));
+            let envelope = envelope();
             let _home = self.enter_home();
             if let Some(spoke) = spoke {
                 spoke.listeners.dispatch(&envelope);
             }
             self.shared.listeners.dispatch(&envelope);
         }
-        if self.relay {
-            // One frame for all shards. Those who hear it have, as a rule, a connection of the same kind.
-            let frame = || Frame::text(parts.text, connection.framing);
-            let crossing = self.crossing.as_mut();
-            match crossing.and_then(|crossing| crossing.publish(topic, frame)) {
-                Some(frame) => self.hub.fan_out(topic, || frame),
-                None => self.hub.fan_out(topic, frame),
-            };
+        match &mut self.behind {
+            Some(behind) if behind.takes_events() => behind.publish(envelope()),
+            // Those who hear it have, as a rule, a connection of the same kind.
+            _ if self.relay => self.relay(topic, || Frame::text(parts.text, connection.framing)),
+            _ => {}
         }
     }
 
+    /// Passes an event on to all who want it, in this shard and in the others: in one frame.
+    fn relay(&mut self, topic: &str, frame: impl Fn() -> Frame) {
+        let crossing = self.crossing.as_mut();
+        match crossing.and_then(|crossing| crossing.publish(topic, &frame)) {
+            Some(frame) => self.hub.fan_out(topic, || frame),
+            None => self.hub.fan_out(topic, frame),
+        };
+    }
+
     /// Passes an event of the program's own on.
-    pub(super) fn dispatch(&mut self, event: &EventEnvelope, to: Option<LinkId>) {
+    pub(super) fn dispatch(&mut self, event: EventEnvelope, to: Option<LinkId>) {
         // It was written when it was taken; a failure would have been the publisher's.
         let Ok(text) = event.text() else { return };
-        let frame = || Frame::text(text, self.shared.framing);
-        match to {
-            Some(link) => self.hub.send_event(link, frame()),
-            None => {
-                self.hub.fan_out(event.topic().as_str(), frame);
+        let framing = self.shared.framing;
+        match (to, &mut self.behind) {
+            (Some(link), _) => self.hub.send_event(link, Frame::text(text, framing)),
+            (None, Some(behind)) if behind.takes_events() => behind.publish(event),
+            // Of several shards without a broker, each that wants it has it in its orders.
+            (None, Some(_)) => self.relay(event.topic().as_str(), || Frame::text(text, framing)),
+            (None, None) => _ = self.hub.fan_out(event.topic().as_str(), || Frame::text(text, framing)),
+        }
+    }
+
+    /// Takes what the broker has for this shard; gives whether links may go on that have waited for an answer.
+    pub(super) fn hear_broker(&mut self, from_broker: FromBroker) -> bool {
+        let Self { behind: Some(behind), hub, .. } = self else { return false };
+        if !behind.hear(hub, from_broker) {
+            return false;
+        }
+        let framing = self.shared.framing;
+        for event in behind.take_left() {
+            if let Ok(text) = event.text() {
+                self.relay(event.topic().as_str(), || Frame::text(text, framing));
             }
         }
+        true
+    }
+
+    /// Gives the broker what waits until it has room; gives whether sockets may be read again because of that.
+    pub(super) fn poll_broker(&mut self, context: &mut Context<'_>) -> bool {
+        self.behind.as_mut().is_some_and(|behind| behind.poll(context))
     }
 
     /// Passes an event that was framed elsewhere on to those who want it here.
@@ -340,16 +385,28 @@ impl Intake {
         self.crossed.shrink_to(keep);
     }
 
-    /// Whether no socket is to be read, as another shard has enough to do with what it was sent.
+    /// Whether no socket is to be read, as another shard, or the broker, has enough to do with what it was sent.
     pub(super) fn is_held_up(&self) -> bool {
         self.crossing.as_ref().is_some_and(Crossing::is_held_up)
+            || self.behind.as_ref().is_some_and(Behind::is_held_up)
     }
 
     /// To be called before anything is written, and when a round is over: tells the other shards what is wanted here
     /// and what was published.
     pub(super) fn tell_others(&mut self) {
+        if let Some(changes) = self.hub.topic_changes() {
+            let changes = std::mem::take(changes);
+            if let Some(crossing) = &self.crossing {
+                crossing.tell_topics(&self.hub, &changes);
+            }
+            if let Some(behind) = &mut self.behind {
+                behind.tell_topics(&self.hub, &changes);
+            }
+        }
+        if let Some(behind) = &mut self.behind {
+            behind.ask();
+        }
         if let Some(crossing) = &mut self.crossing {
-            crossing.tell_topics(&mut self.hub);
             crossing.flush();
         }
     }
@@ -429,6 +486,9 @@ impl Intake {
         let Self { too_slow, unfinished, violations, .. } = *self;
         let mut stats = Stats { too_slow, unfinished, violations, ..Stats::default() };
         self.hub.count(&mut stats);
+        if let Some(behind) = &self.behind {
+            stats.dropped += behind.dropped + self.shared.orders(self.shard).missed();
+        }
         self.shared.orders(self.shard).publish_stats(stats);
     }
 }

@@ -1,6 +1,7 @@
 //! The engine that every hub transport shares: shards that own the sockets, each a task, and ask the sans-IO
 //! hub.
 
+mod behind;
 mod connection;
 mod crossing;
 #[cfg(any(feature = "websocket-server", feature = "unix-socket"))]

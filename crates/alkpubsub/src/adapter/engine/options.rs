@@ -2,6 +2,7 @@
 
 use super::crossing::ShardSet;
 use super::hooks::HubHooks;
+use crate::adapter::broker::Broker;
 use crate::protocol::hub::{FanOut, HubLimits};
 use std::fmt;
 use std::num::NonZeroU8;
@@ -35,6 +36,8 @@ pub struct HubOptions {
     pub shards: NonZeroU8,
     /// The program's say.
     pub hooks: Option<Arc<dyn HubHooks>>,
+    /// What stands between this hub and others; see [`behind`](Self::behind).
+    pub broker: Option<Arc<dyn Broker>>,
 }
 
 impl Default for HubOptions {
@@ -48,6 +51,7 @@ impl Default for HubOptions {
             drain_window: Duration::from_secs(5),
             shards: NonZeroU8::MIN,
             hooks: None,
+            broker: None,
         }
     }
 }
@@ -106,6 +110,31 @@ impl HubOptions {
     #[must_use]
     pub fn shards(self, shards: NonZeroU8) -> Self {
         Self { shards, ..self }
+    }
+
+    /// Behind a broker, which makes one hub of many: what a spoke of one says, the spokes of all hear. It relays.
+    ///
+    /// The broker stays the caller's, and may have listeners of the program's own. The hub listens there to what its spokes
+    /// want, and to nothing else.
+    ///
+    /// - **In**, while the broker is connected and has confirmed all that is wanted: an event of a spoke, and of the
+    ///   program's own, goes to the broker alone, and the hub's own spokes hear it from there, once and in order. A
+    ///   subscription is answered when the broker has confirmed it, and this hub has caught up with the broker: who
+    ///   comes from another hub hears nothing twice.
+    /// - **Out**, at any other time: nothing goes there and nothing is taken from there. The hub's own spokes hear each
+    ///   other, and subscriptions are answered at once.
+    ///
+    /// Each event goes one way. One that was on its way to the broker when the connection broke is not sent again: it may
+    /// have arrived or not. At each change all subscribed spokes are told of a gap. (Of several shards, each changes by
+    /// itself: then, and only then, events may overtake each other between them.) Where the broker has no room, no
+    /// spoke is read until it has. Where spokes are served more slowly than the broker gives, what is beyond 65,536 events or
+    /// 32 MiB a shard is missing, which is told as a gap, and counted as [`Stats::dropped`](crate::Stats::dropped).
+    ///
+    /// The hub's own listeners hear its own spokes alone, and what is dispatched to one spoke goes to that one.
+    /// It does not go with [`FanOut::All`], as nobody knows then what to listen to.
+    #[must_use]
+    pub fn behind(self, broker: Arc<dyn Broker>) -> Self {
+        Self { relay: true, broker: Some(broker), ..self }
     }
 
     /// With the program's hooks.

@@ -11,6 +11,7 @@ use super::io::Socket;
 use super::opening::Opening;
 use super::spoke::Spoke;
 use super::wake::ReadyList;
+use crate::adapter::broker::BrokerNews;
 use crate::envelope::EventEnvelope;
 use crate::event_target::{CloseReason, DispatchError, LinkId};
 use crate::stats::Stats;
@@ -23,6 +24,10 @@ use tokio::sync::oneshot;
 const MAX_WAITING: usize = 4096;
 /// Bytes of them.
 const MAX_WAITING_BYTES: usize = 4 << 20;
+/// Events from a broker that may wait until a shard takes them: as many as may wait before, at the client of Redis.
+const MAX_FROM_BROKER: usize = 65_536;
+/// Bytes of them.
+const MAX_FROM_BROKER_BYTES: usize = 32 << 20;
 
 /// What the task is asked to do, in order.
 pub(super) enum Command {
@@ -50,8 +55,18 @@ pub(super) enum Command {
         /// Over which the closes are spread.
         window: Duration,
     },
+    /// What the broker has for this shard.
+    Hear(FromBroker),
     /// To end at once, with all that there is.
     Stop,
+}
+
+/// What a broker has for a shard of a hub behind it, in the order in which it came.
+pub(super) enum FromBroker {
+    Event(EventEnvelope),
+    News(BrokerNews),
+    /// Here are events missing for which there was no room.
+    Missing,
 }
 
 /// A listener's new socket.
@@ -109,6 +124,11 @@ pub(super) struct Commands {
     written: u64,
     /// The hub was told to shut down: it takes no connection any more.
     draining: bool,
+    /// Events from the broker, their bytes, and those there was no room for. The word that some are missing waits already.
+    brokered: usize,
+    brokered_bytes: usize,
+    missed: u64,
+    told_missing: bool,
     /// Every connection was told to close: what comes behind that would reach nobody.
     all_told: bool,
     /// The shard has ended: nobody takes commands any more.
@@ -155,6 +175,30 @@ impl Orders {
         Ok(())
     }
 
+    /// Queues what the broker has for the shard. Of events there is a bound: what is beyond is missing.
+    pub(super) fn hear(&self, from_broker: FromBroker) {
+        {
+            let mut commands = self.commands();
+            if commands.ended {
+                return;
+            }
+            let from_broker = match from_broker {
+                FromBroker::Event(event) => match commands.admit(event) {
+                    Some(from_broker) => from_broker,
+                    None => return,
+                },
+                other => other,
+            };
+            commands.queue.push_back(Command::Hear(from_broker));
+        }
+        self.ready.wake();
+    }
+
+    /// Events from the broker there was no room for.
+    pub(super) fn missed(&self) -> u64 {
+        self.commands().missed
+    }
+
     /// Hands a connection to the shard, or gives it back where the hub takes none any more.
     pub(super) fn connect(&self, connection: NewConnection) -> Result<(), NewConnection> {
         {
@@ -181,6 +225,7 @@ impl Orders {
         std::mem::swap(&mut commands.queue, into);
         let was_full = !commands.has_room();
         (commands.events, commands.bytes) = (0, 0);
+        (commands.brokered, commands.brokered_bytes, commands.told_missing) = (0, 0, false);
         (commands.queued, was_full)
     }
 
@@ -216,6 +261,19 @@ impl Orders {
 impl Commands {
     pub(super) fn has_room(&self) -> bool {
         self.events < MAX_WAITING && self.bytes < MAX_WAITING_BYTES
+    }
+
+    /// What is to be queued of an event of the broker's: it, or the word that one is missing, once.
+    fn admit(&mut self, event: EventEnvelope) -> Option<FromBroker> {
+        if self.brokered < MAX_FROM_BROKER && self.brokered_bytes < MAX_FROM_BROKER_BYTES {
+            self.brokered += 1;
+            self.brokered_bytes += event.text().map_or(0, |text| text.len());
+            // Behind one that had room, what is missing is so in another place.
+            self.told_missing = false;
+            return Some(FromBroker::Event(event));
+        }
+        self.missed += 1;
+        (!std::mem::replace(&mut self.told_missing, true)).then_some(FromBroker::Missing)
     }
 
     fn push_event(&mut self, event: Command, bytes: usize) {

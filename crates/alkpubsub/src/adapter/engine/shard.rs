@@ -21,7 +21,7 @@ use super::spoke::Spoke;
 use crate::adapter::peer_closed::PeerClosed;
 use crate::event_target::{CloseReason, LinkId};
 use crate::protocol::drain::Drain;
-use crate::protocol::hub::{Hub, Silence};
+use crate::protocol::hub::Silence;
 use newcomers::{Newcomers, newcomer};
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -86,6 +86,8 @@ pub(super) struct Shard {
     again: Vec<usize>,
     /// Those that are not read until the other shards have room for what they say.
     stalled: Vec<usize>,
+    /// Those that are not read until they have the answer that they wait for.
+    deferring: Vec<usize>,
     /// Those whose peers have left.
     parting: VecDeque<usize>,
     dirty: Vec<LinkId>,
@@ -103,13 +105,11 @@ impl Shard {
     ) -> Self {
         let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let HubOptions { fan_out, relay, identities, ref hooks, .. } = *options;
-        let hub = Hub::new(shared.limits, fan_out, identities);
         Self {
             connections: Vec::new(),
             newcomers: Newcomers::default(),
             unopened: VecDeque::new(),
-            intake: Intake::new(hub, shared, shard, home, hooks.clone(), relay),
+            intake: Intake::new(shared, shard, home, options),
             #[cfg(unix)]
             poller: Poller::new().ok(),
             scratch: vec![0; SCRATCH].into(),
@@ -126,6 +126,7 @@ impl Shard {
             ready: Vec::with_capacity(LISTS),
             again: Vec::with_capacity(LISTS),
             stalled: Vec::new(),
+            deferring: Vec::new(),
             parting: VecDeque::with_capacity(LISTS),
             dirty: Vec::with_capacity(LISTS),
             busy: false,
@@ -137,8 +138,11 @@ impl Shard {
         self.intake.shared.orders(self.intake.shard).ready.register(context.waker());
         self.intake.now = self.started.elapsed();
         self.obey();
+        self.intake.poll_broker(context);
         self.hear_others();
         self.serve_ready(context);
+        // What was read may be more than it has room for; it is asked to say when it has.
+        self.busy |= self.intake.poll_broker(context);
         // Listeners and hooks may have given orders since: they belong to this round.
         self.obey();
         // After the reading: a peer whose answer came while the task was held up is not dead.
@@ -247,7 +251,7 @@ impl Shard {
         match command {
             Command::Arrive(arrival, opening) => self.arrive(arrival, opening),
             Command::Connect(connection) => self.connect(connection),
-            Command::Dispatch { event, to } => self.intake.dispatch(&event, to),
+            Command::Dispatch { event, to } => self.intake.dispatch(event, to),
             Command::Deliver(crossed) => self.intake.deliver(crossed),
             Command::Close { link, code, reason } => {
                 // Who leaves in peace may finish what it says; who lost its rights may not.
@@ -257,6 +261,11 @@ impl Shard {
             // Who gave up waiting would let the socket, and with it the connection, fall.
             Command::Remove { reply, .. } if reply.is_closed() => {}
             Command::Remove { link, reply } => drop(reply.send(self.release(link))),
+            Command::Hear(from_broker) => {
+                if self.intake.hear_broker(from_broker) {
+                    self.again.append(&mut self.deferring);
+                }
+            }
             Command::Shutdown { within, window } => self.shut_down(within, window),
             Command::Stop => {
                 self.drop_all();
@@ -415,6 +424,10 @@ impl Shard {
                 connection.again = true;
                 return self.stalled.push(slot);
             }
+            if self.intake.hub.is_deferring(connection.id) {
+                connection.again = true;
+                return self.deferring.push(slot);
+            }
             let read = match connection.io.poll_read(&mut self.scratch) {
                 Poll::Pending => return,
                 // After a goodbye it takes nothing from what waits for the peer.
@@ -508,6 +521,7 @@ impl Shard {
         }
         self.intake.log_refusals();
         self.give_back();
+        self.look_in_time();
     }
 
     /// A byte stream came, of which no first message has come.
@@ -568,6 +582,7 @@ impl Shard {
         self.dirty.shrink_to(LISTS);
         self.intake.give_back(LISTS);
         self.stalled.shrink_to(LISTS);
+        self.deferring.shrink_to(LISTS);
         self.commands.shrink_to(LISTS);
         #[cfg(unix)]
         self.told.shrink_to(LISTS);
@@ -577,9 +592,7 @@ impl Shard {
         // Patience may be as long as a duration can be, and a second order may shorten it.
         let until = self.intake.now.saturating_add(within);
         self.ending = Some(self.ending.map_or(until, |known| known.min(until)));
-        if within < TICK {
-            self.tick.reset_after(within);
-        }
+        self.look_in_time();
         if let Some((drain, _)) = &mut self.drain {
             return drain.hurry(self.intake.now, window);
         }
@@ -587,6 +600,15 @@ impl Shard {
         let links = self.intake.hub.links().collect();
         let drain = Drain::one_of(self.intake.shared.shards(), links, self.intake.now, window);
         self.drain = Some((drain, Box::pin(tokio::time::sleep_until(self.started))));
+    }
+
+    /// A shutdown may be over before the next tick.
+    fn look_in_time(&mut self) {
+        let Some(until) = self.ending else { return };
+        let left = until.saturating_sub(self.started.elapsed());
+        if left < TICK && !left.is_zero() {
+            self.tick.reset_after(left);
+        }
     }
 
     /// Closes those whose turn it is in a shutdown, and sees to it that the task wakes for the next.

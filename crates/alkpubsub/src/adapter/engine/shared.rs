@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub(super) waiters: Waiters,
     /// Those of each shard.
     orders: Box<[Orders]>,
+    /// Whether it is behind a broker.
+    has_broker: bool,
     /// Where there is more than one.
     pub(super) crossings: Option<Arc<Crossings<Frame>>>,
     /// How many shards shut down and have no connection left.
@@ -75,6 +77,7 @@ impl Shared {
             listeners: Listeners::default(),
             waiters: Waiters::default(),
             orders,
+            has_broker: options.broker.is_some(),
             crossings,
             emptied: AtomicUsize::new(0),
             links: AtomicUsize::new(0),
@@ -144,7 +147,9 @@ impl Shared {
         if let Some(reason) = self.listeners.closed() {
             return Err(DispatchError::Closed(reason));
         }
-        let Some(crossings) = self.crossings.as_ref().filter(|_| to.is_none()) else {
+        // Behind a broker, a shard decides where it goes.
+        let at_once = to.is_none() && !self.has_broker;
+        let Some(crossings) = self.crossings.as_ref().filter(|_| at_once) else {
             let orders = to.map_or(Some(&self.orders[0]), |link| self.orders.get(usize::from(link.shard())));
             return orders.unwrap_or(&self.orders[0]).queue(
                 Command::Dispatch { event, to },

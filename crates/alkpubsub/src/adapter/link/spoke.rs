@@ -264,10 +264,10 @@ impl Spoke {
         self.state.watch()
     }
 
-    /// Sends a `__ping` and waits for its answer.
+    /// What it is made of.
     #[cfg(feature = "redis")]
-    pub(crate) async fn ping(&self) -> Result<(), CloseReason> {
-        self.target.ping().await
+    pub(crate) fn target(&self) -> &LinkTarget {
+        &self.target
     }
 
     /// Ends the spoke in good order: sends what is queued, then a Close with 1000, and waits for the hub's answer, but no

@@ -5,6 +5,8 @@ mod contract;
 mod incoming;
 #[cfg(all(test, alkpubsub_loom))]
 mod loom_tests;
+#[cfg(feature = "redis")]
+mod watched;
 
 pub use self::connection::DisconnectError;
 use crate::event_target::CloseReason;
@@ -124,6 +126,17 @@ pub(crate) struct State {
     handed: u64,
     flushed: u64,
     counters: Stats,
+    #[cfg(feature = "redis")]
+    watched: watched::Watched,
+}
+
+/// Where no broker can be behind the connection, nobody watches it.
+#[cfg(not(feature = "redis"))]
+impl State {
+    fn tell_denied(&mut self, _: &str, _: crate::DenyReason) {}
+    fn tell_pong(&mut self) {}
+    fn tell_in(&mut self) {}
+    fn tell_out(&mut self) {}
 }
 
 #[derive(Clone, Debug)]
@@ -178,6 +191,8 @@ impl LinkTarget {
             handed: 0,
             flushed: 0,
             counters: Stats { connections, ..Stats::default() },
+            #[cfg(feature = "redis")]
+            watched: watched::Watched::default(),
         };
         Arc::new(Self {
             options,
@@ -257,6 +272,7 @@ impl LinkTarget {
                 return false;
             }
             state.stage = Stage::Closed(reason.clone());
+            state.tell_out();
             let outbound = state.link.outbound();
             let dropped = std::iter::from_fn(|| outbound.pop()).filter(|message| message.event).count();
             outbound.shrink();

@@ -5,6 +5,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, Value};
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker, ready};
+use tokio::task::unconstrained;
 
 /// Pipelines that may be under way, so that a far server does not make each wait for the one before it.
 const MAX_UNDER_WAY: usize = 16;
@@ -81,9 +82,11 @@ impl<A> Lane<A> {
         }
         let Batch { commands, asked } = std::mem::replace(&mut self.next, Batch::new());
         let (mut connection, count) = (self.connection.clone(), asked.about.len());
-        let mut answers: Answers =
-            Box::pin(async move { connection.send_packed_commands(&commands, 0, count).await });
-        // What is polled first is sent first. None is answered already: that takes the client's task.
+        // What is polled first is sent first, as the client has room for all that may be under way; but not where the
+        // runtime has it wait for its other tasks, while what comes later need not.
+        let answers = async move { connection.send_packed_commands(&commands, 0, count).await };
+        let mut answers: Answers = Box::pin(unconstrained(answers));
+        // None is answered already: that takes the client's task.
         let polled = answers.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         match polled {
             Poll::Pending => self.under_way.push_back((answers, asked)),
@@ -104,5 +107,59 @@ impl<A> Lane<A> {
         };
         self.bytes = self.bytes.saturating_sub(asked.bytes);
         Poll::Ready(answered.map(|answers| (asked.about, answers)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis::{AsyncConnectionConfig, RedisConnectionInfo};
+    use std::future::poll_fn;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::coop::consume_budget;
+
+    /// Says yes to everything, and gives what it was told.
+    fn server() -> (tokio::io::DuplexStream, tokio::task::JoinHandle<String>) {
+        let (here, mut there) = tokio::io::duplex(1 << 16);
+        let serving = tokio::spawn(async move {
+            let (mut said, mut buffer) = (String::new(), [0; 1024]);
+            while let Ok(read @ 1..) = there.read(&mut buffer).await {
+                let text = std::str::from_utf8(&buffer[..read]).unwrap();
+                said.push_str(text);
+                there.write_all("+OK\r\n".repeat(text.matches('*').count()).as_bytes()).await.unwrap();
+            }
+            said
+        });
+        (here, serving)
+    }
+
+    #[tokio::test]
+    async fn what_was_started_first_is_sent_first_whatever_the_runtime_allows() {
+        let (stream, serving) = server();
+        let info = RedisConnectionInfo::default();
+        let config = AsyncConnectionConfig::new();
+        let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
+        let (connection, driver) = made.unwrap();
+        let driver = tokio::spawn(driver);
+        let mut lane = Lane::new(connection);
+        poll_fn(|context| {
+            while std::pin::pin!(consume_budget()).poll(context).is_ready() {}
+            lane.push("FIRST", &[], 1);
+            lane.start();
+            Poll::Ready(())
+        })
+        .await;
+        tokio::task::yield_now().await;
+        lane.push("SECOND", &[], 2);
+        lane.start();
+        for expected in 1..=2 {
+            let (about, _) = poll_fn(|context| lane.poll(context)).await.unwrap();
+            assert_eq!(about, [expected]);
+        }
+        drop(lane);
+        driver.await.unwrap();
+        let said = serving.await.unwrap();
+
+        assert!(said.find("FIRST").unwrap() < said.find("SECOND").unwrap(), "{said}");
     }
 }

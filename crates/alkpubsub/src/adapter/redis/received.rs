@@ -2,7 +2,9 @@
 
 use redis::{PushInfo, PushKind, Value};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
@@ -20,6 +22,7 @@ pub(super) struct Receiving {
 pub(super) struct Received {
     receiver: mpsc::UnboundedReceiver<PushInfo>,
     waiting: Arc<Waiting>,
+    taken: u64,
 }
 
 struct Waiting {
@@ -27,6 +30,8 @@ struct Waiting {
     bytes: AtomicUsize,
     max_messages: usize,
     max_bytes: usize,
+    /// All that was ever put here.
+    put: AtomicU64,
     /// There was no room: nothing that comes afterwards is taken.
     overflowed: AtomicBool,
 }
@@ -39,9 +44,10 @@ pub(super) fn queue(max_messages: usize, max_bytes: usize) -> (Receiving, Receiv
         bytes: AtomicUsize::new(0),
         max_messages,
         max_bytes,
+        put: AtomicU64::new(0),
         overflowed: AtomicBool::new(false),
     });
-    (Receiving { sender, waiting: waiting.clone() }, Received { receiver, waiting })
+    (Receiving { sender, waiting: waiting.clone() }, Received { receiver, waiting, taken: 0 })
 }
 
 fn weight(push: &PushInfo) -> usize {
@@ -66,6 +72,7 @@ impl Receiving {
         }
         // Where nobody takes it any more, the connection is about to be closed.
         let _ = self.sender.send(push);
+        waiting.put.fetch_add(1, Release);
     }
 }
 
@@ -74,10 +81,21 @@ impl Received {
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<PushInfo>> {
         let polled = self.receiver.poll_recv(context);
         if let Poll::Ready(Some(push)) = &polled {
+            self.taken += 1;
             self.waiting.messages.fetch_sub(1, Relaxed);
             self.waiting.bytes.fetch_sub(weight(push), Relaxed);
         }
         polled
+    }
+
+    /// The place in the row behind all that has come so far.
+    pub(super) fn place(&self) -> u64 {
+        self.waiting.put.load(Acquire)
+    }
+
+    /// Whether all that came ahead of this place was taken.
+    pub(super) fn has_reached(&self, place: u64) -> bool {
+        self.taken >= place
     }
 
     /// Whether something that came was not taken.

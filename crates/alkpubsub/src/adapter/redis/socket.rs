@@ -41,8 +41,8 @@ pub(super) struct RedisSocket {
     publishing: Lane<Asked>,
     subscribing: Lane<Asked>,
     received: Received,
-    /// What Redis has said, in a hub's words.
-    answers: VecDeque<ByteString>,
+    /// What Redis has said, in a hub's words, each with its place among what was received.
+    answers: VecDeque<(u64, ByteString)>,
     /// Answers to the link's pings, each due when both connections have answered theirs.
     pongs: VecDeque<String>,
     /// Pings that each connection has answered of those that `pongs` is for.
@@ -163,7 +163,8 @@ impl RedisSocket {
                 // A subscription that was made is told in its place among the messages.
                 (Asked::Publish(_) | Asked::Subscribe(_) | Asked::Unsubscribe, _) => continue,
             };
-            self.answers.push_back(answer.into());
+            // All that Redis has sent before is received by now.
+            self.answers.push_back((self.received.place(), answer.into()));
         }
     }
 
@@ -214,7 +215,8 @@ impl Stream for RedisSocket {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            if let Some(answer) = this.answers.pop_front() {
+            let received = &this.received;
+            if let Some((_, answer)) = this.answers.pop_front_if(|(place, _)| received.has_reached(*place)) {
                 return Poll::Ready(Some(Ok(RedisMessage::Control(answer))));
             }
             match this.received.poll(context) {

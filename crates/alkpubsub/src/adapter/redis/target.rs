@@ -2,9 +2,10 @@
 
 use super::options::RedisOptions;
 use super::socket::RedisSocket;
+use crate::adapter::broker::{Broker, Standing, WatchBroker};
 use crate::adapter::link::{Behind, DisconnectError, Spoke, SpokeState, States, attempt, drain};
 use crate::connect::ConnectError;
-use crate::event_target::{BoxFuture, CloseReason, delegate_event_target};
+use crate::event_target::{BoxFuture, CloseReason, ListenerId, delegate_event_target};
 use redis::{Client, ErrorKind, RedisError};
 use std::fmt;
 use std::sync::Arc;
@@ -81,6 +82,19 @@ impl RedisEventTarget {
         Self::connected(client.clone(), client, options).await
     }
 
+    /// The same without waiting for the first connection, which comes about some time: whether Redis is there is told by
+    /// [`states`](Self::states), and by `ready`.
+    ///
+    /// # Errors
+    /// [`ConnectError::BadUrl`]: the text is no such URL.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, or in one without its I/O and time drivers.
+    pub fn connecting(url: &str, options: RedisOptions) -> Result<Self, ConnectError> {
+        let client = client(url)?;
+        Ok(Self::new(client.clone(), client, options))
+    }
+
     /// From clients, which say where to connect and who to be: one to publish, and one that subscribes, perhaps as another
     /// user. The connections are the target's own, and the clients stay as they are.
     ///
@@ -129,7 +143,7 @@ impl RedisEventTarget {
     /// # Errors
     /// The target has ended.
     pub async fn ping(&self) -> Result<(), CloseReason> {
-        self.spoke.ping().await
+        self.spoke.target().ping().await
     }
 
     /// Ends it in good order: sends what is queued, waits until Redis has answered all of it, but no longer than
@@ -143,6 +157,24 @@ impl RedisEventTarget {
 }
 
 delegate_event_target!([] RedisEventTarget, self => self.spoke);
+
+impl Broker for RedisEventTarget {
+    fn watch(&self, watch: Arc<dyn WatchBroker>) -> ListenerId {
+        self.spoke.target().watch(watch)
+    }
+
+    fn is_in(&self) -> bool {
+        self.spoke.target().is_in()
+    }
+
+    fn standing(&self, topic: &str) -> Standing {
+        self.spoke.target().standing(topic)
+    }
+
+    fn catch_up(&self) -> Option<u64> {
+        self.spoke.target().catch_up()
+    }
+}
 
 impl fmt::Debug for RedisEventTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,6 +2,7 @@
 
 use super::handshake::{self, Origins, Refused};
 use super::opening::{Door, Entry, Handshake};
+use crate::adapter::broker::Broker;
 use crate::adapter::engine::framing::Framing;
 use crate::adapter::engine::{
     AddConnectionError, Doorway, Handle, HubHooks, HubOptions, SharedHub, Socket, Spoke, StartError,
@@ -100,6 +101,12 @@ impl ServerOptions {
     #[must_use]
     pub fn shards(self, shards: NonZeroU8) -> Self {
         Self { hub: self.hub.shards(shards), ..self }
+    }
+
+    /// Behind a broker, which makes one hub of many; see [`HubOptions::behind`].
+    #[must_use]
+    pub fn behind(self, broker: Arc<dyn Broker>) -> Self {
+        Self { hub: self.hub.behind(broker), ..self }
     }
 
     /// With the program's hooks.

@@ -3,6 +3,8 @@ use crate::protocol::check::{MessageLimits, parts};
 
 const TOPIC: &str = "a:b";
 const NOW: Duration = Duration::from_secs(5);
+const SETTLED: Heard<'static> = Heard::Settled { topic: Cow::Borrowed(TOPIC), after_gap: false };
+const AFTER_GAP: Heard<'static> = Heard::Settled { topic: Cow::Borrowed(TOPIC), after_gap: true };
 
 fn link() -> Link<String> {
     Link::new(LinkOptions::DEFAULT)
@@ -22,9 +24,7 @@ fn hear(link: &mut Link<String>, text: &str) -> Heard<'static> {
             Heard::Gap { topic: topic.map(|topic| topic.into_owned().into()), missed, reason }
         }
         Heard::Event { after_gap } => Heard::Event { after_gap },
-        Heard::Settled { after_gap } => {
-            Heard::Settled { after_gap: after_gap.map(|topic| topic.into_owned().into()) }
-        }
+        Heard::Settled { topic, after_gap } => Heard::Settled { topic: topic.into_owned().into(), after_gap },
         Heard::Close { code, reason } => Heard::Close { code, reason: reason.into_owned().into() },
         Heard::Pong => Heard::Pong,
         Heard::Ping(queued) => Heard::Ping(queued),
@@ -34,6 +34,10 @@ fn hear(link: &mut Link<String>, text: &str) -> Heard<'static> {
 
 fn yes(link: &mut Link<String>) -> Heard<'static> {
     hear(link, &control::subscribed(TOPIC))
+}
+
+fn settled(topic: &'static str, after_gap: bool) -> Heard<'static> {
+    Heard::Settled { topic: topic.into(), after_gap }
 }
 
 fn no(link: &mut Link<String>) -> Heard<'static> {
@@ -62,7 +66,7 @@ fn a_topic_is_confirmed_only_when_nothing_is_owed() {
     link.want(TOPIC, NOW).unwrap();
     assert_eq!(yes(&mut link), Heard::Ignored, "this answers the first question, which no longer counts");
     assert_eq!(link.readiness(TOPIC), None);
-    assert_eq!(yes(&mut link), Heard::Settled { after_gap: None });
+    assert_eq!(yes(&mut link), SETTLED);
     assert_eq!(link.readiness(TOPIC), Some(Readiness::Confirmed));
     assert_eq!(yes(&mut link), Heard::Ignored, "an answer that nobody asked for");
 }
@@ -189,11 +193,9 @@ fn outliving() -> Link<String> {
     assert_eq!((sent(&mut link), link.readiness(TOPIC)), (vec![], None), "without a connection");
     link.connected(NOW).unwrap();
     assert_eq!(sent(&mut link), [control::ping(1), control::subscribe(TOPIC)]);
-    assert_eq!(yes(&mut link), Heard::Settled { after_gap: None });
+    assert_eq!(yes(&mut link), SETTLED);
     link
 }
-
-const AFTER_GAP: Heard<'static> = Heard::Settled { after_gap: Some(Cow::Borrowed(TOPIC)) };
 
 fn event(link: &mut Link<String>, topic: &str) -> bool {
     let (event_type, id) = topic.split_once(':').unwrap();
@@ -219,7 +221,7 @@ fn a_new_connection_is_asked_for_all_that_is_wanted_and_confirms_after_a_gap() {
     assert_eq!(asked, [control::subscribe(TOPIC), control::subscribe("new:1")]);
     assert_eq!(yes(&mut link), AFTER_GAP);
     let first = hear(&mut link, &control::subscribed("new:1"));
-    assert_eq!(first, Heard::Settled { after_gap: None }, "nothing was promised for it before");
+    assert_eq!(first, settled("new:1", false), "nothing was promised for it before");
     assert!(!event(&mut link, TOPIC));
     assert_eq!(link.untold, 0);
 }
@@ -244,7 +246,7 @@ fn a_topic_that_was_never_confirmed_has_no_gap() {
         link.disconnected(false);
     }
     link.connected(NOW).unwrap();
-    assert_eq!(yes(&mut link), Heard::Settled { after_gap: None });
+    assert_eq!(yes(&mut link), SETTLED);
 }
 
 #[test]
@@ -297,7 +299,7 @@ fn a_hub_that_drains_puts_a_topic_off_to_the_next_connection() {
     link.connected(NOW).unwrap();
     assert!(sent(&mut link).contains(&control::subscribe("late:1")));
     let first = hear(&mut link, &control::subscribed("late:1"));
-    assert_eq!(first, Heard::Settled { after_gap: None });
+    assert_eq!(first, settled("late:1", false));
 }
 
 #[test]
@@ -312,7 +314,7 @@ fn what_is_first_wanted_of_a_far_side_that_answers_nothing_is_interrupted_too() 
     link.disconnected(false);
     link.connected(later).unwrap();
     let first = hear(&mut link, &control::subscribed("late:1"));
-    assert_eq!(first, Heard::Settled { after_gap: Some("late:1".into()) });
+    assert_eq!(first, settled("late:1", true));
 }
 
 #[test]
@@ -492,4 +494,31 @@ fn between_two_ends_nothing_is_forwarded_all_is_ready_and_pings_are_answered() {
 
     let mut silent = Link::<String>::direct(LinkOptions::DEFAULT, beating, Duration::ZERO).unwrap();
     assert_eq!(silent.handle_timeout(first), Ok(Due::Dead));
+}
+
+#[test]
+fn it_is_complete_when_all_that_was_wanted_is_answered_and_stays_so_on_this_connection() {
+    let mut link = outliving();
+    assert!(link.is_complete());
+    link.want("new:1", NOW).unwrap();
+    assert!(link.is_complete(), "what is wanted anew changes nothing");
+    link.disconnected(false);
+    assert!(!link.is_complete());
+    link.connected(NOW).unwrap();
+    assert!(!link.is_complete());
+    link.want("new:2", NOW).unwrap();
+    link.want("left:1", NOW).unwrap();
+    yes(&mut link);
+    hear(&mut link, &control::denied("new:1", Action::Subscribe, DenyReason::Broker));
+    assert!(!link.is_complete(), "what is wanted before it is complete belongs to it");
+    hear(&mut link, &control::subscribed("new:2"));
+    assert!(!link.is_complete());
+    link.unwant("left:1").unwrap();
+    assert!(link.is_complete(), "nobody waits for the last one any more");
+    link.disconnected(false);
+    link.unwant(TOPIC).unwrap();
+    link.unwant("new:1").unwrap();
+    link.unwant("new:2").unwrap();
+    link.connected(NOW).unwrap();
+    assert!(link.is_complete(), "nothing is wanted");
 }

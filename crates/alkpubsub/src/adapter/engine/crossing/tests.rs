@@ -43,9 +43,14 @@ impl Shard {
         }
     }
 
+    fn tell_topics(&mut self) {
+        let changes = self.hub.topic_changes().map(std::mem::take).unwrap_or_default();
+        self.crossing.tell_topics(&self.hub, &changes);
+    }
+
     /// All that waits for a link. What an engine has to do first, it does.
     fn sent(&mut self, link: LinkId) -> Vec<String> {
-        self.crossing.tell_topics(&mut self.hub);
+        self.tell_topics();
         self.crossing.flush();
         std::iter::from_fn(|| self.hub.pop(link)).collect()
     }
@@ -87,7 +92,7 @@ fn an_event_crosses_once_to_each_shard_that_wants_it_and_to_no_other() {
         shard.hub.links().collect::<Vec<_>>().into_iter().for_each(|link| {
             shard.hub.disconnect(link);
         });
-        shard.crossing.tell_topics(&mut shard.hub);
+        shard.tell_topics();
     }
     assert_eq!((all.topics(), all.wanted("a:1", None)), (0, None));
 }
@@ -332,6 +337,6 @@ fn live(number: usize, all: &Arc<Crossings<String>>, next: &Next, done: &AtomicU
     for spoke in spokes {
         shard.hub.disconnect(spoke.link);
     }
-    shard.crossing.tell_topics(&mut shard.hub);
+    shard.tell_topics();
     times_held_up
 }

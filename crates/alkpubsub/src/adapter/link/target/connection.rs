@@ -22,7 +22,9 @@ impl LinkTarget {
             state.stage = Stage::Open;
             state.answered = false;
             state.counters.connections += 1;
-            state.link.connected(self.now())
+            let queued = state.link.connected(self.now());
+            state.tell_in();
+            queued
         };
         if !self.options.link.forward_subscriptions && self.lock().counters.connections > 1 {
             // Nothing will be confirmed, so that this is the place.
@@ -67,6 +69,7 @@ impl LinkTarget {
             }
             tracing::info!(code = reason.code(), %reason, "the connection is over");
             state.stage = Stage::Down(Some(reason));
+            state.tell_out();
             let waited = state.link.outbound().iter().filter(|message| message.event).count() as u64;
             state.link.disconnected(keep_events);
             let kept = state.link.outbound().len() as u64;
@@ -89,6 +92,7 @@ impl LinkTarget {
                 Stage::Down(_) => Some(state.link.outbound().len()),
                 Stage::Open => {
                     state.stage = Stage::Leaving(until);
+                    state.tell_out();
                     None
                 }
                 // Who asks once more may shorten it.
@@ -131,7 +135,7 @@ impl LinkTarget {
     }
 
     /// Queues a ping; gives its number.
-    fn send_ping(&self) -> Result<u64, CloseReason> {
+    pub(super) fn send_ping(&self) -> Result<u64, CloseReason> {
         let queued = {
             let mut state = self.lock();
             if let Stage::Closed(reason) = &state.stage {

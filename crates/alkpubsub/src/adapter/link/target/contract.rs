@@ -38,6 +38,8 @@ impl LinkTarget {
         // No lock around both: a listener that comes between them finds the topic wanted still, and is counted
         // before this one is taken off.
         let Some(name) = self.listeners.remove(id) else {
+            #[cfg(feature = "redis")]
+            self.unwatch(id);
             return;
         };
         if !Notice::NAMES.contains(&&*name) {
@@ -47,7 +49,10 @@ impl LinkTarget {
                 if matches!(state.stage, Stage::Closed(_)) {
                     return;
                 }
-                state.link.unwant(&name)
+                let unwanted = state.link.unwant(&name);
+                // It may have been the last that something was missing of.
+                state.tell_in();
+                unwanted
             };
             self.controlled(unwanted);
             // Whoever waits for the answer to a subscription that is taken back need not wait for it.

@@ -37,7 +37,14 @@ impl LinkTarget {
             let heard = state.link.receive(&parts);
             match &heard {
                 Ok(Heard::Event { .. }) => state.counters.received += 1,
-                Ok(Heard::Denied { .. }) => state.counters.denied += 1,
+                Ok(Heard::Denied { topic, action, reason }) => {
+                    state.counters.denied += 1;
+                    if *action == Action::Subscribe {
+                        state.tell_denied(topic, *reason);
+                    }
+                }
+                Ok(Heard::Settled { .. }) => state.tell_in(),
+                Ok(Heard::Pong) => state.tell_pong(),
                 _ => {}
             }
             // Whoever asks after this denial waits for an answer of their own.
@@ -59,8 +66,8 @@ impl LinkTarget {
                     self.listeners.dispatch(&EventEnvelope::checked(text, &parts, None));
                 }
             }
-            Ok((Heard::Settled { after_gap }, _)) => {
-                if let Some(topic) = after_gap {
+            Ok((Heard::Settled { topic, after_gap }, _)) => {
+                if after_gap {
                     self.tell_gap(&topic);
                 }
                 self.waiters.wake_all();

@@ -1,0 +1,263 @@
+//! A hub behind a broker, from one of its shards: what it listens to there, and whether it is in.
+//!
+//! Each shard goes by what it has heard, in the order in which the broker told it: events, and that it is in or out. So
+//! what was taken from a spoke goes one way alone, and is not overtaken.
+
+use super::frame::Frame;
+use super::orders::FromBroker;
+use super::shared::Shared;
+use crate::adapter::broker::{Broker, BrokerNews, Standing, WatchBroker};
+use crate::envelope::EventEnvelope;
+use crate::event_target::{BoxFuture, DispatchError, ListenError, Listener, ListenerId};
+use crate::protocol::control::{DenyReason, GapReason};
+use crate::protocol::hub::{Hub, TopicChange};
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// One shard's end of what lies between a hub and its broker.
+pub(super) struct Behind {
+    broker: Arc<dyn Broker>,
+    ear: Arc<Ear>,
+    watch: ListenerId,
+    /// As far as this shard has heard.
+    is_in: bool,
+    /// What is listened to: what a link holds, or waits for.
+    topics: HashMap<Arc<str>, ListenerId>,
+    /// Events that the broker has not taken yet, in order: there was no room, or it is out, which is about to be heard here.
+    /// No socket is read meanwhile, so that they are no more than what one read has brought.
+    waiting: VecDeque<EventEnvelope>,
+    /// Resolves when it may have.
+    room: Option<BoxFuture<'static, ()>>,
+    /// Subscriptions are answered when the broker has caught up with them. Those that come now have this ticket.
+    ticket: u64,
+    /// Whether there are any.
+    asks: bool,
+    /// The question that is under way, by the broker's number, and the ticket that it is for.
+    asked: Option<(u64, u64)>,
+    /// Events that the broker refused.
+    pub(super) dropped: u64,
+}
+
+/// What becomes of a subscription.
+pub(super) enum Answer {
+    Yes,
+    No(DenyReason),
+    /// It is known when this ticket is settled.
+    Later(u64),
+}
+
+/// What hears the broker for a shard.
+struct Ear {
+    shared: Arc<Shared>,
+    shard: u8,
+}
+
+impl Ear {
+    fn hear(&self, from_broker: FromBroker) {
+        self.shared.orders(self.shard).hear(from_broker);
+    }
+}
+
+impl Listener for Ear {
+    fn event(&self, event: &EventEnvelope) {
+        self.hear(FromBroker::Event(event.clone()));
+    }
+}
+
+impl WatchBroker for Ear {
+    fn told(&self, news: BrokerNews) {
+        self.hear(FromBroker::News(news));
+    }
+}
+
+impl Behind {
+    pub(super) fn new(broker: Arc<dyn Broker>, shared: Arc<Shared>, shard: u8) -> Self {
+        let ear = Arc::new(Ear { shared, shard });
+        let watch = broker.watch(ear.clone());
+        Self {
+            broker,
+            ear,
+            watch,
+            is_in: false,
+            topics: HashMap::new(),
+            waiting: VecDeque::new(),
+            room: None,
+            ticket: 0,
+            asks: false,
+            asked: None,
+            dropped: 0,
+        }
+    }
+
+    /// Whether what spokes say goes to the broker. That it is in counts from the first: once a spoke was told of it, no
+    /// shard keeps its events to this hub.
+    pub(super) fn takes_events(&self) -> bool {
+        self.is_in || self.broker.is_in()
+    }
+
+    /// The answer to a subscription that this hub itself has nothing against.
+    ///
+    /// Of a topic that is held already, too, it is the broker's: whoever comes from another hub, which is quicker than this
+    /// one, would hear here once more what is still on its way.
+    pub(super) fn answer(&mut self, topic: &str) -> Answer {
+        if !self.topics.contains_key(topic) {
+            match self.broker.add_event_listener(topic, self.ear.clone()) {
+                Ok(listener) => _ = self.topics.insert(topic.into(), listener),
+                // For good, as it seems: this hub is alone.
+                Err(ListenError::Closed(_)) => return Answer::Yes,
+                Err(_) => return Answer::No(DenyReason::Broker),
+            }
+        }
+        match self.broker.standing(topic) {
+            Standing::Out => Answer::Yes,
+            // That it was is about to be heard here: until then the topic is its holders'.
+            Standing::Denied | Standing::Asked | Standing::Confirmed => {
+                self.asks = true;
+                Answer::Later(self.ticket)
+            }
+        }
+    }
+
+    /// To be called once a round, at least: asks the broker whether it has caught up with what was asked for, one question at a
+    /// time.
+    pub(super) fn ask(&mut self) {
+        if self.asks
+            && self.asked.is_none()
+            && let Some(number) = self.broker.catch_up()
+        {
+            self.asked = Some((number, self.ticket));
+            self.ticket += 1;
+            self.asks = false;
+        }
+    }
+
+    /// Lets go of what no link holds any more.
+    pub(super) fn tell_topics(&mut self, hub: &Hub<Frame>, changes: &[TopicChange]) {
+        for TopicChange { topic, .. } in changes {
+            self.let_go_unasked(hub, topic);
+        }
+    }
+
+    fn let_go_unasked(&mut self, hub: &Hub<Frame>, topic: &str) {
+        if !hub.is_asked_for(topic) {
+            self.let_go(topic);
+        }
+    }
+
+    fn let_go(&mut self, topic: &str) {
+        if let Some(listener) = self.topics.remove(topic) {
+            self.broker.remove_event_listener(listener);
+        }
+    }
+
+    /// Gives the broker an event of a spoke's, or of the program's.
+    pub(super) fn publish(&mut self, event: EventEnvelope) {
+        if self.waiting.is_empty() {
+            self.offer(event);
+        } else {
+            self.waiting.push_back(event);
+        }
+    }
+
+    fn offer(&mut self, event: EventEnvelope) {
+        match self.broker.dispatch_event(event.clone()) {
+            Ok(()) => {}
+            Err(DispatchError::Full) => {
+                self.waiting.push_front(event);
+                let broker = self.broker.clone();
+                self.room = Some(Box::pin(async move { broker.room().await }));
+            }
+            // It goes the other way then.
+            Err(DispatchError::Disconnected | DispatchError::Closed(_)) => self.waiting.push_front(event),
+            Err(error) => {
+                tracing::debug!(topic = %event.topic(), %error, "the broker does not take an event");
+                self.dropped += 1;
+            }
+        }
+    }
+
+    /// Whether no socket is to be read, as the broker has no room for what it says.
+    pub(super) fn is_held_up(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Gives the broker what waits for it, as far as there is room; gives whether that was all.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> bool {
+        while let Some(room) = &mut self.room {
+            if room.as_mut().poll(context) == Poll::Pending {
+                return false;
+            }
+            self.room = None;
+            while self.room.is_none() {
+                let Some(event) = self.waiting.pop_front() else {
+                    self.waiting = VecDeque::new();
+                    return true;
+                };
+                self.offer(event);
+            }
+        }
+        false
+    }
+
+    /// What the broker has not taken before it was out: to be passed on without it.
+    pub(super) fn take_left(&mut self) -> VecDeque<EventEnvelope> {
+        if self.is_in { VecDeque::new() } else { std::mem::take(&mut self.waiting) }
+    }
+
+    /// Takes what the broker has for this shard; gives whether more may have changed than that an event came.
+    pub(super) fn hear(&mut self, hub: &mut Hub<Frame>, from_broker: FromBroker) -> bool {
+        match from_broker {
+            FromBroker::Event(event) => {
+                if self.is_in
+                    && let Ok(text) = event.text()
+                {
+                    let framing = self.ear.shared.framing;
+                    hub.fan_out(event.topic().as_str(), || Frame::text(text, framing));
+                }
+                return false;
+            }
+            FromBroker::Missing if self.is_in => hub.gap(None, None, GapReason::Broker),
+            FromBroker::Missing => {}
+            FromBroker::News(BrokerNews::In) => self.turn(hub, true),
+            FromBroker::News(BrokerNews::Out) => self.turn(hub, false),
+            FromBroker::News(BrokerNews::CaughtUp(number)) => {
+                if let Some((_, ticket)) = self.asked.take_if(|(asked, _)| *asked <= number) {
+                    hub.settle(ticket);
+                }
+            }
+            FromBroker::News(BrokerNews::Denied { topic, reason }) => {
+                tracing::warn!(%topic, %reason, "the broker denies a topic");
+                self.let_go(&topic);
+                hub.revoke(&topic, DenyReason::Broker);
+            }
+        }
+        true
+    }
+
+    fn turn(&mut self, hub: &mut Hub<Frame>, is_in: bool) {
+        tracing::info!(
+            shard = self.ear.shard,
+            "{} the broker",
+            if is_in { "in: behind" } else { "out: without" }
+        );
+        self.is_in = is_in;
+        if !is_in {
+            self.room = None;
+            // Alone, a hub answers at once.
+            (self.asks, self.asked) = (false, None);
+            hub.settle_all();
+        }
+        hub.gap(None, None, GapReason::Broker);
+    }
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        for listener in self.topics.values() {
+            self.broker.remove_event_listener(*listener);
+        }
+        self.broker.remove_event_listener(self.watch);
+    }
+}
