@@ -1,4 +1,5 @@
 import { webcrypto } from "node:crypto";
+import { inspect } from "node:util";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createPubSub, PubSubError } from "../src/index.js";
 import { createEndpoint } from "../src/iroh/endpoint.js";
@@ -97,14 +98,15 @@ describe("a socket on a stream", () => {
 
   test("what comes before the answer is heard, and the end of the far side's half is one", async () => {
     const { stream, socket, events } = await opened();
+    vi.useFakeTimers();
     stream.answers = false;
     socket.close();
     stream.says("before");
-    await turns();
+    await vi.advanceTimersByTimeAsync(5);
     expect(events).toEqual(["before"]);
     stream.cut([OVER, 0, ""]);
-    await turns();
-    expect([events, stream.freed]).toEqual([["before", ["close", 1000, ""]], 1]);
+    await vi.advanceTimersByTimeAsync(5);
+    expect([events, stream.freed, vi.getTimerCount()]).toEqual([["before", ["close", 1000, ""]], 1, 0]);
   });
 
   test("a far side that does not answer is not waited for longer than 2 s", async () => {
@@ -125,7 +127,7 @@ describe("a socket on a stream", () => {
     stream.stall();
     socket.send("never");
     socket.close(1000);
-    await vi.advanceTimersByTimeAsync(2000);
+    await vi.advanceTimersByTimeAsync(2001);
     expect([events.length, stream.freed]).toEqual([1, 1]);
   });
 
@@ -145,6 +147,18 @@ describe("a socket on a stream", () => {
     const words = { [SAID]: [[1001, ""]], [REFUSED]: [[1009, "long"]] }[end[0] as number] ?? [];
     expect(finish.mock.calls).toEqual(words);
     expect(close.mock.calls).toEqual([[code, ""]]);
+  });
+
+  test("its last word is answered before the connection is closed, if that takes no longer than 2 s", async () => {
+    const { stream, events } = await opened();
+    vi.useFakeTimers();
+    const close = vi.spyOn(stream, "close");
+    stream.stall();
+    stream.says({ code: 1001 });
+    await vi.advanceTimersByTimeAsync(1999);
+    expect([events.length, close.mock.calls.length, stream.freed]).toEqual([1, 0, 0]);
+    await vi.advanceTimersByTimeAsync(2);
+    expect([close.mock.calls.length, stream.freed, vi.getTimerCount()]).toEqual([1, 1, 0]);
   });
 
   test("a close for a far side that is gone says nothing to it", async () => {
@@ -349,9 +363,14 @@ describe("an endpoint", () => {
       [1, 2].map(() => createIrohEndpoint({ relay: [relay], secretKey, WebSocket })),
     );
     expect([one?.id, one?.secretKey]).toEqual([two?.id, secretKey]);
+    expect(inspect(one) + JSON.stringify(one)).not.toContain("7, 7");
     await Promise.all([one?.close(), one?.close(), two?.close()]);
     if (!one) throw new Error("there are two");
-    const connect = (hubNodeId: string) => createIrohSpokeEventTarget({ endpoint: one, hubNodeId });
+    const connect = (hubNodeId: string, options = {}) =>
+      createIrohSpokeEventTarget({ endpoint: one, hubNodeId, ...options });
+    for (const wrong of [{ maxMessage: -1 }, { maxDepth: -1 }, { connectTimeout: "soon" }]) {
+      await expect(connect("nonsense", wrong)).rejects.toThrow(RangeError);
+    }
     await expect(connect("nonsense")).rejects.toThrow("this is neither an id nor a ticket of iroh's");
     await expect(connect("1".repeat(64))).rejects.toMatchObject({ code: "unreachable" });
   });

@@ -1,5 +1,5 @@
 //! What connections of iroh's are encrypted with, and nothing beside it: with all that ring has for certificates, the module
-//! would be longer (`docs/adr/0019-iroh-in-browsers.md` tells by how much).
+//! would be longer (`docs/adr/0021-iroh-in-browsers.md` tells by how much).
 
 use iroh::tls::CaTlsConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

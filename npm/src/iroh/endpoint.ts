@@ -1,4 +1,5 @@
 import { PubSubError } from "../errors.js";
+import { bound } from "../link/message.js";
 import type { WebSocketLike } from "../link/socket.js";
 import { theModule } from "./module.js";
 import { createSocket } from "./socket.js";
@@ -80,17 +81,20 @@ export async function createEndpoint(
   setWebSocket(patient(WebSocket));
   const endpoint = await Endpoint.bind(relays, secretKey);
   let closing: Promise<void> | undefined;
-  return {
+  const made: Omit<IrohEndpoint, "secretKey"> = {
     id: endpoint.id(),
-    secretKey: endpoint.secretKey(),
-    connect(hub, { alpn = "alkpubsub/1", maxMessage = 65_536, connectTimeout = 10_000 } = {}) {
+    connect(hub, { alpn = "alkpubsub/1", maxMessage, connectTimeout } = {}) {
       const { id, relay } = typeof hub === "string" ? { id: hub, relay: undefined } : hub;
       const at = relay === undefined ? undefined : normal(relay);
-      return createSocket(endpoint.connect(id, at, alpn, maxMessage, connectTimeout));
+      const most = bound("maxMessage", maxMessage, 65_536);
+      const patience = bound("connectTimeout", connectTimeout, 10_000);
+      return createSocket(endpoint.connect(id, at, alpn, most, patience));
     },
     close() {
       closing ??= endpoint.close();
       return closing;
     },
   };
+  // Whoever looks at all of it, as a console does, does not see that.
+  return Object.defineProperty(made, "secretKey", { get: () => endpoint.secretKey() }) as IrohEndpoint;
 }

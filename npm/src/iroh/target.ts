@@ -1,6 +1,6 @@
 import { theCore } from "../core/link-core.js";
 import { PubSubError } from "../errors.js";
-import { createLink, type Link, type LinkOptions, type Pings } from "../link/link.js";
+import { createLink, type LinkOptions, type Pings } from "../link/link.js";
 import { listenTo } from "../link/socket.js";
 import type { EventMapOf, PubSubEventMap, PubSubEventTarget } from "../types.js";
 import type { IrohAddress, IrohConnectOptions, IrohEndpoint } from "./endpoint.js";
@@ -45,44 +45,40 @@ export async function createIrohSpokeEventTarget<TEventMap extends EventMapOf<TE
 ): Promise<PubSubEventTarget<TEventMap>> {
   const { endpoint, hubNodeId, alpn, maxMessage, connectTimeout, forwardSubscriptions = true } = options;
   const { pingInterval = 20_000, pingTimeout = 8000 } = options;
-  const core = theCore();
-  const socket = endpoint.connect(hubNodeId, { alpn, maxMessage, connectTimeout });
   const confirms = forwardSubscriptions;
-  return new Promise((resolve, reject) => {
-    let link: Link | undefined;
-    const release = listenTo(socket, {
-      open() {
-        link = createLink(
-          {
-            capabilities: {
-              echo: false,
-              order: "connection",
-              carries: "json",
-              lifetime: "connection",
-              confirms,
-            },
-            forward: forwardSubscriptions,
-            pings: { pingInterval, pingTimeout },
-          },
-          options,
-          {
-            send: (text) => socket.send(text),
-            buffered: () => socket.bufferedAmount ?? 0,
-            end(code, reason) {
-              release();
-              socket.close(code, reason);
-            },
-          },
-          core,
-        );
-        link.open();
-        resolve(link.target as unknown as PubSubEventTarget<TEventMap>);
+  const link = createLink(
+    {
+      capabilities: { echo: false, order: "connection", carries: "json", lifetime: "connection", confirms },
+      forward: forwardSubscriptions,
+      pings: { pingInterval, pingTimeout },
+    },
+    options,
+    {
+      send: (text) => socket.send(text),
+      buffered: () => socket.bufferedAmount ?? 0,
+      end(code, reason) {
+        release();
+        socket.close(code, reason);
       },
-      message: (data) => link?.receive(data),
+    },
+    theCore(),
+  );
+  const socket = endpoint.connect(hubNodeId, { alpn, maxMessage, connectTimeout });
+  let isOpen = false;
+  let release: () => void = () => undefined;
+  await new Promise<void>((resolve, reject) => {
+    release = listenTo(socket, {
+      open() {
+        isOpen = true;
+        link.open();
+        resolve();
+      },
+      message: link.receive,
       close(reason, code) {
-        if (link) link.lost(reason, code);
-        else reject(new PubSubError("unreachable", reason));
+        link.lost(reason, code);
+        if (!isOpen) reject(new PubSubError("unreachable", reason));
       },
     });
   });
+  return link.target as unknown as PubSubEventTarget<TEventMap>;
 }

@@ -19,6 +19,7 @@ export class WiredStream implements RawStream {
   #fails: () => void = () => undefined;
   /** Our half has ended. */
   #hasSaid = false;
+  #running = 0;
   freed = 0;
   /** The far side answers last words, with the same code. */
   answers = true;
@@ -40,16 +41,25 @@ export class WiredStream implements RawStream {
     return this.#end ?? [OVER, 0, ""];
   }
 
-  async write(texts: string[]): Promise<void> {
-    await this.#stalled;
+  /** Until the far side takes it. */
+  async #goes(): Promise<void> {
+    this.#running++;
+    try {
+      await this.#stalled;
+    } finally {
+      this.#running--;
+    }
     if (this.#end?.[0] === LOST) throw new Error("connection lost");
+  }
+
+  async write(texts: string[]): Promise<void> {
+    await this.#goes();
     if (this.#hasSaid) throw new Error("its half has ended");
     for (const text of texts) this.#wire.heard(text);
   }
 
   async finish(code: number): Promise<void> {
-    await this.#stalled;
-    if (this.#end?.[0] === LOST) throw new Error("connection lost");
+    await this.#goes();
     this.#hasSaid = true;
     this.#wire.ended(code);
     if (this.answers) this.#ends([SAID, code, ""]);
@@ -58,10 +68,11 @@ export class WiredStream implements RawStream {
   close(code: number): void {
     this.#wire.ended(code);
     this.#ends([LOST, 0, "closed"]);
-    this.#fails();
+    setTimeout(() => this.#fails());
   }
 
   free(): void {
+    if (this.#running) throw new Error("it is still in use");
     this.freed++;
   }
 
