@@ -60,9 +60,9 @@ want of what is named.
 
 A column is a fixture. \`in_process\`: the target of that name. \`event_target\`: the platform's own \`EventTarget\`, with
 the package's pubsub on it. \`websocket_client\`, \`spoke\`: two of them at the hub program; \`websocket_server\`: a hub of
-ours, and a client of it. \`redis_ioredis\`, \`redis_node\`: two targets at a redis-server, by clients of ioredis and of
-node-redis. \`websocket_client_wire\`, \`spoke_wire\`, \`websocket_server_wire\`: a target on a socket in one memory, whose far
-side the laws play themselves. \`port\`: both ends of a \`MessageChannel\`; \`worker\`: the host of a worker, whose thread passes
+ours, and a client of it; \`iroh_spoke\`: two connections of one endpoint to the hub program, through a relay. \`redis_ioredis\`, \`redis_node\`: two targets at a redis-server, by clients of ioredis and of
+node-redis. \`websocket_client_wire\`, \`spoke_wire\`, \`websocket_server_wire\`, \`iroh_spoke_wire\`: a target on a socket, or a
+stream, in one memory, whose far side the laws play themselves. \`port\`: both ends of a \`MessageChannel\`; \`worker\`: the host of a worker, whose thread passes
 on what comes from another port. \`memory\`, \`memory_link\`: the sound targets beside the wrong ones below, in one memory: bare,
 and as two ends of a link that carries JSON text.
 
