@@ -140,7 +140,11 @@ fn a_typed_value_crosses_as_the_value_that_it_is() {
     PubSub::new(left).try_publish("1", value.clone()).unwrap();
     run.poll();
     assert!(Arc::ptr_eq(&value, came.lock().unwrap().as_ref().expect("it came")));
-    assert_eq!((run.bridge.stats().right.own, run.bridge.stats().left.heard), (1, 1), "known without its text");
+    assert_eq!(
+        (run.bridge.stats().right.own, run.bridge.stats().left.heard),
+        (1, 1),
+        "known without its text"
+    );
     // A target that carries JSON cannot take it, and that is told.
     let (told, options) = told();
     let (left, right) = (Arc::new(InProcess::new()), Broker::default());

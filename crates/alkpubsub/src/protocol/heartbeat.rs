@@ -11,14 +11,19 @@ pub struct HeartbeatOptions {
     pub interval: Duration,
     /// The connection counts as lost when so long after a `__ping` nothing at all has come, and the far side had
     /// answered one before on this connection. One that never answered is not held dead for its silence. What was sent
-    /// between what came last and the `__ping`, and what waited to be sent then, lengthens it by a second for each 64 KiB:
-    /// the ping stands behind it in the queue.
+    /// between what came last and the `__ping`, and what waited to be sent then, lengthens it by as long as the
+    /// [slowest](Self::slowest) needs for it: the ping stands behind it in the queue.
     pub timeout: Duration,
+    /// Bytes a second that a far side reads which is not held dead for being slow. `u64::MAX` where everything is answered, so
+    /// that a slow one says so.
+    pub slowest: u64,
 }
 
 impl HeartbeatOptions {
-    /// Every 20 s, with 8 s to answer. Less than the 25 s after which a hub asks a silent spoke.
-    pub const DEFAULT: Self = Self { interval: Duration::from_secs(20), timeout: Duration::from_secs(8) };
+    /// Every 20 s, with 8 s to answer, and a second more for each 64 KiB. Less than the 25 s after which a hub asks a
+    /// silent spoke.
+    pub const DEFAULT: Self =
+        Self { interval: Duration::from_secs(20), timeout: Duration::from_secs(8), slowest: 64 << 10 };
 }
 
 impl Default for HeartbeatOptions {
@@ -27,8 +32,6 @@ impl Default for HeartbeatOptions {
     }
 }
 
-/// Bytes that a slow far side is taken to read in a second.
-const SLOW: u64 = 64 << 10;
 /// How late a moment is noticed by a process that was not stopped meanwhile, and how long what lies in a socket may
 /// need to be read.
 const LATE: Duration = Duration::from_secs(1);
@@ -134,7 +137,8 @@ impl Heartbeat {
                 return Beat::Nothing;
             }
         }
-        let behind = Duration::from_secs(self.sent.saturating_add(waiting as u64) / SLOW);
+        let behind = self.sent.saturating_add(waiting as u64) / self.options.slowest.max(1);
+        let behind = Duration::from_secs(behind);
         self.pinged = Some(Ping { at: now, heard: false, behind, last_look: None });
         Beat::Ping
     }
@@ -194,6 +198,10 @@ mod tests {
         heartbeat.heard();
         assert_eq!(heartbeat.beat(at(140), 0), Beat::Ping);
         assert_eq!(heartbeat.due(), at(148), "nor is what it has read by now");
+        heartbeat.options.slowest = u64::MAX;
+        heartbeat.heard();
+        assert_eq!(heartbeat.beat(at(160), 1 << 30), Beat::Ping);
+        assert_eq!(heartbeat.due(), at(168), "one that answers everything has no excuse");
     }
 
     #[test]

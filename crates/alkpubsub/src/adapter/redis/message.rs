@@ -17,6 +17,8 @@ pub(super) enum RedisMessage {
     Close,
     /// It was published on the channel of this topic.
     Published { topic: ByteString, text: Bytes },
+    /// Commands were answered, which says that Redis is there.
+    Answered,
     /// All that was sent before the end is answered.
     Closed,
 }
@@ -55,7 +57,7 @@ impl SocketMessage for RedisMessage {
             Self::Published { topic, text } => SocketInput::Published { topic, text },
             Self::Control(text) => SocketInput::Text(text),
             Self::Closed => SocketInput::Close { code: Some(1000), reason: Arc::from("") },
-            Self::Event { .. } | Self::Close => SocketInput::Other,
+            Self::Event { .. } | Self::Close | Self::Answered => SocketInput::Other,
         }
     }
 }

@@ -25,14 +25,16 @@ pub struct RedisOptions {
 
 impl RedisOptions {
     /// No prefix; it reconnects; [`SpokeOptions::DEFAULT`], but as many as 65,536 messages and 16 MiB may wait to be sent, as one
-    /// connection carries what many want; 65,536 messages and 32 MiB may wait to be heard.
+    /// connection carries what many want; 65,536 messages and 32 MiB may wait to be heard. What waits gives Redis no more time
+    /// to answer a PING, as every command is answered.
     #[must_use]
     pub fn new() -> Self {
         let mut spoke = SpokeOptions::DEFAULT;
         spoke.link.max_queued = 65_536;
         spoke.link.max_queued_bytes = 16 << 20;
-        // Redis always answers; where it does not, the heartbeat finds out.
+        // Redis always answers; where it does not, the heartbeat finds out, also behind a full queue.
         spoke.link.answer_timeout = Duration::MAX;
+        spoke.heartbeat.slowest = u64::MAX;
         Self {
             prefix: String::new(),
             spoke,

@@ -41,6 +41,8 @@ pub(super) struct RedisSocket {
     publishing: Lane<Asked>,
     subscribing: Lane<Asked>,
     received: Received,
+    /// Commands were answered since that was told.
+    has_answered: bool,
     /// What Redis has said, in a hub's words, each with its place among what was received.
     answers: VecDeque<(u64, ByteString)>,
     /// Answers to the link's pings, each due when both connections have answered theirs.
@@ -86,6 +88,7 @@ impl RedisSocket {
             publishing: Lane::new(publishing),
             subscribing: Lane::new(subscribing),
             received,
+            has_answered: false,
             answers: VecDeque::new(),
             pongs: VecDeque::new(),
             pinged: [0; 2],
@@ -142,6 +145,7 @@ impl RedisSocket {
     }
 
     fn answered(&mut self, (asked, answers): (Vec<Asked>, Vec<Value>)) {
+        self.has_answered = true;
         for (asked, answer) in asked.into_iter().zip(answers) {
             let denied = |error: &redis::ServerError| match error.kind() {
                 Some(ServerErrorKind::NoPerm) => DenyReason::NotAllowed,
@@ -244,6 +248,9 @@ impl Stream for RedisSocket {
             if !this.answers.is_empty() {
                 continue;
             }
+            if std::mem::take(&mut this.has_answered) {
+                return Poll::Ready(Some(Ok(RedisMessage::Answered)));
+            }
             return match this.stage {
                 Stage::Closing if this.publishing.is_idle() && this.subscribing.is_idle() => {
                     this.stage = Stage::Closed;
@@ -279,7 +286,7 @@ impl Sink<RedisMessage> for RedisSocket {
             }
             RedisMessage::Control(text) => this.control(&text),
             RedisMessage::Close => this.stage = Stage::Closing,
-            RedisMessage::Published { .. } | RedisMessage::Closed => {}
+            RedisMessage::Published { .. } | RedisMessage::Answered | RedisMessage::Closed => {}
         }
         Ok(())
     }
