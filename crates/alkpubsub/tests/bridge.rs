@@ -279,6 +279,19 @@ fn while_a_side_has_no_connection_each_loss_is_told() {
 }
 
 #[test]
+fn an_event_of_another_that_equals_one_that_is_being_refused_crosses() {
+    let (left, right) = (Arc::new(InProcess::new()), Broker::default());
+    let here = listen(&left);
+    let mut run = bridged(left.clone(), right.clone(), BridgeOptions::new());
+    left.dispatch_event(event(1)).unwrap();
+    right.refuse_behind(&text(&1));
+    run.poll();
+    assert_eq!(take(&here), [text(&1), text(&1)]);
+    let stats = run.bridge.stats();
+    assert_eq!((stats.left.disconnected, stats.right.crossed, stats.right.own), (1, 1, 0));
+}
+
+#[test]
 fn a_gap_is_told_between_the_events_before_and_behind_it() {
     let (left, right) = (Broker::default(), Arc::new(InProcess::new()));
     let there = listen(&right);

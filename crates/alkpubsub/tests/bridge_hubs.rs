@@ -1,10 +1,11 @@
 //! Bridges to what is outside of the process: a hub that relays, a redis-server, and hubs behind one.
 #![cfg(unix)]
 
+#[path = "support/bare_redis.rs"]
+mod bare_redis;
 #[path = "support/redis.rs"]
-mod redis;
+mod redis_server;
 
-use ::redis::aio::MultiplexedConnection;
 use alkpubsub::bridge::{Bridge, BridgeNotice, BridgeOptions, Echo, LossReason, Side};
 use alkpubsub::redis::{RedisEventTarget, RedisOptions};
 use alkpubsub::websocket_server::ServerOptions;
@@ -12,7 +13,8 @@ use alkpubsub::{
     EventEnvelope, EventTarget, InProcess, Listener, Notice, PubSub, Readiness, Spoke, SpokeState,
     WebSocketServerEventTarget,
 };
-use redis::RedisServer;
+use bare_redis::{ask, bare, clients};
+use redis_server::RedisServer;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -281,17 +283,6 @@ fn silent(items: &[Option<(u64, u64)>], of: u64) -> u64 {
     silent
 }
 
-async fn bare(server: &RedisServer) -> MultiplexedConnection {
-    ::redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap()
-}
-
-/// The ids of the connections that subscribe.
-async fn subscribing(bare: &mut MultiplexedConnection) -> Vec<String> {
-    let list: String =
-        ::redis::cmd("CLIENT").arg("LIST").arg("TYPE").arg("pubsub").query_async(bare).await.unwrap();
-    list.lines().filter_map(|line| line.strip_prefix("id=")?.split(' ').next().map(String::from)).collect()
-}
-
 async fn connected_again(target: &RedisEventTarget, before: u64) {
     let mut states = target.states();
     let again = async {
@@ -307,7 +298,7 @@ async fn connected_again(target: &RedisEventTarget, before: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_to_redis_that_is_lost_costs_what_is_told_and_nothing_comes_twice() {
     let server = RedisServer::start(&[]);
-    let mut bare = bare(&server).await;
+    let mut bare = bare(&server.url()).await;
     let mut options = redis_options();
     options.spoke.heartbeat.interval = Duration::from_millis(100);
     options.spoke.heartbeat.timeout = Duration::from_millis(200);
@@ -316,7 +307,7 @@ async fn a_connection_to_redis_that_is_lost_costs_what_is_told_and_nothing_comes
     let ear_inside = Ear::on(&inside).await;
     let running =
         Running::start(inside.clone(), redis.clone(), BridgeOptions::new(), Some(ear_inside.clone())).await;
-    let own = subscribing(&mut bare).await;
+    let own = clients(&mut bare, "pubsub").await;
     let outside = target(&server, redis_options()).await;
     let ear_outside = Ear::on(&*outside).await;
     let publishing = [Publishing::start(inside.clone(), 1), Publishing::start(outside.clone(), 2)];
@@ -332,9 +323,7 @@ async fn a_connection_to_redis_that_is_lost_costs_what_is_told_and_nothing_comes
     more_of(ear_outside.clone(), 1).await;
     // Killed, then silent with all that was sent to it still unread, which it reads when both connections are new.
     let before = redis.stats().connections;
-    let killed: i64 =
-        ::redis::cmd("CLIENT").arg("KILL").arg("ID").arg(&own[0]).query_async(&mut bare).await.unwrap();
-    assert_eq!(killed, 1);
+    assert_eq!(ask::<i64>(&mut bare, &["CLIENT", "KILL", "ID", &own[0]]).await, 1);
     connected_again(&redis, before).await;
     more_of(ear_inside.clone(), 2).await;
     more_of(ear_outside.clone(), 1).await;

@@ -271,11 +271,12 @@ impl<M: Message> Link<M> {
         self.tolerance = Tolerance::default();
         self.beating = self.heartbeat.map(|options| Heartbeat::new(options, now));
         let wanted = self.topics.iter_mut().filter(|(_, wanted)| wanted.denied.is_none());
-        let ask = |(topic, wanted): (&Box<str>, &mut Wanted)| {
-            wanted.awaited = true;
-            topic.clone()
-        };
-        self.to_ask = wanted.map(ask).collect();
+        self.to_ask = wanted
+            .map(|(topic, wanted)| {
+                wanted.awaited = true;
+                topic.clone()
+            })
+            .collect();
         self.awaited = self.to_ask.len();
         let mut kept = std::mem::take(&mut self.outbound);
         let asked = self.handle_timeout(now).and_then(|_| self.refill(now));

@@ -26,6 +26,8 @@ struct State {
     waiting_for_room: Vec<Waker>,
     is_down: bool,
     denies: bool,
+    /// What comes from somebody else in the middle of the next dispatch, which is refused then.
+    comes_between: Option<String>,
 }
 
 #[derive(Clone)]
@@ -123,6 +125,11 @@ impl Broker {
         self.lock().denies = true;
     }
 
+    /// In the middle of the next dispatch comes an event of somebody else; then it is refused.
+    pub(crate) fn refuse_behind(&self, text: &str) {
+        self.lock().comes_between = Some(text.into());
+    }
+
     /// The topics that are listened to are denied from now on.
     pub(crate) fn revoke(&self) {
         for topic in self.topics() {
@@ -195,6 +202,12 @@ impl EventTarget for Broker {
 
     fn dispatch_event(&self, event: EventEnvelope) -> Result<(), DispatchError> {
         let text = event.to_json()?.to_owned();
+        let comes_between = self.lock().comes_between.take();
+        if let Some(text) = comes_between {
+            let other = EventEnvelope::parse(text).unwrap();
+            self.call(other.topic().as_str(), |listener| listener.event(&other));
+            return Err(DispatchError::Disconnected);
+        }
         {
             let mut state = self.lock();
             if state.is_down {

@@ -13,7 +13,7 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    /// On a free port of the loopback.
+    /// On a free port of the loopback, which stands for `{port}` in the arguments.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         for _ in 0..5 {
             let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
@@ -54,7 +54,7 @@ impl RedisServer {
                 "--dir",
             ])
             .arg(directory.path())
-            .args(arguments)
+            .args(arguments.iter().map(|argument| argument.replace("{port}", &port.to_string())))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
