@@ -140,7 +140,7 @@ impl EventEnvelope {
     /// [`Refusal`] names the first thing that is wrong with the text.
     pub fn parse_within(text: impl Into<String>, limits: &MessageLimits) -> Result<Self, Refusal> {
         let text = ByteString::from(text.into());
-        let parts = check::parts(text.as_bytes(), limits)?;
+        let parts = check::text_parts(&text, limits)?;
         Ok(Self::checked(&text, &parts, None))
     }
 
