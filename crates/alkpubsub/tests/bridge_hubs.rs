@@ -38,7 +38,10 @@ async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
 
 /// What a subscriber hears: party and number of each event, and `None` for a loss.
 #[derive(Clone, Default)]
-struct Ear(Arc<(Mutex<Vec<Option<(u64, u64)>>>, Notify)>);
+struct Ear(Arc<(Mutex<Heard>, Notify)>);
+
+/// Who has said which number; `None` where a gap was told.
+type Heard = Vec<Option<(u64, u64)>>;
 
 impl Ear {
     async fn on(target: &dyn EventTarget) -> Self {
