@@ -44,7 +44,9 @@ struct Naive {
 
 impl Naive {
     fn cross_out(&mut self, topic: usize) {
-        self.open.as_mut().is_some_and(|open| open.remove(&topic));
+        if let Some(open) = &mut self.open {
+            open.remove(&topic);
+        }
     }
 
     fn take(&mut self, link: &mut Link<String>, step: Step) {
