@@ -140,3 +140,74 @@ fn who_begins_to_wait_while_the_answer_is_read_is_woken() {
         assert_eq!(waits.join().unwrap(), Readiness::Confirmed);
     });
 }
+
+/// Of a broker.
+#[cfg(feature = "redis")]
+mod watched {
+    use super::*;
+    use crate::adapter::broker::{BrokerNews, WatchBroker};
+    use std::sync::Mutex;
+
+    /// What a hub was told.
+    #[derive(Default)]
+    struct Told(Mutex<Vec<BrokerNews>>);
+
+    impl WatchBroker for Told {
+        fn told(&self, news: BrokerNews) {
+            self.0.lock().unwrap().push(news);
+        }
+    }
+
+    /// Answers the oldest ping that is on its way; `false` where none is.
+    fn pong(target: &LinkTarget) -> bool {
+        let mut sent = None;
+        _ = target.send_next(|text, _| {
+            sent = Some(text);
+            Ok::<_, Infallible>(())
+        });
+        let Some(ping) = sent else { return false };
+        let pong = ping.replace("__ping", "__pong").replace(r#""payload":"#, r#""payload":{"echo":"#) + "}";
+        target.receive(&pong.into(), None, false).unwrap();
+        true
+    }
+
+    #[test]
+    fn whoever_asks_whether_it_has_caught_up_is_told() {
+        loom::model(|| {
+            let target = target();
+            let told = Arc::new(Told::default());
+            target.watch(told.clone());
+            let asking = target.clone();
+            let asks = thread::spawn(move || asking.catch_up().unwrap());
+            let asked = target.catch_up().unwrap();
+            let mut answered = 0;
+            while answered < 2 {
+                if pong(&target) {
+                    answered += 1;
+                } else {
+                    thread::yield_now();
+                }
+            }
+            let last = asks.join().unwrap().max(asked);
+            let told = told.0.lock().unwrap();
+            assert_eq!(told[0], BrokerNews::In);
+            let caught_up = told[1..].iter().any(|news| *news == BrokerNews::CaughtUp(last));
+            assert!(caught_up, "{told:?}");
+        });
+    }
+
+    #[test]
+    fn whoever_begins_to_watch_while_the_connection_is_lost_knows_it() {
+        loom::model(|| {
+            let target = target();
+            let told = Arc::new(Told::default());
+            let (losing, watching) = (target.clone(), told.clone());
+            let loses = thread::spawn(move || losing.end(CloseReason::Closed));
+            target.watch(watching);
+            loses.join().unwrap();
+            assert!(!target.is_in());
+            let told = told.0.lock().unwrap();
+            assert!(told.is_empty() || *told == [BrokerNews::In, BrokerNews::Out], "{told:?}");
+        });
+    }
+}
