@@ -14,8 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use support::redis::RedisServer;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -367,6 +369,76 @@ async fn a_redis_that_falls_silent_is_noticed_and_heard_again() {
     assert!(matches!(next(&mut stream).await, Item::Gap(_)));
     pubsub.publish_json("n", "", &2).await.unwrap();
     seen.read(&mut stream, 1, 0).await;
+}
+
+/// Passes bytes on, but for the time that it is told not to.
+async fn stallable(server: &RedisServer, passes: watch::Receiver<bool>) -> redis::Client {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let to = ("127.0.0.1", server.port);
+    tokio::spawn(async move {
+        let mut passing = JoinSet::new();
+        while let Ok((near, _)) = listener.accept().await {
+            let Ok(far) = TcpStream::connect(to).await else { return };
+            let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+            for (mut from, mut to) in [(near_in, far_out), (far_in, near_out)] {
+                let mut passes = passes.clone();
+                passing.spawn(async move {
+                    let mut bytes = [0; 4096];
+                    while let Ok(read @ 1..) = from.read(&mut bytes).await {
+                        if passes.wait_for(|passes| *passes).await.is_err() {
+                            return;
+                        }
+                        if to.write_all(&bytes[..read]).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        }
+    });
+    redis::Client::open(url).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn either_connection_that_falls_silent_is_noticed_whatever_the_other_has_to_say() {
+    let server = RedisServer::start(&[]);
+    let mut options = options();
+    options.spoke.heartbeat.interval = Duration::from_millis(100);
+    options.spoke.heartbeat.timeout = Duration::from_millis(500);
+    let other = target(&server).await;
+    let numbers = Numbers::publish(other.clone());
+    for silent in 0..2 {
+        let (passing, passes) = watch::channel(true);
+        let (_always, always) = watch::channel(true);
+        let mut ways = [passes, always];
+        ways.rotate_right(silent);
+        let [publish, subscribe] = ways;
+        let (publish, subscribe) = (stallable(&server, publish).await, stallable(&server, subscribe).await);
+        let here = RedisEventTarget::connected(publish, subscribe, options.clone()).await.unwrap();
+        let here = Arc::new(here);
+        let pubsub = PubSub::new(here.clone());
+        let mut stream = pubsub.subscribe_envelopes("n", "").await.unwrap();
+        let talking = tokio::spawn({
+            let pubsub = PubSub::new(here.clone());
+            async move {
+                loop {
+                    let _ = pubsub.publish_json("unheard", "", &1).await;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        });
+        let mut seen = Seen::default();
+        seen.read(&mut stream, 100, 0).await;
+        passing.send_replace(false);
+        let mut states = here.states();
+        let lost = async { while is_connected(&states.next().await.unwrap()) {} };
+        tokio::time::timeout(LONG, lost).await.unwrap_or_else(|_| panic!("{silent} is silent"));
+        passing.send_replace(true);
+        connected_again(&here, 1).await;
+        talking.abort();
+    }
+    numbers.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

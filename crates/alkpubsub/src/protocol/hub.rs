@@ -450,6 +450,8 @@ impl<M: Message> Hub<M> {
             return Ok(Asked::Publish);
         };
         match control {
+            // Who is about to end holds nothing any more.
+            Control::Subscribe(_) if self.is_finished(id) => {}
             Control::Subscribe(topic) => match self.objection(id, &topic) {
                 None => return Ok(Asked::Subscribe(topic)),
                 Some(reason) => self.deny(id, &topic, Action::Subscribe, reason),
@@ -481,28 +483,42 @@ impl<M: Message> Hub<M> {
             }
             Ok(_) => {}
         }
-        if self.table.holds(id.slot(), topic) || self.deferred.link_awaits(id, topic) {
+        let (holds, count) = self.will_hold(id, topic);
+        if holds {
             return None;
         }
         if self.draining {
             return Some(DenyReason::Draining);
         }
-        let held = self.table.held_by(id.slot()) + self.deferred.awaited_by(id);
-        (held >= self.limits.max_topics_per_link).then_some(DenyReason::TooManySubscriptions)
+        (count >= self.limits.max_topics_per_link).then_some(DenyReason::TooManySubscriptions)
+    }
+
+    /// Whether a link holds a topic when it is owed nothing any more, and how many it holds then.
+    fn will_hold(&self, id: LinkId, topic: &str) -> (bool, usize) {
+        let holds = self.deferred.will_hold(id, topic);
+        let count = self.deferred.will_hold_count(id);
+        (
+            holds.unwrap_or_else(|| self.table.holds(id.slot(), topic)),
+            count.unwrap_or_else(|| self.table.held_by(id.slot())),
+        )
     }
 
     /// Grants a topic: the answer is queued before any event of it. A topic that is held is answered again and
     /// delivered once.
     pub fn subscribe(&mut self, id: LinkId, topic: &str) {
         if self.deferred.holds(id) {
-            self.owe(id, Owed::Answer(topic.into(), Ok(())));
+            self.open(id, topic, None);
         } else {
             self.grant(id, topic);
         }
     }
 
+    fn is_finished(&self, id: LinkId) -> bool {
+        self.link(id).is_none_or(|link| link.finished)
+    }
+
     fn grant(&mut self, id: LinkId, topic: &str) {
-        if self.link(id).is_none_or(|link| link.finished) {
+        if self.is_finished(id) {
             return;
         }
         // This ends a run, which is not for the link that joins.
@@ -531,9 +547,14 @@ impl<M: Message> Hub<M> {
     /// [settled](Self::settle). What the link asks for meanwhile is answered behind it; what it publishes is not held up. It
     /// should not be read on, as nothing bounds what it may be owed.
     pub fn defer(&mut self, id: LinkId, topic: &str, ticket: u64) {
-        if self.link(id).is_some_and(|link| !link.finished) {
-            self.deferred.open(id, topic, ticket);
+        if !self.is_finished(id) {
+            self.open(id, topic, Some(ticket));
         }
+    }
+
+    fn open(&mut self, id: LinkId, topic: &str, ticket: Option<u64>) {
+        let holds = self.will_hold(id, topic);
+        self.deferred.open(id, topic, holds, ticket);
     }
 
     /// Whether a link waits for an answer that was put off.
@@ -550,16 +571,14 @@ impl<M: Message> Hub<M> {
 
     /// All answers that were [put off](Self::defer) until this ticket are yes.
     pub fn settle(&mut self, ticket: u64) {
-        while let Some(link) = self.deferred.settle(ticket) {
+        for link in self.deferred.settle(ticket) {
             self.pay_all(link);
         }
     }
 
     /// All answers that were [put off](Self::defer) are yes.
     pub fn settle_all(&mut self) {
-        if let Some(ticket) = self.deferred.last() {
-            self.settle(ticket);
-        }
+        self.settle(u64::MAX);
     }
 
     /// Takes a topic back from all who hold it, and says no to all who wait for it.
@@ -567,8 +586,9 @@ impl<M: Message> Hub<M> {
         for link in self.deferred.deny(topic, reason) {
             self.pay_all(link);
         }
-        let members = self.table.members(topic).iter();
-        let links: Vec<LinkId> = members.map(|member| self.links[member.link].id).collect();
+        let members = self.table.members(topic).iter().map(|member| self.links[member.link].id);
+        // Whoever gives it up in their turn, or was told so just now, is not told again.
+        let links: Vec<LinkId> = members.filter(|link| self.will_hold(*link, topic).0).collect();
         for link in links {
             self.deny(link, topic, Action::Subscribe, reason);
         }
@@ -576,7 +596,11 @@ impl<M: Message> Hub<M> {
 
     /// Does it now, or behind what the link waits for.
     fn owe(&mut self, id: LinkId, owed: Owed) {
-        if let Some(owed) = self.deferred.put(id, owed) {
+        let held = match &owed {
+            Owed::Unsubscribe(topic) | Owed::Answer(topic, _) => self.will_hold(id, topic).0,
+            Owed::Open(..) | Owed::Say(_) => false,
+        };
+        if let Some(owed) = self.deferred.put(id, owed, held) {
             self.pay(id, owed);
         }
     }

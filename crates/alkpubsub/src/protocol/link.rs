@@ -598,11 +598,7 @@ impl<M: Message> Link<M> {
             Answering::Unknown(Some(since)) => Some(since.saturating_add(self.options.answer_timeout)),
             _ => None,
         };
-        answer
-            .filter(|_| self.online)
-            .into_iter()
-            .chain(self.beating.map(|heartbeat| heartbeat.due(self.outbound.bytes())))
-            .min()
+        answer.filter(|_| self.online).into_iter().chain(self.beating.map(|heartbeat| heartbeat.due())).min()
     }
 
     /// What became due by now.

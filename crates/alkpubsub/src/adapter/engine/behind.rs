@@ -8,8 +8,8 @@ use super::orders::FromBroker;
 use super::shared::Shared;
 use crate::adapter::broker::{Broker, BrokerNews, Standing, WatchBroker};
 use crate::envelope::EventEnvelope;
-use crate::event_target::{BoxFuture, DispatchError, ListenError, Listener, ListenerId};
-use crate::protocol::control::{DenyReason, GapReason};
+use crate::event_target::{BoxFuture, DispatchError, LinkId, ListenError, Listener, ListenerId};
+use crate::protocol::control::{Action, DenyReason, GapReason};
 use crate::protocol::hub::{Hub, TopicChange};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
@@ -27,7 +27,7 @@ pub(super) struct Behind {
     topics: HashMap<Arc<str>, ListenerId>,
     /// Events that the broker has not taken yet, in order: there was no room, or it is out, which is about to be heard here.
     /// No socket is read meanwhile, so that they are no more than what one read has brought.
-    waiting: VecDeque<EventEnvelope>,
+    waiting: VecDeque<Said>,
     /// Resolves when it may have.
     room: Option<BoxFuture<'static, ()>>,
     /// Subscriptions are answered when the broker has caught up with them. Those that come now have this ticket.
@@ -36,8 +36,14 @@ pub(super) struct Behind {
     asks: bool,
     /// The question that is under way, by the broker's number, and the ticket that it is for.
     asked: Option<(u64, u64)>,
-    /// Events that the broker refused.
+    /// Events that the broker refused, or had no room for when the hub ended.
     pub(super) dropped: u64,
+}
+
+/// An event, and the link that said it; none where the program did.
+pub(super) struct Said {
+    pub(super) event: EventEnvelope,
+    pub(super) by: Option<LinkId>,
 }
 
 /// What becomes of a subscription.
@@ -105,19 +111,25 @@ impl Behind {
         if !self.topics.contains_key(topic) {
             match self.broker.add_event_listener(topic, self.ear.clone()) {
                 Ok(listener) => _ = self.topics.insert(topic.into(), listener),
-                // For good, as it seems: this hub is alone.
-                Err(ListenError::Closed(_)) => return Answer::Yes,
+                // For good, as it seems: this hub is alone, or about to hear that it is.
+                Err(ListenError::Closed(_)) => return self.answer_alone(),
                 Err(_) => return Answer::No(DenyReason::Broker),
             }
         }
         match self.broker.standing(topic) {
-            Standing::Out => Answer::Yes,
+            Standing::Out => self.answer_alone(),
             // That it was is about to be heard here: until then the topic is its holders'.
             Standing::Denied | Standing::Asked | Standing::Confirmed => {
                 self.asks = true;
                 Answer::Later(self.ticket)
             }
         }
+    }
+
+    /// The answer of a hub that is out. Where that is about to be heard here, it is known then: what came from the broker
+    /// before may have been heard elsewhere.
+    fn answer_alone(&self) -> Answer {
+        if self.is_in { Answer::Later(self.ticket) } else { Answer::Yes }
     }
 
     /// To be called once a round, at least: asks the broker whether it has caught up with what was asked for, one question at a
@@ -153,29 +165,36 @@ impl Behind {
     }
 
     /// Gives the broker an event of a spoke's, or of the program's.
-    pub(super) fn publish(&mut self, event: EventEnvelope) {
+    pub(super) fn publish(&mut self, hub: &mut Hub<Frame>, said: Said) {
         if self.waiting.is_empty() {
-            self.offer(event);
+            self.offer(hub, said);
         } else {
-            self.waiting.push_back(event);
+            self.waiting.push_back(said);
         }
     }
 
-    fn offer(&mut self, event: EventEnvelope) {
-        match self.broker.dispatch_event(event.clone()) {
-            Ok(()) => {}
+    /// Gives the broker the next event; `false` where it does not take it now, and all that comes has to wait.
+    fn offer(&mut self, hub: &mut Hub<Frame>, said: Said) -> bool {
+        match self.broker.dispatch_event(said.event.clone()) {
+            Ok(()) => return true,
             Err(DispatchError::Full) => {
-                self.waiting.push_front(event);
                 let broker = self.broker.clone();
                 self.room = Some(Box::pin(async move { broker.room().await }));
             }
-            // It goes the other way then.
-            Err(DispatchError::Disconnected | DispatchError::Closed(_)) => self.waiting.push_front(event),
+            // It goes the other way, as soon as it is heard here that the broker is out.
+            Err(DispatchError::Disconnected | DispatchError::Closed(_)) => {}
             Err(error) => {
-                tracing::debug!(topic = %event.topic(), %error, "the broker does not take an event");
+                let topic = said.event.topic();
+                tracing::debug!(%topic, %error, "the broker does not take an event");
                 self.dropped += 1;
+                if let Some(link) = said.by {
+                    hub.deny(link, topic.as_str(), Action::Publish, DenyReason::Broker);
+                }
+                return true;
             }
         }
+        self.waiting.push_front(said);
+        false
     }
 
     /// Whether no socket is to be read, as the broker has no room for what it says.
@@ -184,26 +203,31 @@ impl Behind {
     }
 
     /// Gives the broker what waits for it, as far as there is room; gives whether that was all.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> bool {
+    pub(super) fn poll(&mut self, hub: &mut Hub<Frame>, context: &mut Context<'_>) -> bool {
         while let Some(room) = &mut self.room {
             if room.as_mut().poll(context) == Poll::Pending {
                 return false;
             }
             self.room = None;
-            while self.room.is_none() {
-                let Some(event) = self.waiting.pop_front() else {
-                    self.waiting = VecDeque::new();
-                    return true;
-                };
-                self.offer(event);
+            while let Some(said) = self.waiting.pop_front()
+                && self.offer(hub, said)
+            {}
+            if self.waiting.is_empty() {
+                self.waiting = VecDeque::new();
+                return true;
             }
         }
         false
     }
 
     /// What the broker has not taken before it was out: to be passed on without it.
-    pub(super) fn take_left(&mut self) -> VecDeque<EventEnvelope> {
+    pub(super) fn take_left(&mut self) -> VecDeque<Said> {
         if self.is_in { VecDeque::new() } else { std::mem::take(&mut self.waiting) }
+    }
+
+    /// The hub has ended: what still waits is lost.
+    pub(super) fn end(&mut self) {
+        self.dropped += std::mem::take(&mut self.waiting).len() as u64;
     }
 
     /// Takes what the broker has for this shard; gives whether more may have changed than that an event came.

@@ -1,6 +1,6 @@
 //! What becomes of the bytes that a connection sent: frames, messages, the hub's verdict, listeners and hooks.
 
-use super::behind::{Answer, Behind};
+use super::behind::{Answer, Behind, Said};
 use super::connection::{Connection, Heed, State};
 use super::crossing::{Crossed, Crossing};
 use super::frame::Frame;
@@ -308,7 +308,9 @@ impl Intake {
             self.shared.listeners.dispatch(&envelope);
         }
         match &mut self.behind {
-            Some(behind) if behind.takes_events() => behind.publish(envelope()),
+            Some(behind) if behind.takes_events() => {
+                behind.publish(&mut self.hub, Said { event: envelope(), by: Some(connection.id) });
+            }
             // Those who hear it have, as a rule, a connection of the same kind.
             _ if self.relay => self.relay(topic, || Frame::text(parts.text, connection.framing)),
             _ => {}
@@ -331,7 +333,9 @@ impl Intake {
         let framing = self.shared.framing;
         match (to, &mut self.behind) {
             (Some(link), _) => self.hub.send_event(link, Frame::text(text, framing)),
-            (None, Some(behind)) if behind.takes_events() => behind.publish(event),
+            (None, Some(behind)) if behind.takes_events() => {
+                behind.publish(&mut self.hub, Said { event, by: None });
+            }
             // Of several shards without a broker, each that wants it has it in its orders.
             (None, Some(_)) => self.relay(event.topic().as_str(), || Frame::text(text, framing)),
             (None, None) => _ = self.hub.fan_out(event.topic().as_str(), || Frame::text(text, framing)),
@@ -345,7 +349,7 @@ impl Intake {
             return false;
         }
         let framing = self.shared.framing;
-        for event in behind.take_left() {
+        for Said { event, .. } in behind.take_left() {
             if let Ok(text) = event.text() {
                 self.relay(event.topic().as_str(), || Frame::text(text, framing));
             }
@@ -355,7 +359,21 @@ impl Intake {
 
     /// Gives the broker what waits until it has room; gives whether sockets may be read again because of that.
     pub(super) fn poll_broker(&mut self, context: &mut Context<'_>) -> bool {
-        self.behind.as_mut().is_some_and(|behind| behind.poll(context))
+        self.behind.as_mut().is_some_and(|behind| behind.poll(&mut self.hub, context))
+    }
+
+    /// Whether the broker is still to be given what was taken from spokes.
+    pub(super) fn owes_broker(&self) -> bool {
+        self.behind.as_ref().is_some_and(Behind::is_held_up)
+    }
+
+    /// The hub has ended.
+    pub(super) fn end(&mut self) {
+        self.tell_others();
+        if let Some(behind) = &mut self.behind {
+            behind.end();
+        }
+        self.count();
     }
 
     /// Passes an event that was framed elsewhere on to those who want it here.
@@ -387,8 +405,7 @@ impl Intake {
 
     /// Whether no socket is to be read, as another shard, or the broker, has enough to do with what it was sent.
     pub(super) fn is_held_up(&self) -> bool {
-        self.crossing.as_ref().is_some_and(Crossing::is_held_up)
-            || self.behind.as_ref().is_some_and(Behind::is_held_up)
+        self.crossing.as_ref().is_some_and(Crossing::is_held_up) || self.owes_broker()
     }
 
     /// To be called before anything is written, and when a round is over: tells the other shards what is wanted here

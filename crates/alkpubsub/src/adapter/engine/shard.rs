@@ -103,6 +103,8 @@ impl Shard {
         home: Option<tokio::runtime::Handle>,
         options: &HubOptions,
     ) -> Self {
+        // The two lists of those who are ready change places in each round.
+        shared.orders(shard).ready.take(&mut Vec::with_capacity(LISTS));
         let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -160,8 +162,9 @@ impl Shard {
             self.emptied = true;
             self.intake.shared.emptied();
         }
+        let over = self.intake.shared.is_empty() && !self.intake.owes_broker();
         if let Some(until) = self.ending
-            && (self.intake.shared.is_empty() || self.intake.now >= until)
+            && (over || self.intake.now >= until)
         {
             if !self.intake.hub.is_empty() {
                 tracing::warn!(links = self.intake.hub.len(), "dropped: the time to shut down is over");
@@ -574,7 +577,7 @@ impl Shard {
 
     /// Gives the memory back that many at once have called for.
     fn give_back(&mut self) {
-        self.newcomers.give_back();
+        self.newcomers.give_back(LISTS);
         self.unopened.shrink_to(LISTS);
         self.parting.shrink_to(LISTS);
         self.again.shrink_to(LISTS);

@@ -142,7 +142,7 @@ where
         for number in 0..ROUND {
             let reason = match ready!(Pin::new(&mut self.socket).poll_next(context)) {
                 Some(Ok(message)) => {
-                    if number == 0 {
+                    if message.shows_life(number == 0) {
                         self.shared.alive();
                     }
                     match self.take(message.read()) {

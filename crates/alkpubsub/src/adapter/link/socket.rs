@@ -39,6 +39,12 @@ pub trait SocketMessage: Send + Sized + 'static {
     /// What was received.
     fn read(self) -> SocketInput;
 
+    /// Whether this shows that the far side is there. Of what comes at once, the `first` is enough as a rule.
+    #[doc(hidden)]
+    fn shows_life(&self, first: bool) -> bool {
+        first
+    }
+
     /// The close code that an error of the socket calls for, where the peer broke a rule: 1002 frames, 1007
     /// UTF-8, 1009 size. `None`: the connection broke.
     fn close_code(error: &Self::Error) -> Option<u16> {

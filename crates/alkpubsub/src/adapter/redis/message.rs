@@ -17,6 +17,8 @@ pub(super) enum RedisMessage {
     Close,
     /// It was published on the channel of this topic.
     Published { topic: ByteString, text: Bytes },
+    /// Redis is there, on both connections.
+    Alive,
     /// All that was sent before the end is answered.
     Closed,
 }
@@ -50,12 +52,17 @@ impl SocketMessage for RedisMessage {
         Self::Close
     }
 
+    /// Either connection may have brought it, and the other be dead.
+    fn shows_life(&self, _: bool) -> bool {
+        matches!(self, Self::Alive)
+    }
+
     fn read(self) -> SocketInput {
         match self {
             Self::Published { topic, text } => SocketInput::Published { topic, text },
             Self::Control(text) => SocketInput::Text(text),
             Self::Closed => SocketInput::Close { code: Some(1000), reason: Arc::from("") },
-            Self::Event { .. } | Self::Close => SocketInput::Other,
+            Self::Event { .. } | Self::Close | Self::Alive => SocketInput::Other,
         }
     }
 }

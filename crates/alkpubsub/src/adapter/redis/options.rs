@@ -25,7 +25,8 @@ pub struct RedisOptions {
 
 impl RedisOptions {
     /// No prefix; it reconnects; [`SpokeOptions::DEFAULT`], but as many as 65,536 messages and 16 MiB may wait to be sent, as one
-    /// connection carries what many want; 65,536 messages and 32 MiB may wait to be heard.
+    /// connection carries what many want; 65,536 messages and 32 MiB may wait to be heard; and however much it was sent, a
+    /// Redis that says nothing is lost after [8 s](crate::protocol::HeartbeatOptions::timeout).
     #[must_use]
     pub fn new() -> Self {
         let mut spoke = SpokeOptions::DEFAULT;
@@ -33,6 +34,8 @@ impl RedisOptions {
         spoke.link.max_queued_bytes = 16 << 20;
         // Redis always answers; where it does not, the heartbeat finds out.
         spoke.link.answer_timeout = Duration::MAX;
+        // Whatever it has before it, it answers piece by piece.
+        spoke.heartbeat.slowest = u64::MAX;
         Self {
             prefix: String::new(),
             spoke,

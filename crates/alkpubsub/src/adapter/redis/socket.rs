@@ -25,9 +25,11 @@ enum Asked {
     Publish(crate::Topic),
     Subscribe(ByteString),
     Unsubscribe,
-    /// On this connection.
-    Ping(usize),
+    Ping,
 }
+
+/// Messages that are taken before answers have their turn, however many more there are.
+const TURN: usize = 64;
 
 const PUBLISHING: usize = 0;
 const SUBSCRIBING: usize = 1;
@@ -48,6 +50,11 @@ pub(super) struct RedisSocket {
     /// Pings that each connection has answered of those that `pongs` is for.
     pinged: [usize; 2],
     limits: (usize, usize),
+    /// Which connection has brought something since both were found alive last, and whether that is to be told.
+    heard: [bool; 2],
+    alive: bool,
+    /// What was received since answers were looked at.
+    taken: usize,
     /// Writing waits for an answer, which reading may be the one to take.
     waits: bool,
     stage: Stage,
@@ -90,6 +97,9 @@ impl RedisSocket {
             pongs: VecDeque::new(),
             pinged: [0; 2],
             limits: (options.max_received, options.max_received_bytes),
+            heard: [false; 2],
+            alive: false,
+            taken: 0,
             waits: false,
             stage: Stage::Open,
         })
@@ -123,8 +133,8 @@ impl RedisSocket {
             }
             Control::Ping(echo) => {
                 self.pongs.push_back(control::pong(echo));
-                self.publishing.push("PING", &[], Asked::Ping(PUBLISHING));
-                self.subscribing.push("PING", &[], Asked::Ping(SUBSCRIBING));
+                self.publishing.push("PING", &[], Asked::Ping);
+                self.subscribing.push("PING", &[], Asked::Ping);
             }
             _ => {}
         }
@@ -132,16 +142,24 @@ impl RedisSocket {
 
     /// Takes the answers that have come.
     fn advance(&mut self, context: &mut Context<'_>) -> Result<(), RedisSocketError> {
+        self.taken = 0;
         while let Poll::Ready(answered) = self.publishing.poll(context) {
-            self.answered(answered?);
+            self.answered(PUBLISHING, answered?);
         }
         while let Poll::Ready(answered) = self.subscribing.poll(context) {
-            self.answered(answered?);
+            self.answered(SUBSCRIBING, answered?);
+        }
+        // One that owes nothing may be silent.
+        let [publishing, subscribing] = self.heard;
+        if (publishing || self.publishing.is_idle()) && (subscribing || self.subscribing.is_idle()) {
+            self.alive |= publishing || subscribing;
+            self.heard = [false; 2];
         }
         Ok(())
     }
 
-    fn answered(&mut self, (asked, answers): (Vec<Asked>, Vec<Value>)) {
+    fn answered(&mut self, connection: usize, (asked, answers): (Vec<Asked>, Vec<Value>)) {
+        self.heard[connection] = true;
         for (asked, answer) in asked.into_iter().zip(answers) {
             let denied = |error: &redis::ServerError| match error.kind() {
                 Some(ServerErrorKind::NoPerm) => DenyReason::NotAllowed,
@@ -156,7 +174,7 @@ impl RedisSocket {
                     tracing::debug!(%topic, %error, "Redis did not subscribe");
                     control::denied(&topic, Action::Subscribe, denied(error))
                 }
-                (Asked::Ping(connection), _) => match self.ponged(connection) {
+                (Asked::Ping, _) => match self.ponged(connection) {
                     Some(pong) => pong,
                     None => continue,
                 },
@@ -179,7 +197,7 @@ impl RedisSocket {
     }
 
     /// What the client gave, as the link reads it; `None` where it is of no use.
-    fn take(&self, push: PushInfo) -> Result<Option<RedisMessage>, RedisSocketError> {
+    fn take(&mut self, push: PushInfo) -> Result<Option<RedisMessage>, RedisSocketError> {
         let mut data = push.data.into_iter();
         let (Some(Value::BulkString(channel)), payload) = (data.next(), data.next()) else {
             return match push.kind {
@@ -187,6 +205,8 @@ impl RedisSocket {
                 _ => Ok(None),
             };
         };
+        self.taken += 1;
+        self.heard[SUBSCRIBING] = true;
         let topic = ByteString::try_from(Bytes::from(channel)).ok();
         let Some(topic) = topic.filter(|channel| channel.starts_with(&*self.prefix)) else {
             return Ok(None);
@@ -219,6 +239,12 @@ impl Stream for RedisSocket {
             if let Some((_, answer)) = this.answers.pop_front_if(|(place, _)| received.has_reached(*place)) {
                 return Poll::Ready(Some(Ok(RedisMessage::Control(answer))));
             }
+            if this.taken >= TURN {
+                this.advance(context)?;
+            }
+            if std::mem::take(&mut this.alive) {
+                return Poll::Ready(Some(Ok(RedisMessage::Alive)));
+            }
             match this.received.poll(context) {
                 Poll::Ready(Some(push)) => match this.take(push) {
                     Ok(None) => continue,
@@ -241,7 +267,7 @@ impl Stream for RedisSocket {
                 this.waits = false;
                 context.waker().wake_by_ref();
             }
-            if !this.answers.is_empty() {
+            if !this.answers.is_empty() || this.alive {
                 continue;
             }
             return match this.stage {
@@ -279,7 +305,7 @@ impl Sink<RedisMessage> for RedisSocket {
             }
             RedisMessage::Control(text) => this.control(&text),
             RedisMessage::Close => this.stage = Stage::Closing,
-            RedisMessage::Published { .. } | RedisMessage::Closed => {}
+            RedisMessage::Published { .. } | RedisMessage::Alive | RedisMessage::Closed => {}
         }
         Ok(())
     }

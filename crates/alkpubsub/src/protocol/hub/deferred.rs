@@ -9,21 +9,24 @@ use std::sync::Arc;
 
 /// What links are owed, each from its first answer on that is not known yet.
 ///
-/// **Invariant:** the first that a link is owed is an answer that is not known; a link that is owed nothing is not here.
+/// **Invariant:** the first that a link is owed is an answer that is not known; a link that is owed nothing is not here, and
+/// leaves nothing behind when it is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
     links: HashMap<LinkId, Row>,
-    /// How many answers are not known of each topic.
-    topics: HashMap<Arc<str>, usize>,
-    /// Whose answer is known when, in this order; of links that are gone, too.
-    waiting: VecDeque<(u64, LinkId)>,
+    /// Who waits for the answer to each topic, and how many times.
+    topics: HashMap<Arc<str>, HashMap<LinkId, usize>>,
+    /// The last ticket of them.
+    last: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Row {
     owed: VecDeque<Owed>,
-    /// How many answers this link waits for, of each topic.
-    topics: HashMap<Arc<str>, usize>,
+    /// Which topics it holds, or holds no more, when all of that is done, where every answer is yes.
+    will_hold: HashMap<Arc<str>, bool>,
+    /// How many it holds then, with those of which nothing is said here.
+    count: usize,
 }
 
 /// What is done when its turn comes.
@@ -32,7 +35,7 @@ pub(super) enum Owed {
     /// An answer that is known when this is settled.
     Open(u64, Arc<str>),
     Answer(Arc<str>, Result<(), DenyReason>),
-    Unsubscribe(Box<str>),
+    Unsubscribe(Arc<str>),
     Say(String),
 }
 
@@ -47,68 +50,80 @@ impl Deferred {
         self.topics.contains_key(topic)
     }
 
-    /// Whether this link does.
-    pub(super) fn link_awaits(&self, link: LinkId, topic: &str) -> bool {
-        self.links.get(&link).is_some_and(|row| row.topics.contains_key(topic))
+    /// Whether a link holds a topic when it is owed nothing any more; `None` where that changes nothing.
+    pub(super) fn will_hold(&self, link: LinkId, topic: &str) -> Option<bool> {
+        self.links.get(&link)?.will_hold.get(topic).copied()
     }
 
-    /// How many topics this link waits for.
-    pub(super) fn awaited_by(&self, link: LinkId) -> usize {
-        self.links.get(&link).map_or(0, |row| row.topics.len())
+    /// How many it holds then.
+    pub(super) fn will_hold_count(&self, link: LinkId) -> Option<usize> {
+        self.links.get(&link).map(|row| row.count)
     }
 
-    /// A link has asked for a topic; the answer is known when `ticket` is settled, which is none before the last one.
-    pub(super) fn open(&mut self, link: LinkId, topic: &str, ticket: u64) {
+    /// A link that [holds](Self::will_hold) so many topics has asked for this one. The answer is known when `ticket` is
+    /// settled, which is none before the last one; without one, when the last one is.
+    pub(super) fn open(&mut self, link: LinkId, topic: &str, holds: (bool, usize), ticket: Option<u64>) {
+        self.last = ticket.unwrap_or(self.last);
         let known = self.topics.get_key_value(topic).map(|(topic, _)| topic.clone());
         let topic = known.unwrap_or_else(|| topic.into());
-        let row = self.links.entry(link).or_default();
-        row.owed.push_back(Owed::Open(ticket, topic.clone()));
-        *row.topics.entry(topic.clone()).or_default() += 1;
-        *self.topics.entry(topic).or_default() += 1;
-        self.waiting.push_back((ticket, link));
+        let (held, count) = holds;
+        let new = || Row { owed: VecDeque::new(), will_hold: HashMap::new(), count };
+        let row = self.links.entry(link).or_insert_with(new);
+        row.owed.push_back(Owed::Open(self.last, topic.clone()));
+        row.comes_to_hold(topic.clone(), true, held);
+        *self.topics.entry(topic).or_default().entry(link).or_default() += 1;
     }
 
-    /// Puts something behind what this link waits for; gives it back where it waits for nothing.
-    pub(super) fn put(&mut self, link: LinkId, owed: Owed) -> Option<Owed> {
+    /// Puts something behind what this link waits for, after which it holds what it is about no more, where it `held` it;
+    /// gives it back where it waits for nothing.
+    pub(super) fn put(&mut self, link: LinkId, owed: Owed, held: bool) -> Option<Owed> {
         let Some(row) = self.links.get_mut(&link) else { return Some(owed) };
+        if let Owed::Unsubscribe(topic) | Owed::Answer(topic, Err(_)) = &owed {
+            row.comes_to_hold(topic.clone(), false, held);
+        }
         row.owed.push_back(owed);
         None
     }
 
-    /// The answers up to this ticket are yes. Gives a link that has waited for one of them, until there is none.
-    pub(super) fn settle(&mut self, ticket: u64) -> Option<LinkId> {
-        let (_, link) = self.waiting.pop_front_if(|(own, _)| *own <= ticket)?;
+    /// The answers up to this ticket are yes. Gives the links that have waited for one of them.
+    pub(super) fn settle(&mut self, ticket: u64) -> Vec<LinkId> {
         let Self { links, topics, .. } = self;
-        if let Some(row) = links.get_mut(&link) {
-            row.know(topics, |own, _| (own <= ticket).then_some(Ok(())));
+        let mut settled = Vec::new();
+        for (link, row) in links {
+            let due = |owed: &&mut Owed| !matches!(owed, Owed::Open(own, _) if *own > ticket);
+            for owed in row.owed.iter_mut().take_while(due) {
+                if let Some(topic) = owed.known(Ok(())) {
+                    one_less(topics, &topic, *link);
+                }
+            }
+            if row.owed.front().is_some_and(Owed::is_known) {
+                settled.push(*link);
+            }
         }
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new();
-        }
-        Some(link)
+        settled
     }
 
-    /// The last ticket that somebody waits for.
-    pub(super) fn last(&self) -> Option<u64> {
-        self.waiting.back().map(|(ticket, _)| *ticket)
-    }
-
-    /// The answer to this topic is no, for all who wait for it. Gives the links that were owed anything.
+    /// The answer to this topic is no, for all who wait for it, and who are given.
     pub(super) fn deny(&mut self, topic: &str, reason: DenyReason) -> Vec<LinkId> {
-        if !self.awaits(topic) {
-            return Vec::new();
+        let Some((topic, waiting)) = self.topics.remove_entry(topic) else { return Vec::new() };
+        for link in waiting.keys() {
+            let Some(row) = self.links.get_mut(link) else { continue };
+            for owed in &mut row.owed {
+                if matches!(owed, Owed::Open(_, own) if *own == topic) {
+                    owed.known(Err(reason));
+                }
+            }
+            if row.will_hold.get(&topic) == Some(&true) {
+                row.comes_to_hold(topic.clone(), false, true);
+            }
         }
-        let Self { links, topics, .. } = self;
-        for row in links.values_mut() {
-            row.know(topics, |_, own| (own == topic).then_some(Err(reason)));
-        }
-        links.keys().copied().collect()
+        waiting.into_keys().collect()
     }
 
     /// What is this link's turn by now.
     pub(super) fn next(&mut self, link: LinkId) -> Option<Owed> {
         let row = self.links.get_mut(&link)?;
-        let owed = row.owed.pop_front_if(|owed| !matches!(owed, Owed::Open(..)));
+        let owed = row.owed.pop_front_if(|owed| owed.is_known());
         if row.owed.is_empty() {
             self.links.remove(&link);
         }
@@ -121,44 +136,57 @@ impl Deferred {
             return Vec::new();
         }
         let Some(row) = self.links.remove(&link) else { return Vec::new() };
-        let mut let_go = Vec::new();
-        for (topic, count) in row.topics {
-            if let Some(all) = self.topics.get_mut(&topic) {
-                *all -= count;
-                if *all == 0 {
-                    self.topics.remove(&topic);
-                    let_go.push(topic);
-                }
-            }
-        }
-        let_go
+        let open = row.owed.into_iter().filter_map(|owed| match owed {
+            Owed::Open(_, topic) => Some(topic),
+            _ => None,
+        });
+        open.filter(|topic| one_less(&mut self.topics, topic, link)).collect()
     }
 }
 
 impl Row {
-    /// Writes the answers down that `answer` knows.
-    fn know(
-        &mut self,
-        topics: &mut HashMap<Arc<str>, usize>,
-        answer: impl Fn(u64, &str) -> Option<Result<(), DenyReason>>,
-    ) {
-        for owed in &mut self.owed {
-            if let Owed::Open(ticket, topic) = owed
-                && let Some(known) = answer(*ticket, topic)
-            {
-                one_less(topics, topic);
-                one_less(&mut self.topics, topic);
-                *owed = Owed::Answer(topic.clone(), known);
-            }
-        }
+    fn comes_to_hold(&mut self, topic: Arc<str>, holds: bool, held: bool) {
+        self.count = self.count + usize::from(holds) - usize::from(held);
+        self.will_hold.insert(topic, holds);
     }
 }
 
-fn one_less(counts: &mut HashMap<Arc<str>, usize>, topic: &str) {
-    if let Some(count) = counts.get_mut(topic) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(topic);
-        }
+impl Owed {
+    fn is_known(&self) -> bool {
+        !matches!(self, Self::Open(..))
+    }
+
+    /// Writes the answer down where it was open; gives the topic.
+    fn known(&mut self, answer: Result<(), DenyReason>) -> Option<Arc<str>> {
+        let Self::Open(_, topic) = self else { return None };
+        let topic = topic.clone();
+        *self = Self::Answer(topic.clone(), answer);
+        Some(topic)
     }
 }
+
+/// Gives whether it was the last answer to this topic that anybody waited for.
+fn one_less(topics: &mut HashMap<Arc<str>, HashMap<LinkId, usize>>, topic: &str, link: LinkId) -> bool {
+    let Some(waiting) = topics.get_mut(topic) else { return false };
+    if let Some(count) = waiting.get_mut(&link) {
+        *count -= 1;
+        if *count == 0 {
+            waiting.remove(&link);
+        }
+    }
+    let last = waiting.is_empty();
+    if last {
+        topics.remove(topic);
+    }
+    last
+}
+
+#[cfg(test)]
+impl Deferred {
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.topics.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -224,7 +224,6 @@ impl Shard {
         for slot in 0..self.connections.len() {
             self.guarded(Some(slot), |shard| shard.gone(slot));
         }
-        self.intake.tell_others();
-        self.intake.count();
+        self.intake.end();
     }
 }

@@ -46,7 +46,9 @@ impl State {
 
     /// To be called when something happened after which it may be in.
     pub(super) fn tell_in(&mut self) {
-        if !self.watched.by.is_empty() && !self.watched.is_in && self.link.is_complete() {
+        // One that takes its leave takes no event any more.
+        let open = matches!(self.stage, Stage::Open);
+        if open && !self.watched.by.is_empty() && !self.watched.is_in && self.link.is_complete() {
             self.watched.is_in = true;
             self.watched.tell(&BrokerNews::In);
         }
