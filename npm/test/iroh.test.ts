@@ -373,5 +373,10 @@ describe("an endpoint", () => {
     }
     await expect(connect("nonsense")).rejects.toThrow("this is neither an id nor a ticket of iroh's");
     await expect(connect("1".repeat(64))).rejects.toMatchObject({ code: "unreachable" });
+    const alone = await createIrohEndpoint({ WebSocket });
+    await expect(
+      createIrohSpokeEventTarget({ endpoint: alone, hubNodeId: "1".repeat(64) }),
+    ).rejects.toMatchObject({ code: "unreachable", message: expect.stringMatching(/^no relay is known/) });
+    await alone.close();
   });
 });

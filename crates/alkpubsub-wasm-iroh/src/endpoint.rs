@@ -50,7 +50,7 @@ impl Endpoint {
         self.endpoint.secret_key().to_bytes().into()
     }
 
-    /// Connects to a hub: a ticket, or an id and the relay at which it is, our own unless given.
+    /// Connects to a hub: a ticket, or an id, and the relay at which it is; ours where none is named.
     ///
     /// # Errors
     /// What is no address, or why nothing with this key answered within so many milliseconds. A hub that refused us is a
@@ -85,18 +85,26 @@ impl Endpoint {
 
     fn address(&self, hub: &str, relay: Option<String>) -> Result<EndpointAddr, JsError> {
         let hub = hub.strip_prefix("iroh:").unwrap_or(hub);
-        if let Ok(ticket) = hub.parse::<EndpointTicket>() {
-            return Ok(ticket.endpoint_addr().clone());
-        }
-        let id: EndpointId =
-            hub.parse().map_err(|_| JsError::new("this is neither an id nor a ticket of iroh's"))?;
-        let relays = match relay {
-            Some(relay) => vec![relay.parse()?],
-            None => self.relays.clone(),
+        let mut address = match hub.parse::<EndpointTicket>() {
+            Ok(ticket) => ticket.endpoint_addr().clone(),
+            Err(_) => hub.parse::<EndpointId>().map_err(|_| JsError::new(NO_HUB))?.into(),
         };
-        Ok(relays.into_iter().fold(EndpointAddr::new(id), EndpointAddr::with_relay_url))
+        if let Some(relay) = relay {
+            address = address.with_relay_url(relay.parse()?);
+        }
+        if address.relay_urls().next().is_none() {
+            address = self.relays.iter().cloned().fold(address, EndpointAddr::with_relay_url);
+        }
+        if address.relay_urls().next().is_none() {
+            return Err(JsError::new(NO_RELAY));
+        }
+        Ok(address)
     }
 }
+
+const NO_HUB: &str = "this is neither an id nor a ticket of iroh's";
+const NO_RELAY: &str = "no relay is known by which to reach the hub: its ticket names one where it was started with one \
+                        (--iroh-relay); else give it beside its id, or to the endpoint";
 
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())

@@ -5,7 +5,7 @@ import { theModule } from "./module.js";
 import { createSocket } from "./socket.js";
 import { patient, type WebSocketClass } from "./web-socket.js";
 
-/** A hub: a ticket, as the hub program prints it; an id; or an id and the relay at which it is. */
+/** A hub: a ticket, as the hub program prints it; an id; or one of them and the relay at which it is. */
 export type IrohAddress = string | { readonly id: string; readonly relay?: string | URL };
 
 /** What an endpoint is made of. */
@@ -43,8 +43,8 @@ export interface IrohEndpoint {
   /** Its secret key, to be kept where nobody else reads it. */
   readonly secretKey: Uint8Array;
   /**
-   * A connection to a hub as a socket, such as {@link createSpoke} is to be given for each attempt. Codes and words of the
-   * end are those of the hub.
+   * A connection to a hub as a socket, such as {@link createSpoke} is to be given for each attempt. Messages come as bytes;
+   * codes and words of the end are those of the hub.
    */
   connect(hub: IrohAddress, options?: IrohConnectOptions): WebSocketLike;
   /** Closes it, and with it what is left of its connections. */

@@ -34,7 +34,6 @@ export function createSocket(connecting: Promise<RawStream>): WebSocketLike {
     if (readyState === CLOSED) return;
     readyState = CLOSED;
     texts = [];
-    buffered = 0;
     tell("close", { code, reason, wasClean: code !== BROKEN });
   };
   /** The end, unless it comes by itself before. */
