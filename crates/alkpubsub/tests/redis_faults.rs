@@ -217,12 +217,15 @@ async fn a_line_that_is_slow_is_not_taken_for_a_silent_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_falls_silent_behind_a_full_queue_is_noticed_as_soon() {
     let server = RedisServer::start(&[]);
-    let target = target(&server, impatient()).await;
+    let mut options = impatient();
+    // The queue is full before it is asked again.
+    options.spoke.heartbeat.interval = Duration::from_secs(1);
+    let target = target(&server, options).await;
     let mut stream = PubSub::new(target.clone()).subscribe_envelopes("n", "").await.unwrap();
     let mut states = target.states();
     until(&mut states, "to be connected", is_connected).await;
     server.signal(Signal::STOP);
-    let refused = (0..).find_map(|number| target.dispatch_event(event(number, 1000)).err());
+    let refused = (0..).find_map(|number| target.dispatch_event(event(number, 60_000)).err());
     assert!(matches!(refused, Some(DispatchError::Full | DispatchError::Disconnected)), "{refused:?}");
     until(&mut states, "to notice the silence", |state| !is_connected(state)).await;
     server.signal(Signal::CONT);
