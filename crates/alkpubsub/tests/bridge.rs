@@ -339,6 +339,33 @@ fn a_copy_that_was_lost_is_told_where_another_may_be_taken_for_it() {
 }
 
 #[test]
+fn what_was_put_on_a_side_before_its_subscription_may_not_come_back() {
+    for settles in [false, true] {
+        let (told, options) = told();
+        let (left, right) = (Arc::new(InProcess::new()), Broker::default());
+        right.hold_subscriptions();
+        let mut run = bridged(left.clone(), right.clone(), options);
+        left.dispatch_event(event(1)).unwrap();
+        run.poll();
+        right.deliver_all();
+        right.let_subscriptions_go();
+        right.deliver_all();
+        if settles {
+            // The next one finds the subscription in place, and is certain to come back.
+            left.dispatch_event(event(2)).unwrap();
+            run.poll();
+            right.deliver_all();
+            assert_eq!(run.bridge.stats().right.ambiguous, 0);
+        }
+        right.publish(&text(&1));
+        right.deliver_all();
+        run.poll();
+        let told = take(&told);
+        assert!(told.len() == 1 && told[0].ends_with("a copy of the bridge's own"), "{settles}: {told:?}");
+    }
+}
+
+#[test]
 fn a_side_that_denies_an_event_is_told_of_and_its_copy_is_in_doubt() {
     let (told, options) = told();
     let (left, right) = (Arc::new(InProcess::new()), Broker::default());

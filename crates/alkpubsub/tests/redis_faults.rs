@@ -18,7 +18,7 @@ use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -173,15 +173,59 @@ async fn a_subscribing_connection_that_alone_falls_silent_does_not_stay_deaf() {
     assert_eq!(number(&mut stream).await, 3);
 }
 
+/// Passes the bytes of one connection on to a server, about a megabyte a second.
+async fn slow_line(server: &RedisServer) -> (u16, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, to) = (listener.local_addr().unwrap().port(), server.port);
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let (near, _) = listener.accept().await.unwrap();
+        let far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+        let ((mut asked, mut answered), (mut answers, mut asks)) = (near.into_split(), far.into_split());
+        let slowly = async {
+            let mut buffer = vec![0; 64 << 10];
+            let mut every = tokio::time::interval(Duration::from_millis(60));
+            loop {
+                every.tick().await;
+                match asked.read(&mut buffer).await {
+                    Ok(read @ 1..) => asks.write_all(&buffer[..read]).await.unwrap(),
+                    _ => return,
+                }
+            }
+        };
+        tokio::join!(slowly, async { _ = tokio::io::copy(&mut answers, &mut answered).await });
+    });
+    (port, serving)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_is_slow_is_not_taken_for_a_silent_one() {
+    let server = RedisServer::start(&[]);
+    let (port, _serving) = slow_line(&server).await;
+    let publish = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+    let subscribe = redis::Client::open(server.url()).unwrap();
+    let mut options = options();
+    options.spoke.heartbeat.interval = Duration::from_millis(200);
+    options.spoke.heartbeat.timeout = Duration::from_secs(2);
+    let target = Arc::new(RedisEventTarget::connected(publish, subscribe, options).await.unwrap());
+    // The PING stands behind five seconds of events, whose answers say that somebody is there.
+    (0..500).for_each(|number| target.dispatch_event(event(number, 10_000)).unwrap());
+    within("to answer all", target.ping()).await.unwrap();
+    assert_eq!(target.stats().connections, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_falls_silent_behind_a_full_queue_is_noticed_as_soon() {
     let server = RedisServer::start(&[]);
-    let target = target(&server, impatient()).await;
+    let mut options = impatient();
+    // The queue is full before it is asked again.
+    options.spoke.heartbeat.interval = Duration::from_secs(1);
+    let target = target(&server, options).await;
     let mut stream = PubSub::new(target.clone()).subscribe_envelopes("n", "").await.unwrap();
     let mut states = target.states();
     until(&mut states, "to be connected", is_connected).await;
     server.signal(Signal::STOP);
-    let refused = (0..).find_map(|number| target.dispatch_event(event(number, 1000)).err());
+    let refused = (0..).find_map(|number| target.dispatch_event(event(number, 60_000)).err());
     assert!(matches!(refused, Some(DispatchError::Full | DispatchError::Disconnected)), "{refused:?}");
     until(&mut states, "to notice the silence", |state| !is_connected(state)).await;
     server.signal(Signal::CONT);

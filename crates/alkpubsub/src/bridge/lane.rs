@@ -76,8 +76,7 @@ impl Lane {
 
     /// The topic is listened to from here on.
     pub(super) fn listen(&mut self, topic: &Topic) {
-        let doubtful = self.next_number();
-        self.topics.insert(topic.clone(), Heard { doubtful, ..Heard::default() });
+        self.topics.insert(topic.clone(), Heard::default());
     }
 
     pub(super) fn forget(&mut self, topic: &Topic) {

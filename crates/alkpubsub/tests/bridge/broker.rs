@@ -26,6 +26,8 @@ struct State {
     waiting_for_room: Vec<Waker>,
     is_down: bool,
     denies: bool,
+    /// Subscriptions are not even on their way.
+    holds_subscriptions: bool,
     /// What comes from somebody else in the middle of the next dispatch, which is refused then.
     comes_between: Option<String>,
 }
@@ -125,6 +127,18 @@ impl Broker {
         self.lock().denies = true;
     }
 
+    /// Subscriptions are overtaken by what is published, as on a connection of their own, until they are let go.
+    pub(crate) fn hold_subscriptions(&self) {
+        self.lock().holds_subscriptions = true;
+    }
+
+    pub(crate) fn let_subscriptions_go(&self) {
+        let state = &mut *self.lock();
+        state.holds_subscriptions = false;
+        let held = state.listeners.iter().filter(|listening| !listening.in_place);
+        state.on_its_way.extend(held.map(|listening| Passing::Subscribe(listening.id)));
+    }
+
     /// In the middle of the next dispatch comes an event of somebody else; then it is refused.
     pub(crate) fn refuse_behind(&self, text: &str) {
         self.lock().comes_between = Some(text.into());
@@ -188,9 +202,10 @@ impl EventTarget for Broker {
         }
         let (id, name) = (ListenerId::unique(), name.to_owned());
         let mut state = self.lock();
-        let in_place = !name.contains(':') || state.on_its_way.is_empty();
+        let held = state.holds_subscriptions;
+        let in_place = !name.contains(':') || (state.on_its_way.is_empty() && !held);
         state.listeners.push(Listening { id, name, listener, in_place });
-        if !in_place {
+        if !in_place && !held {
             state.on_its_way.push_back(Passing::Subscribe(id));
         }
         Ok(id)
