@@ -189,7 +189,7 @@ fn since(list: &[(u64, String)], time: u64) -> BTreeMap<&str, usize> {
 }
 
 /// Those that nobody else publishes, in their order.
-fn unlike_others<'l>(list: &'l [(u64, String)]) -> Vec<&'l str> {
+fn unlike_others(list: &[(u64, String)]) -> Vec<&str> {
     list.iter()
         .map(|(_, text)| text.as_str())
         .filter(|text| text.contains(r#":""#) && text.ends_with(r#""}"#))
