@@ -36,12 +36,12 @@ async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONG, work).await.unwrap_or_else(|_| panic!("{what}: it took too long"))
 }
 
-/// What a subscriber hears: party and number of each event, and `None` for a loss.
-#[derive(Clone, Default)]
-struct Ear(Arc<(Mutex<Heard>, Notify)>);
+/// Party and number of an event; `None` is a loss.
+type Numbered = Option<(u64, u64)>;
 
-/// Who has said which number; `None` where a gap was told.
-type Heard = Vec<Option<(u64, u64)>>;
+/// What a subscriber hears.
+#[derive(Clone, Default)]
+struct Ear(Arc<(Mutex<Vec<Numbered>>, Notify)>);
 
 impl Ear {
     async fn on(target: &dyn EventTarget) -> Self {
@@ -51,12 +51,12 @@ impl Ear {
         ear
     }
 
-    fn add(&self, item: Option<(u64, u64)>) {
+    fn add(&self, item: Numbered) {
         self.0.0.lock().unwrap().push(item);
         self.0.1.notify_waiters();
     }
 
-    fn items(&self) -> Vec<Option<(u64, u64)>> {
+    fn items(&self) -> Vec<Numbered> {
         self.0.0.lock().unwrap().clone()
     }
 
@@ -64,7 +64,7 @@ impl Ear {
         self.items().into_iter().flatten().collect()
     }
 
-    async fn until(&self, what: &str, holds: impl Fn(&[Option<(u64, u64)>]) -> bool) {
+    async fn until(&self, what: &str, holds: impl Fn(&[Numbered]) -> bool) {
         let until = async {
             loop {
                 let changed = self.0.1.notified();
@@ -269,7 +269,7 @@ impl Publishing {
 }
 
 /// Numbers of a party that are missing where no loss was told between.
-fn silent(items: &[Option<(u64, u64)>], of: u64) -> u64 {
+fn silent(items: &[Numbered], of: u64) -> u64 {
     let (mut last, mut told, mut silent) = (0, false, 0);
     for item in items {
         match item {
@@ -317,7 +317,7 @@ async fn a_connection_to_redis_that_is_lost_costs_what_is_told_and_nothing_comes
 
     let more_of = |ear: Ear, party: u64| async move {
         let now = ear.items().len();
-        let heard = move |items: &[Option<(u64, u64)>]| {
+        let heard = move |items: &[Numbered]| {
             items[now..].iter().flatten().filter(|(of, _)| *of == party).count() > 200
         };
         ear.until("more events", heard).await;
@@ -345,7 +345,7 @@ async fn a_connection_to_redis_that_is_lost_costs_what_is_told_and_nothing_comes
     // A last one of each, which comes through where neither direction is deaf.
     inside.dispatch_event(event(1, last_inside + 1)).unwrap();
     PubSub::new(outside.clone()).publish_envelope(event(2, last_outside + 1)).await.unwrap();
-    let has = |party, number| move |items: &[Option<(u64, u64)>]| items.contains(&Some((party, number)));
+    let has = |party, number| move |items: &[Numbered]| items.contains(&Some((party, number)));
     ear_inside.until("the last from outside", has(2, last_outside + 1)).await;
     ear_outside.until("the last from inside", has(1, last_inside + 1)).await;
 
