@@ -82,6 +82,18 @@ async fn frames_that_are_none_end_it_by_name() {
 }
 
 #[tokio::test]
+async fn the_far_side_may_end_at_any_byte() {
+    let close = r#"{"type":"__close","id":"","payload":{"code":1000,"reason":""}}"#;
+    let frames = [text("1"), close.to_owned(), text("2")].map(|text| encode(&text).unwrap());
+    let (all, until_close) = (frames.concat(), frames[0].len() + frames[1].len());
+    for cut in 0..=all.len() {
+        let ended = tokio::time::timeout(SECOND, ended_by(&all[..cut])).await;
+        let code = ended.unwrap_or_else(|_| panic!("it waits, after {cut} bytes")).code();
+        assert_eq!(code, if cut < until_close { 1006 } else { 1000 }, "after {cut} bytes");
+    }
+}
+
+#[tokio::test]
 async fn the_far_side_is_told_what_was_wrong() {
     let (_target, mut there) = made();
     there.write_all(&[0xff; 4]).await.unwrap();

@@ -10,7 +10,7 @@ use alkpubsub::worker_process::{
 use alkpubsub::{CloseReason, DispatchError, EventEnvelope, EventTarget, PubSub, Readiness};
 use child_program::{command, role, shell};
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -28,6 +28,14 @@ fn options() -> ProcessOptions {
     options.exit_timeout = SECOND / 4;
     options.term_timeout = SECOND / 4;
     options.stream.close_timeout = SECOND / 4;
+    options
+}
+
+/// Asks often, and waits a little.
+fn quick() -> ProcessOptions {
+    let mut options = options();
+    options.stream.heartbeat.interval = SECOND / 10;
+    options.stream.heartbeat.timeout = SECOND;
     options
 }
 
@@ -58,7 +66,8 @@ async fn until(what: &str, mut look: impl FnMut() -> bool) {
 fn child() {
     let Some(role) = role() else { return };
     match role.as_str() {
-        "host" => return host(),
+        "host" => return host(options()),
+        "quick host" => return host(quick()),
         "refused" => return refused(),
         _ => {}
     }
@@ -99,14 +108,16 @@ fn child() {
     std::process::exit(code);
 }
 
-/// A host that starts a child, tells its number, and waits.
-fn host() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// A host that starts a child, tells its number, and says at each line whether it is there still.
+fn host(options: ProcessOptions) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let worker = spawn(command("echo"));
+        let worker = ProcessHostEventTarget::spawn(command("echo"), options).unwrap();
         worker.ping().await.unwrap();
         println!("{}", worker.id());
-        std::future::pending::<()>().await;
+        while std::io::stdin().read_line(&mut String::new()).unwrap() > 0 {
+            println!("{:?}", worker.ping().await);
+        }
     });
 }
 
@@ -259,15 +270,29 @@ async fn a_child_that_was_given_up_may_still_go_by_itself() {
 
 #[tokio::test]
 async fn a_child_that_is_stopped_is_noticed_and_killed() {
-    let mut options = options();
-    options.stream.heartbeat.interval = SECOND / 10;
-    options.stream.heartbeat.timeout = SECOND / 5;
-    let worker = ProcessHostEventTarget::spawn(command("echo"), options).unwrap();
+    let worker = ProcessHostEventTarget::spawn(command("echo"), quick()).unwrap();
     worker.ping().await.unwrap();
     signal(worker.id(), Signal::STOP);
     let reason = worker.closed().await;
     assert_eq!(worker.failure(), Some(&ProcessFailure::Unresponsive), "{reason}");
     assert!(!lives(worker.id()));
+}
+
+/// The time in which it was stopped is none in which its child was silent.
+#[tokio::test]
+async fn a_host_that_was_stopped_goes_on_with_its_child() {
+    let mut host = command("quick host").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(host.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    signal(host.id(), Signal::STOP);
+    // Longer than its child may take to answer.
+    tokio::time::sleep(quick().stream.heartbeat.interval + quick().stream.heartbeat.timeout + SECOND / 2)
+        .await;
+    signal(host.id(), Signal::CONT);
+    writeln!(host.stdin.as_mut().unwrap()).unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "Ok(())");
+    drop(host.stdin.take());
+    assert!(host.wait().unwrap().success());
 }
 
 #[tokio::test]
@@ -343,7 +368,7 @@ async fn standard_error_is_passed_on_line_by_line_to_the_last() {
 
 #[tokio::test]
 async fn a_host_that_is_killed_leaves_no_child() {
-    let mut host = command("host").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut host = command("host").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(host.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let child: u32 = line.trim().parse().unwrap();
