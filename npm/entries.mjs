@@ -6,11 +6,15 @@ export const entries = {
   "./conformance": "src/conformance/index.ts",
   "./event-target-websocket-client": "src/websocket-client.ts",
   "./event-target-websocket-server": "src/websocket-server.ts",
+  "./event-target-iroh-spoke": { node: "src/iroh/spoke-node.ts", default: "src/iroh/spoke.ts" },
   "./event-target-worker": { node: "src/worker-node.ts", default: "src/worker.ts" },
   "./payload-target": "src/payload-target.ts",
   "./event-target-redis": "src/redis.ts",
   "./spoke": "src/spoke.ts",
 };
+
+/** What is no program, and may be asked for by its place: the build puts it beside the entries. */
+export const files = ["iroh.wasm"];
 
 /** The name of an entry's files in dist/. */
 export const fileOf = (path) => (path === "." ? "index" : path.slice(2));
@@ -46,5 +50,6 @@ export const exportsOf = (table) =>
         },
       ];
     }),
+    ...files.map((file) => [`./${file}`, `./dist/${file}`]),
     ["./package.json", "./package.json"],
   ]);

@@ -1,8 +1,9 @@
 import { defineConfig } from "tsdown";
-import { entries, sourcesOf } from "./entries.mjs";
+import { entries, files, sourcesOf } from "./entries.mjs";
 
 export default defineConfig({
   entry: sourcesOf(entries),
+  copy: files.map((file) => `src/iroh/${file}`),
   deps: { neverBundle: [/^node:/] },
   format: ["esm", "cjs"],
   platform: "neutral",

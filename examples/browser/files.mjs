@@ -10,6 +10,7 @@ const types = {
   ".js": "text/javascript",
   ".mjs": "text/javascript",
   ".css": "text/css",
+  ".wasm": "application/wasm",
 };
 
 /** From the first part of a path to the folder that it names; the page's own for all others. */

@@ -8,11 +8,13 @@
 //   npm run consumers -- --install   what they need, and no more
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { files } from "../entries.mjs";
+import { wanted as key } from "./app/iroh-program.mjs";
 import { wanted, workers } from "./app/program.mjs";
 
 const execute = promisify(execFile);
@@ -104,6 +106,38 @@ async function types(app, name, ending, options) {
 const node = { typeRoots: [join(modules, "@types")], types: ["node"], lib: ["ES2022"] };
 const node16 = { module: "node16", moduleResolution: "node16" };
 const bundler = { module: "esnext", moduleResolution: "bundler" };
+
+/** Bundlers that know what a page loads beside its program. */
+const pages = {
+  async webpack(context, entry, path) {
+    const { default: webpack } = await import(pathToFileURL(join(modules, "webpack/lib/index.js")));
+    const stats = await promisify(webpack)({
+      mode: "production",
+      target: ["web", "es2020"],
+      context,
+      entry: `./${entry}`,
+      output: { path },
+      performance: { hints: false },
+    });
+    const { errors, warnings } = stats.toJson({ all: false, errors: true, warnings: true });
+    const said = [...errors, ...warnings].map(({ message }) => message).join("\n");
+    if (said !== "") throw new Error(said);
+  },
+  async vite(root, entry, outDir) {
+    const { build } = await import(pathToFileURL(join(modules, "vite/dist/node/index.js")));
+    const preserveEntrySignatures = "strict";
+    await build({
+      root,
+      configFile: false,
+      logLevel: "error",
+      build: {
+        outDir,
+        target: "es2020",
+        rollupOptions: { input: join(root, entry), preserveEntrySignatures },
+      },
+    });
+  },
+};
 
 const consumers = {
   "node esm": async ({ app }) => program(await run(process.execPath, ["esm.mjs"], { cwd: app })),
@@ -235,6 +269,40 @@ const consumers = {
     });
     await built(app, "out/out-vite.mjs");
   },
+  iroh: async ({ app }) => {
+    for (const [file, ...args] of [
+      [process.execPath, "iroh.mjs"],
+      [process.execPath, "iroh.cjs"],
+      [bin("bun"), "iroh.mjs"],
+      [bin("bun"), "iroh.cjs"],
+      [bin("deno"), "run", "--quiet", "--no-prompt", "--allow-read", "--node-modules-dir=manual", "iroh.mjs"],
+    ]) {
+      const found = (await run(file, args, { cwd: app })).trim();
+      if (found !== key) throw new Error(`${file} ${args} printed\n  ${found}\ninstead of\n  ${key}`);
+    }
+  },
+  // A file of its own, beside what asks for it; and nothing of it where nobody does.
+  "iroh, for browsers": async ({ app }) => {
+    for (const [entry, wanted] of [
+      ["iroh-bundled.mjs", 1],
+      ["others-bundled.mjs", 0],
+    ]) {
+      for (const [name, bundle] of Object.entries(pages)) {
+        const out = join(app, `out-${name}-${entry}`);
+        await bundle(app, entry, out);
+        const files = readdirSync(out, { recursive: true }).map((file) => join(out, file));
+        const modules = files.filter((file) => file.endsWith(".wasm"));
+        const text = files.filter((file) => /js$/.test(file)).map((file) => readFileSync(file, "utf8"));
+        const isAsked = text.some((text) => text.includes("__wbindgen"));
+        if (modules.length !== wanted || isAsked !== !!wanted) {
+          throw new Error(`${name} made of ${entry}:\n  ${files.join("\n  ")}`);
+        }
+        const ours = readFileSync(join(app, "node_modules/@alkdev/pubsub/dist/iroh.wasm"));
+        for (const file of modules)
+          if (!readFileSync(file).equals(ours)) throw new Error(`${file} is another`);
+      }
+    }
+  },
   "types node16 esm": ({ app }) => types(app, "esm", "mts", node16),
   "types node16 cjs": ({ app }) => types(app, "cjs", "cts", node16),
   "types bundler": ({ app }) => types(app, "bundler", "ts", bundler),
@@ -243,7 +311,8 @@ const consumers = {
     await run(process.execPath, [bin("publint"), "run", tarball, "--strict"], { cwd: here });
   },
   attw: async ({ tarball }) => {
-    await run(process.execPath, [bin("attw"), tarball, "--no-emoji", "--profile", "node16"], { cwd: here });
+    const flags = ["--no-emoji", "--profile", "node16", "--exclude-entrypoints", ...files];
+    await run(process.execPath, [bin("attw"), tarball, ...flags], { cwd: here });
   },
 };
 

@@ -1,4 +1,4 @@
-import { run } from "./laws.js";
+import { run, webSocketFixtures } from "./laws.js";
 
 const asked = new URLSearchParams(location.search);
 const done = (text) => {
@@ -12,4 +12,4 @@ if (asked.get("where") === "worker") {
   worker.onmessage = ({ data }) => done(data);
   worker.onerror = ({ message }) => done(`FAILED ${message}`);
   worker.postMessage(asked.get("hub"));
-} else run(asked.get("hub")).then(done, (error) => done(`FAILED ${error}`));
+} else run(webSocketFixtures(asked.get("hub"))).then(done, (error) => done(`FAILED ${error}`));

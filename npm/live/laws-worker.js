@@ -1,5 +1,5 @@
-import { run } from "./laws.js";
+import { run, webSocketFixtures } from "./laws.js";
 
 self.addEventListener("message", ({ data }) => {
-  run(data).then(postMessage, (error) => postMessage(`FAILED ${error}`));
+  run(webSocketFixtures(data)).then(postMessage, (error) => postMessage(`FAILED ${error}`));
 });

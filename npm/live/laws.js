@@ -1,4 +1,4 @@
-// The laws on the WebSocket client, through a real hub, wherever this runs.
+// The laws through a real hub, wherever this runs, and the targets of WebSockets.
 import { laws, unmet } from "../dist/conformance.js";
 import { createWebSocketClientEventTarget } from "../dist/event-target-websocket-client.js";
 import { createSpoke } from "../dist/spoke.js";
@@ -9,17 +9,41 @@ const opened = (socket) =>
     socket.addEventListener("close", ({ code }) => reject(new Error(`not open: ${code}`)));
   });
 
-const through = { echo: true, order: "connection", carries: "json", confirms: true };
-const inPlace = async (target, topic) => {
-  await target.ready(topic);
+/** Two peers at the hub; what one publishes the other hears, and itself, too, if it listens. */
+export const through = {
+  capabilities: { echo: true, order: "connection", carries: "json", lifetime: "outlives", confirms: true },
+  offers: { reports: true, close: true },
+  async inPlace(target, topic) {
+    await target.ready(topic);
+  },
 };
 
-/** Two peers at the hub; what one publishes the other hears, and itself, too, if it listens. */
-const fixtures = {
-  websocket_client: (url) => ({
-    capabilities: { ...through, lifetime: "connection" },
-    offers: { reports: true, close: true },
-    inPlace,
+/** Those that outlive their connections, which `connect` makes. */
+export const spokes = (connect) => ({
+  ...through,
+  async peers() {
+    const reported = [];
+    const made = await Promise.all(
+      [1, 2].map(
+        () =>
+          new Promise((resolve) => {
+            const spoke = createSpoke(connect, {
+              onError: (error) => reported.push(error),
+              onState: ({ status }) => status === "connected" && queueMicrotask(() => resolve(spoke)),
+            });
+          }),
+      ),
+    );
+    const [publisher, subscriber] = made;
+    const dispose = () => made.forEach((spoke) => void spoke.close());
+    return { publisher, subscribers: [subscriber], reported, dispose };
+  },
+});
+
+export const webSocketFixtures = (url) => ({
+  websocket_client: {
+    ...through,
+    capabilities: { ...through.capabilities, lifetime: "connection" },
     async peers() {
       const reported = [];
       const sockets = [new WebSocket(url), new WebSocket(url)];
@@ -31,36 +55,14 @@ const fixtures = {
       const dispose = () => sockets.forEach((socket) => void socket.close());
       return { publisher, subscribers: [subscriber], reported, dispose };
     },
-  }),
-  spoke: (url) => ({
-    capabilities: { ...through, lifetime: "outlives" },
-    offers: { reports: true, close: true },
-    inPlace,
-    async peers() {
-      const reported = [];
-      const spokes = await Promise.all(
-        [1, 2].map(
-          () =>
-            new Promise((resolve) => {
-              const spoke = createSpoke(() => new WebSocket(url), {
-                onError: (error) => reported.push(error),
-                onState: ({ status }) => status === "connected" && queueMicrotask(() => resolve(spoke)),
-              });
-            }),
-        ),
-      );
-      const [publisher, subscriber] = spokes;
-      const dispose = () => spokes.forEach((spoke) => void spoke.close());
-      return { publisher, subscribers: [subscriber], reported, dispose };
-    },
-  }),
-};
+  },
+  spoke: spokes(() => new WebSocket(url)),
+});
 
 /** A line for each law on each. */
-export async function run(url) {
+export async function run(fixtures) {
   const lines = [];
-  for (const [name, make] of Object.entries(fixtures)) {
-    const fixture = make(url);
+  for (const [name, fixture] of Object.entries(fixtures)) {
     for (const law of laws) {
       const need = unmet(law, fixture);
       if (need !== undefined) lines.push(`n/a ${name} ${law.name}: ${need}`);

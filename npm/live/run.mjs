@@ -8,7 +8,7 @@ import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
@@ -19,14 +19,17 @@ import { WebSocket } from "ws";
 import { root, serveFiles } from "../../examples/browser/files.mjs";
 import { createWebSocketClientEventTarget } from "../dist/event-target-websocket-client.js";
 import { createPayloadEventTarget } from "../dist/payload-target.js";
+import { irohCases } from "./iroh.mjs";
 
 const here = new URL("./", import.meta.url);
 const npm = new URL("../", here);
 const path = (url) => fileURLToPath(url);
 const program = process.env.ALKPUBSUB_PROGRAM ?? path(new URL("target/debug/alkpubsub", root));
+const relayProgram = join(dirname(program), "alkpubsub-test-relay");
 const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
 for (const [what, file] of [
   ["the program (cargo build)", program],
+  ["the relay (cargo build --workspace)", relayProgram],
   ["Chromium", executablePath],
   ["the package (npm run build)", path(new URL("npm/dist/index.js", root))],
 ]) {
@@ -57,6 +60,28 @@ async function startHub(at = "ws://127.0.0.1:0") {
   return { ...hub, url };
 }
 
+/** A relay of iroh's, which can be stopped and started again at the same address. */
+async function startRelay() {
+  const listen = async (...at) => {
+    const relay = startFile(relayProgram, ...at);
+    const [url] = (await relay.line()).match(/http:\S+/);
+    return { ...relay, url };
+  };
+  let relay = await listen();
+  const { url } = relay;
+  return {
+    url,
+    async stop() {
+      const ended = once(relay.child, "exit");
+      relay.child.kill("SIGKILL");
+      await ended;
+    },
+    async startAgain() {
+      relay = await listen(new URL(url).host);
+    },
+  };
+}
+
 const bundles = mkdtempSync(join(tmpdir(), "pubsub-browser-"));
 const { warnings } = await build({
   entryPoints: ["laws-page.js", "laws-worker.js", "policy.js", "worker-page.js", "worker-thread.js"].map(
@@ -68,15 +93,28 @@ const { warnings } = await build({
   minify: true,
 });
 assert.deepEqual(warnings, []);
-for (const name of ["laws.html", "policy.html", "worker.html"])
+// As modules, for the place of a file beside them.
+const modules = await build({
+  entryPoints: [path(new URL("iroh-page.js", here))],
+  outdir: bundles,
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  minify: true,
+});
+assert.deepEqual(modules.warnings, []);
+for (const name of ["laws.html", "policy.html", "worker.html", "iroh.html"])
   cpSync(new URL(name, here), join(bundles, name));
+cpSync(new URL("../dist/iroh.wasm", here), join(bundles, "iroh.wasm"));
 
 // What a policy has to allow, and one that forgets it.
 const base = "default-src 'none'; connect-src *; style-src 'self'; worker-src 'self'; script-src 'self'";
 const policies = { strict: `${base} 'wasm-unsafe-eval'`, stricter: base };
+// Of a page that is given a ticket: the module's file, and the relay that the ticket names.
+policies.exact = policies.strict.replace("connect-src *", "connect-src 'self' ws://127.0.0.1:*");
 const served = await serveFiles(0, {
   more: Object.fromEntries(
-    ["laws", "strict", "stricter"].map((name) => [name, pathToFileURL(`${bundles}/`)]),
+    ["laws", ...Object.keys(policies)].map((name) => [name, pathToFileURL(`${bundles}/`)]),
   ),
   headers(pathname) {
     const policy = policies[pathname.split("/")[1]];
@@ -254,9 +292,9 @@ const runtimes = {
     "--node-modules-dir=manual",
   ],
 };
-/** The laws on the WebSocket client in a runtime, through a hub. */
-async function lawsIn([file, ...before], url) {
-  const args = [...before, path(new URL("laws-program.mjs", here)), url];
+/** The laws in a runtime, through a hub. */
+async function lawsIn([file, ...before], ...hub) {
+  const args = [...before, path(new URL("laws-program.mjs", here)), ...hub];
   const { stdout } = await promisify(execFile)(file, args, { timeout: 60_000 });
   judge(stdout.trim());
 }
@@ -341,6 +379,8 @@ async function laws(where) {
   assert.deepEqual(errors, []);
   await page.close();
 }
+
+Object.assign(cases, irohCases({ start, startRelay, open, hasState, hasEvent, judge, lawsIn, runtimes }));
 
 const chosen = process.argv.slice(2);
 let failures = 0;

@@ -1,7 +1,8 @@
 // What a page pays, minified and gzipped: prints it, and fails above a bound.
-import { gzipSync } from "node:zlib";
+import { readFileSync } from "node:fs";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { build } from "esbuild";
-import { entries, fileOf } from "../entries.mjs";
+import { entries, fileOf, files } from "../entries.mjs";
 
 const KIB = 1024;
 const file = (path) => `./dist/${fileOf(path)}.js`;
@@ -10,6 +11,7 @@ const all = (path) => `export * from "${file(path)}";`;
 /** Of what a page is likely to load: what they have come to, and 3 %. Never more than 30 KiB for the first. */
 const bounds = {
   "./event-target-websocket-client": 30_530,
+  "iroh.wasm": 623_000,
 };
 
 /** What is imported, what is left out of the count, and the bound in bytes if there is one. */
@@ -22,6 +24,15 @@ const cases = [
     .map((path) => [`${path}, bundled`, all(path), [], bounds[path]]),
 ];
 
+/** Prints what a file weighs; fails where it is too heavy. */
+function weigh(name, code, bound, before) {
+  const bytes = gzipSync(code, { level: 9 }).length;
+  const over = bytes > (bound ?? Number.POSITIVE_INFINITY);
+  if (over) process.exitCode = 1;
+  const limit = bound ? `, at most ${bound}` : "";
+  console.log(`${name.padEnd(42)} ${before}, ${bytes} B gzipped${limit}${over ? ": TOO LARGE" : ""}`);
+}
+
 for (const [name, contents, external, bound] of cases) {
   const { outputFiles } = await build({
     stdin: { contents, resolveDir: new URL("..", import.meta.url).pathname },
@@ -33,11 +44,15 @@ for (const [name, contents, external, bound] of cases) {
     write: false,
   });
   const { contents: code } = outputFiles[0];
-  const bytes = gzipSync(code, { level: 9 }).length;
-  const over = bytes > (bound ?? Number.POSITIVE_INFINITY);
-  if (over) process.exitCode = 1;
-  const limit = bound ? `, at most ${bound}` : "";
-  console.log(
-    `${name.padEnd(42)} ${code.length} B minified, ${bytes} B gzipped${limit}${over ? ": TOO LARGE" : ""}`,
+  weigh(name, code, bound, `${code.length} B minified`);
+}
+for (const file of files) {
+  const code = readFileSync(new URL(`../dist/${file}`, import.meta.url));
+  const { length } = brotliCompressSync(code);
+  weigh(
+    `${file}, of ./event-target-iroh-spoke alone`,
+    code,
+    bounds[file],
+    `${code.length} B, ${length} B by brotli`,
   );
 }

@@ -1,5 +1,6 @@
-// Puts the core's WebAssembly modules into src/core/packed*.ts, which are not in git: one of links alone, one of hubs, too.
-// Builds each first, if what it is made of has changed since: crates/alkpubsub-wasm/build says what that needs.
+// Puts the WebAssembly modules where the package takes them from, none of them in git: the core's into src/core/packed*.ts, one
+// of links alone, one of hubs, too; that of iroh, with what it is called by, into src/iroh. Builds each first, if what it is
+// made of has changed since: crates/alkpubsub-wasm*/build say what that needs.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -9,47 +10,40 @@ import { pack } from "./pack.mjs";
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const root = path("../../");
-/** The files, and the features that their modules are built with. */
-const modules = [
-  ["packed.ts", []],
-  ["packed-hub.ts", ["hub"]],
-];
 
-const sources = ["Cargo.lock", "Cargo.toml"].map((name) => join(root, name));
-for (const crate of ["alkpubsub", "alkpubsub-wasm"]) {
-  for (const part of ["Cargo.toml", "src", "build"]) {
-    const start = join(root, "crates", crate, part);
+/** A line that tells these sources apart from others, be they files or folders of the repository; not all need be there. */
+function stampOf(...sources) {
+  const files = [];
+  for (const source of sources) {
+    const start = join(root, source);
     try {
-      sources.push(
-        ...readdirSync(start, { recursive: true, withFileTypes: true })
-          .filter((entry) => entry.isFile())
-          .map((entry) => join(entry.parentPath ?? entry.path, entry.name)),
-      );
+      const inside = readdirSync(start, { recursive: true, withFileTypes: true });
+      for (const entry of inside) {
+        if (entry.isFile()) files.push(join(entry.parentPath ?? entry.path, entry.name));
+      }
     } catch (error) {
-      if (error.code === "ENOTDIR") sources.push(start);
+      if (error.code === "ENOTDIR") files.push(start);
       else if (error.code !== "ENOENT") throw error;
     }
   }
+  const hash = createHash("sha256");
+  for (const file of files.sort()) hash.update(`${relative(root, file)}\n`).update(readFileSync(file));
+  return `// ${hash.digest("hex")}\n`;
 }
-const hash = createHash("sha256");
-for (const file of [...sources, path("pack.mjs"), path("wasm.mjs")].sort()) {
-  hash.update(`${relative(root, file)}\n`).update(readFileSync(file));
-}
-const stamp = `// ${hash.digest("hex")}\n`;
 
-/** What was packed last, if anything was. */
-function before(packed) {
+/** Whether a file was written from these sources. */
+function isCurrent(file, stamp) {
   try {
-    return readFileSync(packed, "utf8");
+    return readFileSync(file, "utf8").startsWith(stamp);
   } catch {
-    return "";
+    return false;
   }
 }
 
-/** Runs the script that builds a module, which has said itself why it fails: gives the module's path. */
-function build(features) {
+/** Runs a script that builds a module, which has said itself why it fails: gives what it prints. */
+function build(script, args) {
   try {
-    return execFileSync(path("../../crates/alkpubsub-wasm/build"), features, {
+    return execFileSync(join(root, script), args, {
       encoding: "utf8",
       stdio: ["ignore", "pipe", "inherit"],
     }).trim();
@@ -59,10 +53,33 @@ function build(features) {
   }
 }
 
-for (const [name, features] of modules) {
+const of = (crate) => ["Cargo.toml", "Cargo.lock", "src"].map((part) => `${crate}/${part}`);
+const library = [
+  "Cargo.toml",
+  ...of("crates/alkpubsub"),
+  "crates/alkpubsub-wasm/toolchain",
+  "npm/scripts/wasm.mjs",
+];
+const core = "crates/alkpubsub-wasm";
+const iroh = "crates/alkpubsub-wasm-iroh";
+
+const coreStamp = stampOf(...library, "Cargo.lock", ...of(core), `${core}/build`, "npm/scripts/pack.mjs");
+/** The files, and the features that their modules are built with. */
+for (const [name, features] of [
+  ["packed.ts", []],
+  ["packed-hub.ts", ["hub"]],
+]) {
   const packed = path(`../src/core/${name}`);
-  if (before(packed).startsWith(stamp)) continue;
-  const file = build(features);
-  writeFileSync(packed, `${stamp}export const packed = ${JSON.stringify(pack(readFileSync(file)))};\n`);
+  if (isCurrent(packed, coreStamp)) continue;
+  const file = build(`${core}/build`, features);
+  writeFileSync(packed, `${coreStamp}export const packed = ${JSON.stringify(pack(readFileSync(file)))};\n`);
   console.log(`packed ${file}`);
+}
+
+const irohStamp = stampOf(...library, ...of(iroh), `${iroh}/no-roots`, `${iroh}/build`);
+const glue = path("../src/iroh/glue.js");
+if (!isCurrent(glue, irohStamp)) {
+  build(`${iroh}/build`, [path("../src/iroh")]);
+  writeFileSync(glue, irohStamp + readFileSync(glue, "utf8"));
+  console.log("built src/iroh/iroh.wasm");
 }

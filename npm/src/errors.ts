@@ -13,9 +13,10 @@
  * - `too_large`, `too_deep`: an envelope beyond the limit was not sent (a notice; `dispatchEvent` returns false)
  * - `full`: more waits to be sent than may (a notice; `dispatchEvent` returns false)
  * - `bad_input`: the far side sent what is no message (a notice)
- * - `no_websocket`: a spoke was given a URL, and this runtime has no WebSocket
+ * - `unreachable`: no hub with this key answers over iroh
+ * - `no_websocket`: a spoke was given a URL, or an endpoint of iroh's is to be made, and this runtime has no WebSocket
  * - `no_worker`: there is no host here to talk to, for this is no worker
- * - `no_wasm`: this runtime, or its policy, lets no WebAssembly be compiled
+ * - `no_wasm`: this runtime, or its policy, lets no WebAssembly be compiled, or the file of a module is not there
  */
 export type PubSubErrorCode =
   | "reserved"
@@ -30,6 +31,7 @@ export type PubSubErrorCode =
   | "too_deep"
   | "full"
   | "bad_input"
+  | "unreachable"
   | "no_websocket"
   | "no_worker"
   | "no_wasm";

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const program =
+export const program =
   process.env.ALKPUBSUB_PROGRAM ?? fileURLToPath(new URL("../../target/debug/alkpubsub", import.meta.url));
 
 /** The hub program, started. */

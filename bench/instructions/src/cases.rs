@@ -1,6 +1,7 @@
-//! What is counted: the hub between sockets without a system, and the in-process target.
+//! What is counted: the hub between sockets without a system, the in-process target, and the operators on streams.
 
 use crate::memory_socket::{MemorySocket, Written};
+use crate::operators;
 use alkpubsub::websocket_server::ServerOptions;
 use alkpubsub::{EventEnvelope, EventTarget, InProcess, PubSub, WebSocketServerEventTarget};
 use anyhow::ensure;
@@ -30,6 +31,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "in-process, 100 listeners", events: 500, run: |events| listeners(events, 100) },
     Case { name: "in-process, 1 subscription", events: 5000, run: |events| streams(events, 1) },
     Case { name: "in-process, published as JSON", events: 5000, run: published },
+    Case { name: "in-process, 1 subscription of 2 topics", events: 5000, run: operators::subscribe_many },
+    Case { name: "operators, batch of 100", events: 5000, run: operators::batch },
+    Case { name: "operators, dedupe of the last 100", events: 5000, run: operators::dedupe },
+    Case { name: "operators, window of 100, every 100", events: 5000, run: operators::window },
+    Case { name: "operators, group_by of 2", events: 5000, run: operators::group_by },
 ];
 
 fn text(bytes: usize) -> String {
@@ -112,7 +118,7 @@ fn subscriptions(events: u64) -> anyhow::Result<()> {
 }
 
 /// In-process nothing has to be waited for.
-fn now<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Ok(value),
         Poll::Pending => anyhow::bail!("what is ready at once in-process was not"),

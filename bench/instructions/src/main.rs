@@ -12,6 +12,7 @@
 mod callgrind;
 mod cases;
 mod memory_socket;
+mod operators;
 mod table;
 
 use anyhow::{Context, bail};

@@ -1,9 +1,10 @@
 //! What one message costs over iroh on loopback, from a spoke on one thread to a hub on another, beside the same frames on a bare
 //! stream of iroh's, and beside a WebSocket to a hub.
 //!
-//! `iroh [ROUNDS [MESSAGES]]`: in each round every way has its turn, and is compared in that very round with the first. The
-//! tables show medians of the rounds. A turn begins when the connection is there and has carried a ping, and ends when the
-//! reader has seen the last message; each is counted.
+//! `iroh [ROUNDS [MESSAGES [NAME]]]`: in each round every way has its turn, and is compared in that very round with the first;
+//! with a name, those that have it in theirs. The tables show medians of the rounds; what both ends had of the CPU is that of
+//! all rounds, and says more on a machine that has others. A turn begins when the connection is there and has carried a ping,
+//! and ends when the reader has seen the last message; each is counted.
 
 use alkpubsub::hub::HubOptions;
 use alkpubsub::websocket_server::ServerOptions;
@@ -26,7 +27,7 @@ const PIECE: usize = 64 * 1024;
 
 type Way = fn(text: &str, messages: usize) -> Duration;
 /// Its name, which part of the messages a turn has, and its rows.
-type Table = (&'static str, usize, [(&'static str, Way); 3]);
+type Table = (&'static str, usize, &'static [(&'static str, Way)]);
 
 fn envelope(payload: usize) -> String {
     let text = "x".repeat(payload);
@@ -107,7 +108,27 @@ async fn bare_spoke(hub: EndpointAddr, frame: &[u8]) -> (Endpoint, SendStream, R
     (endpoint, send, recv)
 }
 
+/// A write for each message.
 fn bare(text: &str, messages: usize) -> Duration {
+    let frame = frame(text);
+    timed(
+        move |told, end| bare_hub(told, end, messages, false),
+        |hub| async move {
+            let (endpoint, mut send, mut recv) = bare_spoke(hub, &frame).await;
+            let begun = Instant::now();
+            for _ in 0..messages {
+                send.write_all(&frame).await.expect("a write");
+            }
+            recv.read_u8().await.expect("the end");
+            let took = begun.elapsed();
+            endpoint.close().await;
+            took
+        },
+    )
+}
+
+/// As few writes as fit 64 KiB each: what QUIC alone costs.
+fn bare_gathered(text: &str, messages: usize) -> Duration {
     let frame = frame(text);
     timed(
         move |told, end| bare_hub(told, end, messages, false),
@@ -226,6 +247,15 @@ fn websocket(text: &str, messages: usize, echo: bool) -> Duration {
     )
 }
 
+/// What this process had of the CPU until now, in hundredths of a second.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let after_the_name = stat.rsplit(')').next().expect("a name").split_whitespace();
+    let ticks =
+        after_the_name.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum::<u64>();
+    Duration::from_millis(10 * ticks)
+}
+
 /// The median, and the quarters around it.
 fn quartiles(mut values: Vec<f64>) -> (f64, f64, f64) {
     values.sort_by(f64::total_cmp);
@@ -237,6 +267,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let mut number = |default| arguments.next().map_or(default, |number| number.parse().expect("a number"));
     let (rounds, messages) = (number(9), number(200_000));
+    let only = arguments.next().unwrap_or_default();
     for payload in [30, 128, 4096] {
         let text = envelope(payload);
         let messages = if payload > 1000 { messages / 8 } else { messages };
@@ -244,8 +275,9 @@ fn main() {
             (
                 "One way",
                 1,
-                [
-                    ("a bare stream of iroh's, 64 KiB at a time", bare),
+                &[
+                    ("a bare stream of iroh's, a write for each message", bare),
+                    ("a bare stream of iroh's, 64 KiB at a time (the floor)", bare_gathered),
                     ("alkpubsub, spoke to hub over iroh", |text, messages| ours(text, messages, false)),
                     ("alkpubsub, spoke to hub over a WebSocket", |text, messages| {
                         websocket(text, messages, false)
@@ -255,7 +287,7 @@ fn main() {
             (
                 "There and back, one at a time",
                 20,
-                [
+                &[
                     ("a bare stream of iroh's", bare_echo),
                     ("alkpubsub over iroh", |text, messages| ours(text, messages, true)),
                     ("alkpubsub over a WebSocket", |text, messages| websocket(text, messages, true)),
@@ -264,23 +296,32 @@ fn main() {
         ];
         for (name, part, ways) in tables {
             let messages = (messages / part).max(1);
+            let ways: Vec<_> = ways.iter().filter(|(name, _)| name.contains(&only)).collect();
+            if ways.is_empty() {
+                continue;
+            }
             let mut nanoseconds = vec![Vec::new(); ways.len()];
+            let mut busy = vec![Duration::ZERO; ways.len()];
             // The first round does not count: caches, and the allocator's first pages.
             for round in 0..=rounds {
-                for ((_, way), taken) in ways.iter().zip(&mut nanoseconds) {
+                for (((_, way), taken), busy) in ways.iter().zip(&mut nanoseconds).zip(&mut busy) {
+                    let before = cpu();
                     let took = way(&text, messages).as_nanos() as f64 / messages as f64;
                     if round > 0 {
                         taken.push(took);
+                        *busy += cpu() - before;
                     }
                 }
             }
             println!("\n{name}, {} bytes a message\n", text.len());
-            println!("| | ns a message | messages/s, beside the first | quarters |");
-            println!("| --- | --: | --: | --: |");
-            for ((name, _), own) in ways.iter().zip(&nanoseconds) {
+            println!("| | ns a message | messages/s, beside the first | quarters | CPU ns, both ends |");
+            println!("| --- | --: | --: | --: | --: |");
+            for (((name, _), own), busy) in ways.iter().zip(&nanoseconds).zip(&busy) {
+                let busy = busy.as_nanos() as f64 / (messages * rounds) as f64;
                 let ratios = nanoseconds[0].iter().zip(own).map(|(other, own)| other / own);
                 let (low, ratio, high) = quartiles(ratios.collect());
-                println!("| {name} | {:.0} | {ratio:.2} | {low:.2}-{high:.2} |", quartiles(own.clone()).1);
+                let (_, own, _) = quartiles(own.clone());
+                println!("| {name} | {own:.0} | {ratio:.2} | {low:.2}-{high:.2} | {busy:.0} |");
             }
         }
     }

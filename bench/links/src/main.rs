@@ -29,6 +29,24 @@ struct Row {
     name: &'static str,
     way: Way,
     nanoseconds: Vec<f64>,
+    /// Of all rounds together, as the kernel counts it in hundredths of a second only.
+    cpu: Duration,
+    messages: usize,
+}
+
+impl Row {
+    fn cpu_of_one(&self) -> f64 {
+        self.cpu.as_nanos() as f64 / self.messages as f64
+    }
+}
+
+/// What this process and the children that it has seen end have had of the CPU.
+fn cpu() -> Duration {
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("a system that counts");
+    // The name in brackets may hold anything. Behind it, the 12th field and the three that follow.
+    let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace().skip(11).take(4);
+    fields.map(|ticks| TICK * ticks.parse::<u32>().expect("a number")).sum()
 }
 
 struct Table {
@@ -40,28 +58,44 @@ struct Table {
 
 impl Table {
     fn new(name: &'static str, part: usize, ways: &[(&'static str, Way)]) -> Self {
-        let rows = ways.iter().map(|&(name, way)| Row { name, way, nanoseconds: Vec::new() }).collect();
-        Self { name, part, rows }
+        let row = |&(name, way): &(&'static str, Way)| Row {
+            name,
+            way,
+            nanoseconds: Vec::new(),
+            cpu: Duration::ZERO,
+            messages: 0,
+        };
+        Self { name, part, rows: ways.iter().map(row).collect() }
     }
 
     fn round(&mut self, text: &str, messages: usize) {
         let messages = (messages / self.part).max(1);
         for row in &mut self.rows {
+            let before = cpu();
             row.nanoseconds.push((row.way)(text, messages).as_nanos() as f64 / messages as f64);
+            row.cpu += cpu() - before;
+            row.messages += messages;
         }
     }
 
     /// The first row is what the others stand beside.
     fn print(&self, bytes: usize) {
         println!("\n{}, {bytes} bytes a message\n", self.name);
-        println!("| | ns a message | messages/s, beside the first | quarters |");
-        println!("| --- | --: | --: | --: |");
+        println!(
+            "| | ns a message | messages/s, beside the first | quarters | CPU ns a message | messages by CPU, beside the first |"
+        );
+        println!("| --- | --: | --: | --: | --: | --: |");
         let beside = &self.rows[0].nanoseconds;
+        let cpu_beside = self.rows[0].cpu_of_one();
         for row in &self.rows {
             let ratios = beside.iter().zip(&row.nanoseconds).map(|(other, own)| other / own);
             let (low, ratio, high) = quartiles(ratios.collect());
             let (_, nanoseconds, _) = quartiles(row.nanoseconds.clone());
-            println!("| {} | {nanoseconds:.0} | {ratio:.2} | {low:.2}-{high:.2} |", row.name);
+            let (name, cpu) = (row.name, row.cpu_of_one());
+            let by_cpu = cpu_beside / cpu;
+            println!(
+                "| {name} | {nanoseconds:.0} | {ratio:.2} | {low:.2}-{high:.2} | {cpu:.0} | {by_cpu:.2} |"
+            );
         }
     }
 }
@@ -139,7 +173,10 @@ fn main() {
             tables.iter_mut().for_each(|table| table.round(&text, messages));
             if round == 0 {
                 // It does not count: caches, and the allocator's first pages.
-                tables.iter_mut().flat_map(|table| &mut table.rows).for_each(|row| row.nanoseconds.clear());
+                for row in tables.iter_mut().flat_map(|table| &mut table.rows) {
+                    (row.cpu, row.messages) = (Duration::ZERO, 0);
+                    row.nanoseconds.clear();
+                }
             }
         }
         tables.iter().for_each(|table| table.print(text.len()));

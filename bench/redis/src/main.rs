@@ -9,8 +9,9 @@ use alkpubsub::redis::{RedisEventTarget, RedisOptions};
 use alkpubsub::{EventEnvelope, EventTarget};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use ioredis::Ioredis;
 use redis::Client;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -18,6 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+
+mod ioredis;
 
 const CHANNEL: &str = "chat.message:room-1";
 /// Messages on their way.
@@ -59,14 +62,14 @@ impl Drop for Server {
 }
 
 /// As programs do it: each PUBLISH is a future, many of them under way; a stream of messages.
-async fn bare(url: &str, text: &str, messages: usize) -> Duration {
+async fn bare(url: &str, text: String, messages: usize) -> Duration {
     let client = Client::open(url).expect("a URL");
     let connection = client.get_multiplexed_async_connection().await.expect("a connection");
     let mut pubsub = client.get_async_pubsub().await.expect("a connection");
     pubsub.subscribe(CHANNEL).await.expect("subscribed");
     let mut heard = pubsub.into_on_message().take(messages);
     let publish = || {
-        let mut connection = connection.clone();
+        let (mut connection, text) = (connection.clone(), text.as_str());
         async move {
             redis::cmd("PUBLISH")
                 .arg(CHANNEL)
@@ -100,7 +103,7 @@ async fn bare(url: &str, text: &str, messages: usize) -> Duration {
 }
 
 /// As fast as the crate goes: pipelines whose answers nobody looks at one by one.
-async fn pipelines(url: &str, text: &str, messages: usize) -> Duration {
+async fn pipelines(url: &str, text: String, messages: usize) -> Duration {
     let client = Client::open(url).expect("a URL");
     let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
     let mut pubsub = client.get_async_pubsub().await.expect("a connection");
@@ -112,7 +115,7 @@ async fn pipelines(url: &str, text: &str, messages: usize) -> Duration {
         while left > 0 {
             let mut pipeline = redis::pipe();
             for _ in 0..left.min(WINDOW) {
-                pipeline.cmd("PUBLISH").arg(CHANNEL).arg(text).ignore();
+                pipeline.cmd("PUBLISH").arg(CHANNEL).arg(&text).ignore();
             }
             pipeline.query_async::<()>(&mut connection).await.expect("published");
             left -= left.min(WINDOW);
@@ -123,9 +126,9 @@ async fn pipelines(url: &str, text: &str, messages: usize) -> Duration {
     since.elapsed()
 }
 
-async fn ours(url: &str, text: &str, messages: usize) -> Duration {
+async fn ours(url: &str, text: String, messages: usize) -> Duration {
     let target = RedisEventTarget::connect(url, RedisOptions::new()).await.expect("a connection");
-    let event = EventEnvelope::parse(text.to_owned()).expect("an envelope");
+    let event = EventEnvelope::parse(text).expect("an envelope");
     let (heard, more) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let (count, wake) = (heard.clone(), more.clone());
     let listener = move |_: &EventEnvelope| {
@@ -151,14 +154,14 @@ async fn ours(url: &str, text: &str, messages: usize) -> Duration {
     since.elapsed()
 }
 
-async fn bare_echo(url: &str, text: &str, messages: usize) -> Duration {
+async fn bare_echo(url: &str, text: String, messages: usize) -> Duration {
     let client = Client::open(url).expect("a URL");
     let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
     let mut pubsub = client.get_async_pubsub().await.expect("a connection");
     pubsub.subscribe(CHANNEL).await.expect("subscribed");
     let mut heard = pubsub.into_on_message();
     let mut publish = redis::cmd("PUBLISH");
-    publish.arg(CHANNEL).arg(text);
+    publish.arg(CHANNEL).arg(&text);
     let since = Instant::now();
     for _ in 0..messages {
         let (published, message) = tokio::join!(publish.query_async::<i64>(&mut connection), heard.next());
@@ -167,9 +170,9 @@ async fn bare_echo(url: &str, text: &str, messages: usize) -> Duration {
     since.elapsed()
 }
 
-async fn our_echo(url: &str, text: &str, messages: usize) -> Duration {
+async fn our_echo(url: &str, text: String, messages: usize) -> Duration {
     let target = RedisEventTarget::connect(url, RedisOptions::new()).await.expect("a connection");
-    let event = EventEnvelope::parse(text.to_owned()).expect("an envelope");
+    let event = EventEnvelope::parse(text).expect("an envelope");
     let came = Arc::new(Notify::new());
     let wake = came.clone();
     target.add_event_listener(CHANNEL, Arc::new(move |_: &EventEnvelope| wake.notify_one())).expect("open");
@@ -189,48 +192,75 @@ fn quartiles(mut values: Vec<f64>) -> (f64, f64, f64) {
     (at(1), at(2), at(3))
 }
 
+/// A way to take a turn: its name, and what it takes for this text and so many messages.
+type Way<'w> = (&'static str, Box<dyn FnMut(&str, usize) -> Duration + 'w>);
+
+/// One of this program's own ways, on a runtime of its own.
+fn here<'w, F: Future<Output = Duration>>(
+    name: &'static str,
+    url: &'w str,
+    way: impl Fn(&'w str, String, usize) -> F + 'w,
+) -> Way<'w> {
+    let turn = move |text: &str, messages| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(way(url, text.to_owned(), messages))
+    };
+    (name, Box::new(turn))
+}
+
 /// Every way has its turn in each round.
-macro_rules! table {
-    ($title:expr, $url:expr, $text:expr, $rounds:expr, $messages:expr, $($name:literal => $way:ident),+) => {{
-        let names = [$($name),+];
-        let mut taken = vec![Vec::new(); names.len()];
-        for round in 0..=$rounds {
-            let turns = [$({
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-                runtime.block_on($way($url, $text, $messages))
-            }),+];
+fn table(title: &str, ways: &mut [Way<'_>], text: &str, rounds: usize, messages: usize) {
+    let mut taken = vec![Vec::new(); ways.len()];
+    for round in 0..=rounds {
+        for ((_, way), taken) in ways.iter_mut().zip(&mut taken) {
+            let turn = way(text, messages);
             // The first warms up.
             if round > 0 {
-                for (taken, turn) in taken.iter_mut().zip(turns) {
-                    taken.push(turn.as_nanos() as f64 / $messages as f64);
-                }
+                taken.push(turn.as_nanos() as f64 / messages as f64);
             }
         }
-        println!("\n{}, {} bytes a message\n", $title, $text.len());
-        println!("| | ns a message | messages/s, beside the first | quarters |");
-        println!("| --- | --: | --: | --: |");
-        for (name, own) in names.iter().zip(&taken) {
-            let ratios = taken[0].iter().zip(own).map(|(first, own)| first / own).collect();
-            let (low, ratio, high) = quartiles(ratios);
-            let (_, nanoseconds, _) = quartiles(own.clone());
-            println!("| {name} | {nanoseconds:.0} | {ratio:.2} | {low:.2}-{high:.2} |");
-        }
-    }};
+    }
+    println!("\n{title}, {} bytes a message\n", text.len());
+    println!("| | ns a message | messages/s, beside the first | quarters |");
+    println!("| --- | --: | --: | --: |");
+    for ((name, _), own) in ways.iter().zip(&taken) {
+        let ratios = taken[0].iter().zip(own).map(|(first, own)| first / own).collect();
+        let (low, ratio, high) = quartiles(ratios);
+        let (_, nanoseconds, _) = quartiles(own.clone());
+        println!("| {name} | {nanoseconds:.0} | {ratio:.2} | {low:.2}-{high:.2} |");
+    }
 }
 
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|number| number.parse().expect("a number"));
     let (rounds, messages) = (arguments.next().unwrap_or(9), arguments.next().unwrap_or(100_000_usize));
     let (_server, url) = Server::start();
+    let url = url.as_str();
+    let node = match Ioredis::start(url, CHANNEL) {
+        Ok(node) => Some(RefCell::new(node)),
+        Err(why) => {
+            eprintln!("without ioredis: {why}");
+            None
+        }
+    };
+    let node = |name, way: &'static str, pipelining| -> Option<Way<'_>> {
+        let node = node.as_ref()?;
+        let turn = move |text: &str, messages| node.borrow_mut().turn(way, text, messages, pipelining);
+        Some((name, Box::new(turn)))
+    };
+    let mut one_way = vec![
+        here("the bare crate, 1,024 under way", url, bare),
+        here("the bare crate, pipelines of 1,024 (the floor)", url, pipelines),
+        here("alkpubsub", url, ours),
+    ];
+    one_way.extend(node("ioredis, 1,024 under way", "one way", false));
+    one_way.extend(node("the same with enableAutoPipelining", "one way", true));
+    let mut there_and_back = vec![here("the bare crate", url, bare_echo), here("alkpubsub", url, our_echo)];
+    there_and_back.extend(node("ioredis", "there and back", false));
     for payload in [30, 128, 4096] {
         let text = envelope(payload);
         let messages = if payload > 1000 { messages / 8 } else { messages };
-        table!("One way", &url, &text, rounds, messages.max(1),
-            "the bare crate, 1,024 under way" => bare,
-            "the bare crate, pipelines of 1,024 (the floor)" => pipelines,
-            "alkpubsub" => ours);
-        table!("There and back, one at a time", &url, &text, rounds, (messages / 20).max(1),
-            "the bare crate" => bare_echo,
-            "alkpubsub" => our_echo);
+        table("One way", &mut one_way, &text, rounds, messages.max(1));
+        table("There and back, one at a time", &mut there_and_back, &text, rounds, (messages / 20).max(1));
     }
 }

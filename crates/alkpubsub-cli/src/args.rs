@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Hub(Hub),
+    Hub(Box<Hub>),
     Pub(Pub),
     Sub(Sub),
     Id(Id),

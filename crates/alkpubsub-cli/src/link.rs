@@ -7,6 +7,7 @@ use alkpubsub::{
     ByteStreamEventTarget, ByteStreamOptions, ClientOptions, CloseReason, ConnectError, DisconnectError,
     EventTarget, HandshakeOptions, Spoke, SpokeOptions, States, WebSocketClientEventTarget,
 };
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub(crate) enum Way<'u> {
     /// With the prefix of channels.
     Redis(&'u str, String),
     /// With an endpoint of its own.
-    Iroh(iroh::Way),
+    Iroh(Box<iroh::Way>),
 }
 
 impl Way<'_> {
@@ -98,11 +99,16 @@ impl Way<'_> {
     }
 
     /// What to do where nobody is there.
-    pub(crate) const fn hint(&self) -> &'static str {
+    pub(crate) fn hint(&self) -> Cow<'static, str> {
         match self {
-            Self::WebSocket(..) | Self::Unix(_) => "is a hub running there? `alkpubsub hub` starts one",
-            Self::Redis(..) => "is Redis running there? `redis-server` starts one",
-            Self::Iroh(_) => "is the hub that printed this ticket still running, and reached from here?",
+            Self::WebSocket(..) => "is a hub running there? `alkpubsub hub` starts one".into(),
+            Self::Unix(path) => {
+                format!("is a hub running there? `alkpubsub hub --unix {path}` starts one").into()
+            }
+            Self::Redis(..) => "is Redis running there? `redis-server` starts one".into(),
+            Self::Iroh(_) => {
+                "is the hub that printed this ticket still running, and reached from here?".into()
+            }
         }
     }
 

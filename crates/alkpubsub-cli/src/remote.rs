@@ -55,7 +55,7 @@ impl Remote {
             Address::WebSocket(url) => Way::WebSocket(url, self.handshake()?),
             Address::Unix(path) => Way::Unix(path),
             Address::Redis(url) => Way::Redis(url, self.redis_prefix.clone()),
-            Address::Iroh(url) => Way::Iroh(iroh::Way::to(url, self.iroh_key.path()).await?),
+            Address::Iroh(url) => Way::Iroh(Box::new(iroh::Way::to(url, self.iroh_key.path()).await?)),
         })
     }
 
@@ -111,7 +111,7 @@ impl Remote {
 
     /// Why there is no connection.
     pub(crate) fn failure(&self, error: &ConnectError, way: &Way<'_>) -> Failure {
-        Failure::connect(error, self.ca.is_some(), way.hint())
+        Failure::connect(error, self.ca.is_some(), &way.hint())
     }
 }
 

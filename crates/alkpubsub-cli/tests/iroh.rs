@@ -1,6 +1,9 @@
 //! `hub --iroh`, and `iroh:` as the address of a hub: on this machine alone, without relays or by one of the test's own.
 
 mod program;
+#[cfg(unix)]
+#[path = "../../alkpubsub/tests/support/redis.rs"]
+mod redis_server;
 
 use alkpubsub::iroh::address_of;
 use alkpubsub_test_relay::Relay;
@@ -71,7 +74,7 @@ async fn events_cross_directly_on_this_machine_and_the_drain_ends_all() {
 async fn one_hub_is_reached_by_websocket_unix_socket_and_key() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("hub.sock");
-    let (mut hub, ws) = Program::hub(&["--iroh", "--unix", path.to_str().unwrap()]).await;
+    let (mut hub, ws) = Program::hub(&["--iroh", "--shards", "2", "--unix", path.to_str().unwrap()]).await;
     let mut urls = vec![ws];
     for scheme in ["unix:", "iroh:"] {
         let line = hub.line().await;
@@ -96,6 +99,22 @@ async fn one_hub_is_reached_by_websocket_unix_socket_and_key() {
     hub.signal("INT").await;
     hub.ended().await.assert(0, "");
     assert!(!path.exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn hubs_behind_redis_hear_each_other_whatever_their_spokes_come_by() {
+    let server = redis_server::RedisServer::start(&[]);
+    let redis = server.url();
+    let (_one, by_key) = hub(&["--redis", &redis]).await;
+    let (_other, by_socket) = Program::hub(&["--redis", &redis]).await;
+    let subs = [sub(&by_key, &["--count", "200"]).await, sub(&by_socket, &["--count", "200"]).await];
+    publish(&by_socket, 1..=100, &[]).await;
+    publish(&by_key, 101..=200, &[]).await;
+    for sub in subs {
+        let ended = sub.ended().await;
+        assert_eq!((ended.code, ended.stdout), (Some(0), numbered(1..=200)));
+    }
 }
 
 #[tokio::test]

@@ -48,6 +48,17 @@ async fn what_is_published_over_either_reaches_both() {
 }
 
 #[tokio::test]
+async fn a_unix_socket_may_be_all_there_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hub.sock");
+    let (hub, url) = Program::hub(&["--no-websocket", "--unix", path.to_str().unwrap()]).await;
+    assert_eq!(url, format!("unix:{}", path.display()));
+    run(&["pub", &url, "tick", "", "1"]).await.assert(0, "");
+    hub.signal("TERM").await;
+    hub.ended().await.assert(0, "");
+}
+
+#[tokio::test]
 async fn a_hub_that_was_killed_leaves_a_file_that_the_next_one_replaces() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("hub.sock");
@@ -85,7 +96,8 @@ async fn a_path_that_cannot_be_had_is_one_line() {
         run(command).await.assert(2, "unix: names no socket");
     }
     let nobody = format!("unix:{}", none.display());
-    run(&["pub", &nobody, "tick", "", "1"]).await.assert(1, "cannot reach");
+    let hint = format!("is a hub running there? `alkpubsub hub --unix {}` starts one", none.display());
+    run(&["pub", &nobody, "tick", "", "1"]).await.assert(1, &hint);
     run(&["sub", &nobody, "tick", "", "--header", "A: b"]).await.assert(2, "has no TLS and no headers");
 }
 

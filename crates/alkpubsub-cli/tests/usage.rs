@@ -106,6 +106,18 @@ async fn each_mistake_is_one_line() {
     }
 }
 
+#[cfg(not(feature = "iroh"))]
+#[tokio::test]
+async fn what_was_not_built_says_how_to_build_it() {
+    for args in [
+        &["hub", "--iroh", "--no-websocket"][..],
+        &["sub", "iroh:x", "a", "b"],
+        &["id", "--iroh-key", "/no/such/file"],
+    ] {
+        run(args).await.assert(2, "`cargo build --release --features iroh` builds one with it");
+    }
+}
+
 #[tokio::test]
 async fn the_commands_own_options_stand_before_those_of_logging() {
     for (command, own) in [("hub", "--drain-limit"), ("pub", "--max-depth"), ("sub", "--no-reconnect")] {

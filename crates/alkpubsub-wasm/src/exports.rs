@@ -37,10 +37,11 @@ exports! {
         with(|instance| instance.shared.words.as_ptr())
     }
 
-    /// A link of one connection, which is there; or, where it outlives its connections, one that has none yet.
+    /// A link of one connection, which is there (`kind` 0); of one that has none yet, and outlives those that it will have
+    /// (1), or begins with a ping and ends with its only one (2).
     fn link_new(
         forward: u32,
-        outlives: u32,
+        kind: u32,
         max_message: u32,
         max_depth: u32,
         max_topic: u32,
@@ -60,7 +61,11 @@ exports! {
         (limits.max_message, limits.max_depth) = (max_message as usize, max_depth as usize);
         let mut heartbeat = HeartbeatOptions::DEFAULT;
         (heartbeat.interval, heartbeat.timeout) = (time(ping_interval), time(ping_timeout));
-        let link = if outlives == 0 { Link::new(options) } else { Link::outliving(options, heartbeat) };
+        let link = match kind {
+            0 => Link::new(options),
+            1 => Link::outliving(options, heartbeat),
+            _ => Link::opening(options, heartbeat),
+        };
         with(|instance| instance.links.insert(LinkEnd::new(link, limits)) as u32)
     }
 

@@ -3,7 +3,7 @@
 //!     cargo run --example gateway
 //!
 //! Both targets are in this process here; in a gateway one of them is a hub, or a connection to one. Nothing below
-//! would change: it is written against `EventTarget`.
+//! would change: it is written against `EventTarget`. Where nothing is to be decided, a `bridge::Bridge` does it, both ways.
 
 use alkpubsub::{EventEnvelope, EventTarget, InProcess, Topic, on_notice};
 use std::sync::Arc;

@@ -140,7 +140,7 @@ impl EventEnvelope {
     /// [`Refusal`] names the first thing that is wrong with the text.
     pub fn parse_within(text: impl Into<String>, limits: &MessageLimits) -> Result<Self, Refusal> {
         let text = ByteString::from(text.into());
-        let parts = check::parts(text.as_bytes(), limits)?;
+        let parts = check::text_parts(&text, limits)?;
         Ok(Self::checked(&text, &parts, None))
     }
 
@@ -230,6 +230,11 @@ impl EventEnvelope {
     /// [`EncodeError`] where a typed payload cannot be written as JSON.
     pub fn to_json(&self) -> Result<&str, EncodeError> {
         self.text().map(|text| &**text)
+    }
+
+    /// Where it is in memory: of two that are there, equal for clones of one alone.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     pub(crate) fn text(&self) -> Result<&ByteString, EncodeError> {

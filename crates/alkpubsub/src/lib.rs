@@ -40,6 +40,7 @@
 //! | stay within one process | [`InProcess`] |
 //! | be a spoke of a hub | [`Spoke`][spoke], which connects anew; [`WebSocketClientEventTarget`][client] for one connection |
 //! | be a hub, on a port of its own or in a hyper or axum application | [`WebSocketServerEventTarget`][server], its options and hooks in [`websocket_server`][server module] |
+//! | join two targets, a hub and Redis for example | [`bridge`] |
 //! | pass envelopes on without knowing their types | [`EventEnvelope`], [`Topic`], [`EventTarget`] |
 //! | write a target | [`EventTarget`], [`Listener`], [`protocol`], and the laws in [`conformance`][conformance module] |
 //!
@@ -97,6 +98,7 @@ struct Readme;
 
 #[cfg(any(feature = "_link", feature = "_engine", feature = "worker"))]
 mod adapter;
+pub mod bridge;
 mod caught;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -87,6 +87,8 @@ impl<T> SubscribeMany<T> {
     /// Subscribes. When it returns, the far side has confirmed every topic, or is known not to answer; what is
     /// published from now on is heard, in one order over all topics. Dropping the future takes all of it back.
     ///
+    /// A topic that was added twice gives its events twice. Without any topic there is nothing to hear but the end.
+    ///
     /// # Errors
     /// [`SubscribeManyError`] with the first topic that is none, is too long or is denied, or where the target is closed;
     /// then no topic is held.
@@ -107,10 +109,14 @@ impl<T> SubscribeMany<T> {
             listeners: Vec::new(),
             readiness: Readiness::Confirmed,
         };
-        for (at, topic) in mailbox.topics.iter().enumerate() {
+        // Where there is no topic, whose listener is told as well, this one tells of the end.
+        let end = Some("close").filter(|_| mailbox.topics.is_empty());
+        for (at, name) in mailbox.topics.iter().map(Topic::as_str).chain(end).enumerate() {
             let member = Arc::new(Member { at, mailbox: mailbox.clone() });
-            let added = subscription.target.add_event_listener(topic.as_str(), member);
-            subscription.listeners.push(added.map_err(|error| of_topic(topic, error.into()))?);
+            let added = subscription.target.add_event_listener(name, member);
+            let topic = mailbox.topics.get(at);
+            let (event_type, id) = topic.map_or(("", ""), |topic| (topic.event_type(), topic.id()));
+            subscription.listeners.push(added.map_err(|error| of(event_type, id, error.into()))?);
         }
         for topic in &*mailbox.topics {
             match subscription.target.ready(topic.as_str()).await {

@@ -261,6 +261,20 @@ async fn who_says_nothing_in_time_is_given_up() {
     assert!(reason.to_string().contains("silent for too long"), "{reason}");
 }
 
+/// Whatever the hub looks at once a second.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_lasts_no_longer_than_it_may() {
+    for millis in [0, 300, 1000, 1500, 2999] {
+        let bench = Bench::new(|_| {});
+        let _mute = bench.peer().await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let began = tokio::time::Instant::now();
+        bench.hub.shutdown(Duration::from_millis(millis)).await;
+        let took = began.elapsed().as_millis() as u64;
+        assert!((millis..millis + 20).contains(&took), "{took} ms for {millis}");
+    }
+}
+
 #[tokio::test]
 async fn one_that_does_not_read_is_closed_and_counted() {
     let mut bench = Bench::new(|options| options.limits.max_outbound = 100_000);

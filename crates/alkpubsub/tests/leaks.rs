@@ -199,6 +199,30 @@ fn byte_streams() {
     });
 }
 
+/// Whether it has looked around since its last newcomer makes no difference.
+#[test]
+fn a_hub_that_has_looked_around() {
+    let runtime = runtime();
+    let hub = runtime.block_on(Hub::start());
+    let rounds = async |rounds: usize| {
+        for round in 0..rounds {
+            let target = WebSocketClientEventTarget::connect(&hub.url()).await.expect("the hub is there");
+            drop(talk(&PubSub::new(target), round).await);
+            hub.until_empty().await;
+        }
+    };
+    runtime.block_on(async {
+        rounds(WARM_UP).await;
+        // It does so once a second, as the clock has it.
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        tokio::task::yield_now().await;
+        tokio::time::resume();
+    });
+    let counted = allocation_counter::measure(|| runtime.block_on(rounds(1)));
+    assert_eq!((counted.count_current, counted.bytes_current), (0, 0), "{counted:?}");
+}
+
 /// Both ends in one thread: what crosses between threads is the same.
 #[test]
 fn worker() {

@@ -1,6 +1,6 @@
 //! The operators beside naive ones on vectors, read patiently and impatiently; their time is a clock that stands still.
 
-use alkpubsub::operators::{GroupBy, Operators, TokioTimer};
+use alkpubsub::operators::{GroupBy, Operators, Timer, TokioTimer};
 use alkpubsub::{
     Event, EventEnvelope, EventTarget, GapReason, InProcess, Item, Overflow, PubSub, QueueLimits,
 };
@@ -9,6 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
+use std::task::Poll;
 use std::time::Duration;
 
 #[path = "operators/many.rs"]
@@ -250,6 +251,50 @@ where
         }
     }
     Ok(())
+}
+
+/// A time that is never over is a time, too.
+#[test]
+fn within_a_time_without_end_as_many_keys_are_remembered() {
+    let items = || stream::iter([1, 2, 1, 2].map(Item::Event));
+    for within in [Duration::MAX, Duration::MAX - Duration::from_nanos(1)] {
+        assert_eq!(read(false, || items().dedupe(|event| *event).within(within, TokioTimer::new())).len(), 2);
+    }
+}
+
+/// Its alarms ring when they are asked for the third time.
+#[derive(Clone)]
+struct Impatient;
+
+impl Timer for Impatient {
+    type Sleep = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) -> Self::Sleep {
+        let mut asked = 0;
+        Box::pin(std::future::poll_fn(move |_| {
+            asked += 1;
+            if asked < 3 { Poll::Pending } else { Poll::Ready(()) }
+        }))
+    }
+}
+
+/// A source that always has more is stopped by the time, and lets other tasks have their turn meanwhile.
+#[test]
+fn a_batch_is_in_time_however_much_there_is() {
+    let mut batches = numbers().batch(usize::MAX).within(millis(1), Impatient);
+    let mut polls = 0;
+    let first = loop {
+        polls += 1;
+        if let Some(item) = batches.next().now_or_never() {
+            break item.expect("no end").event().expect("a batch");
+        }
+    };
+    assert_eq!(polls, 3, "an alarm is asked once in a turn");
+    assert!(first.len() < EVENTS / 2, "{} events", first.len());
 }
 
 /// That `futures` and `tokio-stream` may be in scope: a name of theirs would make this ambiguous.

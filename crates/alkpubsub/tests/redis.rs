@@ -1,6 +1,8 @@
 //! The target behind Redis: what crosses, what is refused, and every way in which Redis can go away.
 #![cfg(unix)]
 
+#[path = "support/bare_redis.rs"]
+mod bare_redis;
 mod support;
 
 use alkpubsub::redis::{RedisEventTarget, RedisOptions};
@@ -8,6 +10,7 @@ use alkpubsub::{
     ConnectError, DenyReason, DispatchError, EventEnvelope, EventTarget, Item, Notice, PubSub, Readiness,
     SpokeState, SubscribeError, Subscription, on_notice,
 };
+use bare_redis::{ask, bare, clients};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,18 +34,6 @@ fn options() -> RedisOptions {
 
 async fn target(server: &RedisServer) -> Arc<RedisEventTarget> {
     Arc::new(RedisEventTarget::connect(&server.url(), options()).await.expect("a redis-server"))
-}
-
-/// The bare library, to look from outside.
-async fn bare(server: &RedisServer) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(server.url()).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
-}
-
-async fn ask<T: redis::FromRedisValue>(bare: &mut redis::aio::MultiplexedConnection, command: &[&str]) -> T {
-    let mut words = redis::cmd(command[0]);
-    words.arg(&command[1..]);
-    words.query_async(bare).await.unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 async fn next(stream: &mut Subscription<EventEnvelope>) -> Item<EventEnvelope> {
@@ -78,7 +69,7 @@ async fn connected_again(target: &RedisEventTarget, before: u64) {
 #[tokio::test]
 async fn the_text_crosses_as_it_is_on_the_channel_of_its_topic() {
     let server = RedisServer::start(&[]);
-    let (mut bare, target) = (bare(&server).await, target(&server).await);
+    let (mut bare, target) = (bare(&server.url()).await, target(&server).await);
     let client = redis::Client::open(server.url()).unwrap();
     let mut stranger = client.get_async_pubsub().await.unwrap();
     stranger.subscribe("p:chat:1").await.unwrap();
@@ -109,7 +100,7 @@ async fn the_text_crosses_as_it_is_on_the_channel_of_its_topic() {
 #[tokio::test]
 async fn what_is_no_event_of_its_channel_is_heard_by_nobody_and_ends_nothing() {
     let server = RedisServer::start(&[]);
-    let (mut bare, target) = (bare(&server).await, target(&server).await);
+    let (mut bare, target) = (bare(&server.url()).await, target(&server).await);
     let (told, mut tellings) = mpsc::unbounded_channel();
     let tell = move |notice: &Notice| told.send(notice.to_string()).unwrap();
     target.add_event_listener("error", Arc::new(on_notice(tell))).unwrap();
@@ -146,7 +137,7 @@ async fn what_is_no_event_of_its_channel_is_heard_by_nobody_and_ends_nothing() {
 async fn ten_thousand_topics_from_eight_threads_leave_what_is_wanted() {
     const TOPICS: usize = 10_000;
     let server = RedisServer::start(&[]);
-    let (mut bare, target) = (bare(&server).await, target(&server).await);
+    let (mut bare, target) = (bare(&server.url()).await, target(&server).await);
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let threads: Vec<_> = (0..8)
@@ -284,18 +275,10 @@ async fn a_redis_that_is_killed_and_started_again_costs_what_the_gap_says() {
     assert_eq!(here.ready("n:").await, Readiness::Confirmed);
 }
 
-/// The ids of the connections of this kind.
-async fn clients(bare: &mut redis::aio::MultiplexedConnection, kind: &str) -> Vec<String> {
-    let list: String = ask(bare, &["CLIENT", "LIST", "TYPE", kind]).await;
-    let own: i64 = ask(bare, &["CLIENT", "ID"]).await;
-    let ids = list.lines().filter_map(|line| line.strip_prefix("id=")?.split(' ').next().map(String::from));
-    ids.filter(|id| *id != own.to_string()).collect()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn either_connection_may_be_killed_and_both_twice_in_quick_succession() {
     let server = RedisServer::start(&[]);
-    let (mut bare, here, there) = (bare(&server).await, target(&server).await, target(&server).await);
+    let (mut bare, here, there) = (bare(&server.url()).await, target(&server).await, target(&server).await);
     let mut stream = PubSub::new(here.clone()).subscribe_envelopes("n", "").await.unwrap();
     let numbers = Numbers::publish(there.clone());
     let mut seen = Seen::default();
@@ -444,7 +427,7 @@ async fn either_connection_that_falls_silent_is_noticed_whatever_the_other_has_t
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_too_slow_for_redis_or_for_itself_is_told_of_the_gap() {
     let server = RedisServer::start(&["--client-output-buffer-limit", "pubsub 100kb 0 0"]);
-    let (mut bare, here) = (bare(&server).await, target(&server).await);
+    let (mut bare, here) = (bare(&server.url()).await, target(&server).await);
     let mut stream = PubSub::new(here.clone()).subscribe_envelopes("n", "").await.unwrap();
     // As one command, so that nothing of it is written before its end.
     let mut burst = redis::pipe();

@@ -196,6 +196,30 @@ async fn who_is_turned_away_is_told_why() {
     );
 }
 
+/// Linux refuses at once, for the moment; what comes in a crowd is to wait for its turn.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_finds_the_queue_of_newcomers_full_waits() {
+    let (_directory, path) = place();
+    let socket = tokio::net::UnixSocket::new_stream().unwrap();
+    socket.bind(&path).unwrap();
+    let listener = socket.listen(2).unwrap();
+    let mut crowd = Vec::new();
+    while let Ok(one) = tokio::net::UnixStream::connect(&path).await {
+        crowd.push(one);
+    }
+    let mut late = std::pin::pin!(ByteStreamEventTarget::unix(&path, ByteStreamOptions::DEFAULT));
+    let first = tokio::time::timeout(Duration::from_millis(1), &mut late).await;
+    assert!(first.is_err(), "it does not wait: {first:?}");
+    let accept = async {
+        for _ in 0..=crowd.len() {
+            listener.accept().await.unwrap();
+        }
+    };
+    let (late, ()) = tokio::join!(late, accept);
+    late.expect("there is room by now");
+}
+
 #[tokio::test]
 async fn a_connection_can_be_taken_out_of_the_hub_and_put_into_another() {
     let (_directory, path) = place();

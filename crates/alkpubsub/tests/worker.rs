@@ -2,8 +2,11 @@
 
 use alkpubsub::worker::{JoinError, WorkerHostEventTarget, WorkerOptions, WorkerThreadEventTarget, pair};
 use alkpubsub::{
-    CloseReason, DispatchError, Event, EventEnvelope, EventTarget, Item, Listener, PubSub, on_notice,
+    CloseReason, DispatchError, End, Event, EventEnvelope, EventTarget, Item, Listener, PubSub, QueueLimits,
+    on_notice,
 };
+use futures_executor::LocalPool;
+use futures_util::task::LocalSpawnExt;
 use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -318,6 +321,37 @@ async fn a_worker_is_a_task_among_others() {
     assert_eq!(heard.lock().unwrap().len(), 10_000);
     here.target().close();
     assert_eq!(running.await.unwrap().code(), 1000);
+}
+
+/// Neither end has a runtime of tokio's.
+#[test]
+fn a_worker_is_a_task_of_another_executor_too() {
+    const JOBS: u32 = 10_000;
+    let (host, mut worker) = pair(WorkerOptions::DEFAULT);
+    let there = PubSub::new(worker.handle());
+    let thread = thread::spawn(move || {
+        let mut pool = LocalPool::new();
+        let mut jobs = pool.run_until(there.subscribe::<Job>("")).unwrap();
+        pool.spawner().spawn_local(async move { assert_eq!(worker.run_async().await.code(), 1000) }).unwrap();
+        pool.run_until(async {
+            while let Some(Item::Event(job)) = jobs.next().await {
+                there.publish("", job.payload().clone()).await.unwrap();
+            }
+        });
+        jobs.end()
+    });
+    let here = PubSub::new(host);
+    futures_executor::block_on(async {
+        let mut back = here.subscribe_within::<Job>("", QueueLimits::DEFAULT.max_events(1)).await.unwrap();
+        for number in 0..JOBS {
+            here.publish("", Job(number)).await.unwrap();
+            let Some(Item::Event(job)) = back.next().await else { panic!("a job") };
+            assert_eq!(job.0, number);
+        }
+        here.target().close();
+        assert_eq!(here.target().closed().await, CloseReason::Closed);
+    });
+    assert!(matches!(thread.join().unwrap(), Some(End::Closed(CloseReason::ByPeer { code: 1000, .. }))));
 }
 
 #[test]

@@ -57,8 +57,10 @@ async fn until(what: &str, mut look: impl FnMut() -> bool) {
 #[ignore = "the child of the other tests"]
 fn child() {
     let Some(role) = role() else { return };
-    if role == "host" {
-        return host();
+    match role.as_str() {
+        "host" => return host(),
+        "refused" => return refused(),
+        _ => {}
     }
     let code = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let host = Arc::new(WorkerProcessEventTarget::from_stdio().unwrap());
@@ -106,6 +108,39 @@ fn host() {
         println!("{}", worker.id());
         std::future::pending::<()>().await;
     });
+}
+
+/// A program that might be a child, and goes on as any other where it is none.
+fn refused() {
+    let flags = |fd: i32| {
+        let all = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
+        let flags = all.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+        (
+            i64::from_str_radix(flags.trim(), 8).unwrap(),
+            std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap(),
+        )
+    };
+    let before = [flags(0), flags(1)];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let taken = runtime.block_on(async { WorkerProcessEventTarget::from_stdio() });
+    assert!(matches!(taken, Err(StdioError::NoPipe)), "{taken:?}");
+    assert_eq!([flags(0), flags(1)], before);
+}
+
+/// Whoever shares them, a shell's other programs for one, expects reading to wait.
+#[test]
+fn standard_input_and_output_that_are_refused_are_as_they_were() {
+    let file = || Stdio::from(tempfile::tempfile().unwrap());
+    let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    for (stdin, stdout) in [
+        (Stdio::piped(), file()),
+        (std::os::fd::OwnedFd::from(socket).into(), file()),
+        (Stdio::null(), Stdio::piped()),
+    ] {
+        let child = command("refused").stdin(stdin).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
 }
 
 #[tokio::test]

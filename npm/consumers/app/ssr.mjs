@@ -33,9 +33,8 @@ for (const name of names) {
 }
 const before = Reflect.ownKeys(globalThis).map(String);
 const { createPubSub } = await import("@alkdev/pubsub");
-for (const entry of ["conformance", "event-target-websocket-client", "event-target-worker", "spoke"]) {
-  await import(`@alkdev/pubsub/${entry}`);
-}
+const targets = ["iroh-spoke", "websocket-client", "worker"].map((name) => `event-target-${name}`);
+for (const entry of ["conformance", ...targets, "spoke"]) await import(`@alkdev/pubsub/${entry}`);
 const added = Reflect.ownKeys(globalThis)
   .map(String)
   .filter((name) => !before.includes(name));

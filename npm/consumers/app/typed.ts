@@ -4,6 +4,8 @@ import type { EventEnvelope } from "@alkdev/pubsub";
 import { createPubSub, filter, map, pipe, take, toArray } from "@alkdev/pubsub";
 import { type Fixture, inProcess, type Law, laws, unmet } from "@alkdev/pubsub/conformance";
 
+import { createIrohEndpoint, createIrohSpokeEventTarget } from "@alkdev/pubsub/event-target-iroh-spoke";
+
 type Events = { "call.responded": { output: number }; "message.sent": string };
 const pubsub = createPubSub<Events>();
 
@@ -23,4 +25,10 @@ export async function kept(fixture: Fixture = inProcess): Promise<string[]> {
   const applying: Law[] = laws.filter((law) => unmet(law, fixture) === undefined);
   for (const law of applying) await law.run(fixture);
   return applying.map(({ name }) => name);
+}
+
+export async function overIroh(hubNodeId: string) {
+  const endpoint = await createIrohEndpoint({ relay: "https://relay.example/" });
+  const eventTarget = await createIrohSpokeEventTarget<Events>({ endpoint, hubNodeId });
+  return createPubSub<Events>({ eventTarget });
 }

@@ -13,7 +13,7 @@ interface Exports {
 export interface LinkExports extends Exports {
   link_new(
     forward: number,
-    outlives: number,
+    kind: number,
     maxMessage: number,
     maxDepth: number,
     maxTopic: number,

@@ -34,18 +34,24 @@ export interface LinkKind {
   readonly forward: boolean;
   /** It outlives its connections, of which it has none at first. */
   readonly outlives?: Outliving;
+  /** It begins with a ping, and the far side is asked again and again whether it is there. */
+  readonly pings?: Pings;
   /** Others may use the connection, too: what is no envelope does not end it. */
   readonly shared?: boolean;
 }
 
+/** How often the far side is asked, and how long nothing may come then, in milliseconds. */
+export interface Pings {
+  readonly pingInterval: number;
+  readonly pingTimeout: number;
+}
+
 /** How a link lives through the loss of a connection. */
-export interface Outliving {
+export interface Outliving extends Pings {
   /** Events are taken while there is no connection, and sent on the next. */
   readonly keepEvents: boolean;
   /** After a close code that says so, the next connection comes with new credentials. */
   readonly renewsCredentials: boolean;
-  readonly pingInterval: number;
-  readonly pingTimeout: number;
   readonly backoff: {
     readonly first: number;
     readonly max: number;
@@ -124,10 +130,11 @@ export function createLink<TMessage = string>(
   const maxMessage = bound("maxMessage", options.maxMessage, 65_536);
   const maxDepth = bound("maxDepth", options.maxDepth, 64);
   const maxBufferedAmount = bound("maxBufferedAmount", options.maxBufferedAmount, 4 << 20);
-  const { outlives } = kind;
-  const [interval, timeout] = [outlives?.pingInterval ?? 0, outlives?.pingTimeout ?? 0];
+  const { outlives, pings = outlives } = kind;
+  const { pingInterval = 0, pingTimeout = 0 } = pings ?? {};
   const bounds = [maxMessage, maxDepth, 4096, 4096, 4 << 20] as const;
-  const link = call.link_new(+kind.forward, +!!outlives, ...bounds, 2000, interval, timeout);
+  const life = outlives ? 1 : pings ? 2 : 0;
+  const link = call.link_new(+kind.forward, life, ...bounds, 2000, pingInterval, pingTimeout);
   if (outlives) {
     const { first, max, later, stableAfter } = outlives.backoff;
     call.link_set_backoff(link, first, max, later, stableAfter);
@@ -433,7 +440,7 @@ export function createLink<TMessage = string>(
       if (stage === "ended" || stage === "open") return;
       stage = "open";
       opened = now();
-      if (!outlives) return flush();
+      if (!pings) return flush();
       controlled(call.link_connected(link, opened));
       // Nothing will be confirmed, so that this is the place.
       if (!kind.forward && connections++) tellGap(undefined, null, "disconnected");

@@ -2,10 +2,12 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { type Fixture, inProcess, laws, sound, unmet } from "../../src/conformance/index.js";
 import { fixtures } from "./fixtures.js";
+import { stopIroh } from "./iroh.js";
 import { stopRedis } from "./redis.js";
 import { stopHub } from "./websocket.js";
 
 afterAll(stopHub);
+afterAll(stopIroh);
 afterAll(stopRedis);
 
 const all: Record<string, Fixture> = { ...fixtures, ...sound };

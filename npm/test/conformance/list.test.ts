@@ -60,11 +60,12 @@ want of what is named.
 
 A column is a fixture. \`in_process\`: the target of that name. \`event_target\`: the platform's own \`EventTarget\`, with
 the package's pubsub on it. \`websocket_client\`, \`spoke\`: two of them at the hub program; \`websocket_server\`: a hub of
-ours, and a client of it. \`redis_ioredis\`, \`redis_node\`: two targets at a redis-server, by clients of ioredis and of
-node-redis. \`websocket_client_wire\`, \`spoke_wire\`, \`websocket_server_wire\`: a target on a socket in one memory, whose far
-side the laws play themselves. \`port\`: both ends of a \`MessageChannel\`; \`worker\`: the host of a worker, whose thread passes
-on what comes from another port. \`memory\`, \`memory_link\`: the sound targets beside the wrong ones below, in one memory: bare,
-and as two ends of a link that carries JSON text.
+ours, and a client of it. \`iroh_spoke\`: two connections of one endpoint to the hub program, through a relay.
+\`redis_ioredis\`, \`redis_node\`: two targets at a redis-server, by clients of ioredis and of node-redis.
+\`websocket_client_wire\`, \`spoke_wire\`, \`websocket_server_wire\`, \`iroh_spoke_wire\`: a target on a socket, or on a stream of
+iroh's, in one memory, whose far side the laws play themselves. \`port\`: both ends of a \`MessageChannel\`; \`worker\`: the host
+of a worker, whose thread passes on what comes from another port. \`memory\`, \`memory_link\`: the sound targets beside the
+wrong ones below, in one memory: bare, and as two ends of a link that carries JSON text.
 
 What may be wanting: \`Echo\`, a publisher hears its own event; \`Reference\` or \`Json\`, what crosses; \`Reports\`, the fixture
 tells what listeners threw; \`Close\`, the target has an end; \`Cut\` and \`Stall\`, the connection can be cut, or its far side stop reading; \`Wire\`, the laws

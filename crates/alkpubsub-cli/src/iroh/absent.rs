@@ -1,4 +1,5 @@
 //! What is said where this build has no iroh.
+#![expect(clippy::unused_async, reason = "where there is iroh, they wait")]
 
 use crate::config::Loaded;
 use crate::failure::Failure;
@@ -9,20 +10,18 @@ use std::path::Path;
 use std::time::Duration;
 
 fn lacking(what: &str) -> Failure {
-    Failure::input(format!(
-        "{what}: this program was built without iroh; `cargo build --release --features iroh` has it"
-    ))
+    let what_to_do = "`cargo build --release --features iroh` builds one with it";
+    Failure::input(format!("{what} needs iroh, and this program was built without; {what_to_do}"))
 }
 
 pub(crate) fn id(_: &Path) -> Result<String, Failure> {
-    Err(lacking("id"))
+    Err(lacking("`alkpubsub id`"))
 }
 
 /// There is none.
 pub(crate) enum Face {}
 
 impl Face {
-    #[expect(clippy::unused_async, reason = "where there is iroh, it waits")]
     pub(crate) async fn bind(loaded: &Loaded) -> Result<Option<Self>, Failure> {
         if loaded.options.iroh.0 { Err(lacking(&loaded.naming("iroh"))) } else { Ok(None) }
     }
@@ -44,9 +43,8 @@ impl Face {
 pub(crate) enum Way {}
 
 impl Way {
-    #[expect(clippy::unused_async, reason = "where there is iroh, it waits")]
     pub(crate) async fn to(_: &str, _: Option<&Path>) -> Result<Self, Failure> {
-        Err(lacking("iroh:"))
+        Err(lacking("this URL"))
     }
 
     pub(crate) async fn spoke(&self, _: SpokeOptions) -> Result<Spoke, ConnectError> {

@@ -9,6 +9,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+/// How many events are read before it is looked whether the time is over, and the other tasks have their turn.
+const TURN: usize = 256;
+
 pin_project_lite::pin_project! {
     /// What [`batch`](super::Operators::batch) gives: a stream of `Item<Vec<T>>`.
     #[must_use = "a stream does nothing unless it is read"]
@@ -75,7 +78,8 @@ impl<S, T, W, C: Timer> Batch<S, T, W, C> {
     }
 
     /// Gives a batch no later than this after its first event was read, however small it is then. The time runs from
-    /// where the batch waits for a second event, as nothing is read while nobody asks for a batch.
+    /// where the batch waits for a second event, or has read the first 256, as nothing is read while nobody asks for a
+    /// batch. Where a source always has more, other tasks have their turn after each 256.
     pub fn within<D: Timer>(self, within: Duration, timer: D) -> Batch<S, T, W, D> {
         Batch {
             source: self.source,
@@ -104,12 +108,18 @@ where
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
+        let mut turn = 0;
         loop {
             let item = match this.next.take() {
                 Some(item) => Poll::Ready(Some(item)),
                 None if *this.ended => Poll::Ready(None),
+                None if turn == TURN && *this.within != Duration::MAX => {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
                 None => this.source.as_mut().poll_next(context).map(|item| item.map(Item::split)),
             };
+            turn += 1;
             match item {
                 Poll::Ready(Some(Ok(event))) => {
                     let weight = this.weigh.as_ref().map_or(0, |weigh| weigh(&event));

@@ -20,7 +20,7 @@ pin_project_lite::pin_project! {
         key: F,
         passed: Passed<K>,
         last: Option<usize>,
-        within: Duration,
+        within: Option<Duration>,
         timer: C,
     }
 }
@@ -29,7 +29,7 @@ opaque_debug!(Dedupe<S, F, K, C> { last, within });
 
 impl<S, F, K> Dedupe<S, F, K> {
     pub(super) fn new(source: S, key: F) -> Self {
-        Self { source, key, passed: Passed::new(), last: None, within: Duration::MAX, timer: NoTimer }
+        Self { source, key, passed: Passed::new(), last: None, within: None, timer: NoTimer }
     }
 }
 
@@ -43,7 +43,8 @@ impl<S, F, K, C> Dedupe<S, F, K, C> {
     /// Forgets a key when it was let through longer ago than this. Of keys that are younger, the
     /// [`last`](Self::last) are remembered.
     pub fn within<D: Timer>(self, within: Duration, timer: D) -> Dedupe<S, F, K, D> {
-        Dedupe { source: self.source, key: self.key, passed: self.passed, last: self.last, within, timer }
+        let Self { source, key, passed, last, .. } = self;
+        Dedupe { source, key, passed, last, within: Some(within), timer }
     }
 }
 
@@ -61,13 +62,13 @@ where
         loop {
             let item = std::task::ready!(this.source.as_mut().poll_next(context));
             let Some(Item::Event(event)) = &item else { return Poll::Ready(item) };
-            let (now, last) = match *this.within {
-                Duration::MAX => (Duration::ZERO, 1),
-                _ => (this.timer.now(), 1024),
+            let (now, within, last) = match *this.within {
+                None => (Duration::ZERO, Duration::MAX, 1),
+                Some(within) => (this.timer.now(), within, 1024),
             };
             let last = this.last.unwrap_or(last);
             let key = (this.key)(event);
-            if this.passed.is_new(key, now, *this.within, last) {
+            if this.passed.is_new(key, now, within, last) {
                 return Poll::Ready(item);
             }
         }

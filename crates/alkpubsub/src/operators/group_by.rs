@@ -123,6 +123,17 @@ impl Wake for Wakers {
     }
 }
 
+/// Wakes those who found the source being read, where that ends by a panic of the program's own.
+struct Unwinding<'w>(&'w Wakers);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.wake_all();
+        }
+    }
+}
+
 impl<S, T, F, K> GroupBy<S, T, F, K> {
     pub(super) fn new(source: S, key: F) -> Self {
         let source = Source { stream: Box::pin(source), key, weigh: None };
@@ -229,6 +240,8 @@ where
     /// **Invariant:** who waits has a waker here, and behind its registration the source was found pending, or is being
     /// read by one who will see `again`. Who stops where the source has more wakes those who said it.
     fn read(&self, reader: Reader) {
+        // Behind what holds the source.
+        let _unwinding = Unwinding(&self.wakers);
         let mut turn = 0;
         // Somebody found the source being read by us.
         let mut owed = false;

@@ -253,17 +253,25 @@ pub trait Operators<T>: Stream<Item = Item<T>> + Sized {
     /// # futures_util::FutureExt::now_or_never(example()).unwrap().unwrap();
     /// ```
     ///
-    /// None older than a quarter of a second, with the feature `tokio-timer`:
+    /// None older than a quarter of a second, with the feature `tokio-timer`. As tokio's alarms are to stay in their
+    /// place, such a stream is pinned where it is read:
     ///
     /// ```
     /// # #[cfg(feature = "tokio-timer")] {
     /// use alkpubsub::operators::{Operators, TokioTimer};
-    /// use alkpubsub::{EventEnvelope, Subscription};
+    /// use alkpubsub::{EventEnvelope, Item, Subscription};
+    /// use futures_util::StreamExt;
+    /// use std::pin::pin;
     /// use std::time::Duration;
     ///
-    /// # fn example(events: Subscription<EventEnvelope>) {
-    /// let rows = events.batch(100).within(Duration::from_millis(250), TokioTimer::new());
-    /// # _ = rows;
+    /// # async fn example(events: Subscription<EventEnvelope>) {
+    /// let mut rows = pin!(events.batch(100).within(Duration::from_millis(250), TokioTimer::new()));
+    /// while let Some(item) = rows.next().await {
+    ///     match item {
+    ///         Item::Event(rows) => println!("{} at once", rows.len()),
+    ///         loss => eprintln!("{loss:?}"),
+    ///     }
+    /// }
     /// # }
     /// # }
     /// ```

@@ -251,8 +251,24 @@ pub fn parts<'t>(bytes: &'t [u8], limits: &MessageLimits) -> Result<Parts<'t>, R
         return Err(Refusal::TooLarge { limit: limits.max_message });
     }
     let text = std::str::from_utf8(bytes).map_err(|error| Refusal::NotUtf8 { at: error.valid_up_to() })?;
+    within_limit(text, limits)
+}
+
+/// The same of what is known to be UTF-8 already.
+///
+/// # Errors
+/// As of [`parts`].
+pub fn text_parts<'t>(text: &'t str, limits: &MessageLimits) -> Result<Parts<'t>, Refusal> {
+    if text.len() > limits.max_message {
+        return Err(Refusal::TooLarge { limit: limits.max_message });
+    }
+    within_limit(text, limits)
+}
+
+#[inline(always)]
+fn within_limit<'t>(text: &'t str, limits: &MessageLimits) -> Result<Parts<'t>, Refusal> {
     let json = Json::new(text, limits.depth());
-    let begin = past_space(bytes);
+    let begin = past_space(text.as_bytes());
     let [b'{', inside @ ..] = begin else {
         if text.starts_with('\u{feff}') {
             return Err(Refusal::ByteOrderMark);
@@ -430,7 +446,9 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> Result<Parts<'_>, Refusal> {
-        parts(text.as_bytes(), &MessageLimits::DEFAULT)
+        let found = parts(text.as_bytes(), &MessageLimits::DEFAULT);
+        assert_eq!(text_parts(text, &MessageLimits::DEFAULT), found, "known to be UTF-8 or not");
+        found
     }
 
     #[test]

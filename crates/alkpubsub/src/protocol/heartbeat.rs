@@ -11,7 +11,7 @@ pub struct HeartbeatOptions {
     pub interval: Duration,
     /// The connection counts as lost when so long after a `__ping` nothing at all has come, and the far side had
     /// answered one before on this connection. One that never answered is not held dead for its silence. What was sent
-    /// since something came last, and what waits to be sent, lengthens it by a second for each
+    /// between what came last and the `__ping`, and what waited to be sent then, lengthens it by a second for each
     /// [`slowest`](Self::slowest) bytes: the ping stands behind it in the queue.
     pub timeout: Duration,
     /// Bytes that the far side is taken to read in a second, at the least. `u64::MAX` for one that always answers: neither
@@ -64,6 +64,9 @@ struct Ping {
     at: Duration,
     /// Something has come since.
     heard: bool,
+    /// How long the far side may need for what stands before it. What is sent after it is no excuse, or who sends without
+    /// a pause would not notice a silence before its queue is full.
+    behind: Duration,
     /// Its time is over: until then what came meanwhile may still be read.
     last_look: Option<Duration>,
 }
@@ -103,8 +106,8 @@ impl Heartbeat {
         self.sent = self.sent.saturating_add(bytes as u64);
     }
 
-    /// When [`beat`](Self::beat) has something to say; `waiting` bytes wait to be sent.
-    pub(crate) fn due(&self, waiting: usize) -> Duration {
+    /// When [`beat`](Self::beat) has something to say.
+    pub(crate) fn due(&self) -> Duration {
         match self.pinged {
             None => self.began,
             Some(ping) if ping.heard || !self.answers => {
@@ -112,18 +115,13 @@ impl Heartbeat {
                 self.given_up().map_or(next, |given_up| next.min(given_up))
             }
             Some(Ping { last_look: Some(until), .. }) => until,
-            Some(ping) => {
-                let behind = Duration::from_secs(
-                    self.sent.saturating_add(waiting as u64) / self.options.slowest.max(1),
-                );
-                ping.at.saturating_add(self.options.timeout).saturating_add(behind)
-            }
+            Some(ping) => ping.at.saturating_add(self.options.timeout).saturating_add(ping.behind),
         }
     }
 
-    /// What is to be done now; a ping counts as sent.
+    /// What is to be done now; a ping counts as sent, behind the `waiting` bytes that wait.
     pub(crate) fn beat(&mut self, now: Duration, waiting: usize) -> Beat {
-        let due = self.due(waiting);
+        let due = self.due();
         if now < due {
             return Beat::Nothing;
         }
@@ -140,7 +138,9 @@ impl Heartbeat {
                 return Beat::Nothing;
             }
         }
-        self.pinged = Some(Ping { at: now, heard: false, last_look: None });
+        let behind =
+            Duration::from_secs(self.sent.saturating_add(waiting as u64) / self.options.slowest.max(1));
+        self.pinged = Some(Ping { at: now, heard: false, behind, last_look: None });
         Beat::Ping
     }
 }
@@ -166,9 +166,9 @@ mod tests {
         heartbeat.answered();
         assert_eq!(heartbeat.beat(at(119), 0), Beat::Nothing);
         assert_eq!(heartbeat.beat(at(120), 0), Beat::Ping);
-        assert_eq!(heartbeat.due(0), at(128));
+        assert_eq!(heartbeat.due(), at(128));
         assert_eq!(heartbeat.beat(at(128), 0), Beat::Nothing, "what has come may still lie in the socket");
-        assert_eq!(heartbeat.due(0), at(128) + LAST_LOOK);
+        assert_eq!(heartbeat.due(), at(128) + LAST_LOOK);
         assert_eq!(heartbeat.beat(at(128) + LAST_LOOK, 0), Beat::Dead);
     }
 
@@ -183,31 +183,35 @@ mod tests {
             Beat::Nothing,
             "an event came in place of the answer"
         );
-        assert_eq!(heartbeat.due(0), at(120), "it is asked all the same: it may have nothing else to hear");
+        assert_eq!(heartbeat.due(), at(120), "it is asked all the same: it may have nothing else to hear");
     }
 
     #[test]
     fn what_stands_before_the_ping_gives_it_time() {
         let mut heartbeat = begun();
+        heartbeat.heard();
         heartbeat.answered();
         heartbeat.sent(10 * 65_536);
-        assert_eq!(heartbeat.due(5 * 65_536), at(108 + 15));
+        assert_eq!(heartbeat.beat(at(120), 5 * 65_536), Beat::Ping);
+        assert_eq!(heartbeat.due(), at(128 + 15));
+        heartbeat.sent(100 * 65_536);
+        assert_eq!(heartbeat.due(), at(128 + 15), "what is sent behind it is no excuse");
         heartbeat.heard();
-        assert_eq!(heartbeat.beat(at(120), 0), Beat::Ping);
-        assert_eq!(heartbeat.due(0), at(128), "what it has read by now is no excuse");
+        assert_eq!(heartbeat.beat(at(140), 0), Beat::Ping);
+        assert_eq!(heartbeat.due(), at(148), "nor is what it has read by now");
     }
 
     #[test]
     fn one_that_always_answers_has_no_excuse() {
         let options = HeartbeatOptions { slowest: u64::MAX, ..HeartbeatOptions::DEFAULT };
         let mut heartbeat = Heartbeat::new(options, at(100));
-        assert_eq!(heartbeat.beat(at(100), 0), Beat::Ping);
-        assert_eq!(heartbeat.due(usize::MAX), at(108), "not that it never answered");
+        assert_eq!(heartbeat.beat(at(100), usize::MAX), Beat::Ping);
+        assert_eq!(heartbeat.due(), at(108), "not that it never answered");
         heartbeat.answered();
         heartbeat.heard();
-        assert_eq!(heartbeat.beat(at(120), 0), Beat::Ping);
         heartbeat.sent(1 << 30);
-        assert_eq!(heartbeat.due(1 << 30), at(128), "nor what it has to read");
+        assert_eq!(heartbeat.beat(at(120), 1 << 30), Beat::Ping);
+        assert_eq!(heartbeat.due(), at(128), "nor what it has to read");
     }
 
     #[test]
@@ -225,21 +229,21 @@ mod tests {
         assert_eq!(heartbeat.beat(at(100), 0), Beat::Ping);
         assert_eq!(heartbeat.beat(at(120), 0), Beat::Ping);
         heartbeat.heard();
-        assert_eq!(heartbeat.due(0), at(130), "what it says is no answer");
+        assert_eq!(heartbeat.due(), at(130), "what it says is no answer");
         let mut answers = heartbeat;
         assert_eq!(heartbeat.beat(at(130), 0), Beat::Dead);
         answers.answered();
-        assert_eq!(answers.due(0), at(140));
+        assert_eq!(answers.due(), at(140));
         assert_eq!(answers.beat(at(140), 0), Beat::Ping);
-        assert_eq!(answers.due(0), at(148));
+        assert_eq!(answers.due(), at(148));
     }
 
     #[test]
     fn one_that_never_answered_is_asked_on_and_not_held_dead() {
         let mut heartbeat = begun();
         for n in 1..5 {
-            assert_eq!(heartbeat.due(0), at(100 + 20 * n));
-            assert_eq!(heartbeat.beat(heartbeat.due(0), 0), Beat::Ping);
+            assert_eq!(heartbeat.due(), at(100 + 20 * n));
+            assert_eq!(heartbeat.beat(heartbeat.due(), 0), Beat::Ping);
         }
     }
 }

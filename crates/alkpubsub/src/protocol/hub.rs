@@ -507,7 +507,8 @@ impl<M: Message> Hub<M> {
     /// delivered once.
     pub fn subscribe(&mut self, id: LinkId, topic: &str) {
         if self.deferred.holds(id) {
-            self.open(id, topic, None);
+            let holds = self.will_hold(id, topic);
+            self.deferred.open(id, topic, holds, None);
         } else {
             self.grant(id, topic);
         }
@@ -543,62 +544,11 @@ impl<M: Message> Hub<M> {
         self.tell(id, control::denied(topic, action, reason));
     }
 
-    /// Puts the answer to a subscription off, until this `ticket`, which is none before the last one, is
-    /// [settled](Self::settle). What the link asks for meanwhile is answered behind it; what it publishes is not held up. It
-    /// should not be read on, as nothing bounds what it may be owed.
-    pub fn defer(&mut self, id: LinkId, topic: &str, ticket: u64) {
-        if !self.is_finished(id) {
-            self.open(id, topic, Some(ticket));
-        }
-    }
-
-    fn open(&mut self, id: LinkId, topic: &str, ticket: Option<u64>) {
-        let holds = self.will_hold(id, topic);
-        self.deferred.open(id, topic, holds, ticket);
-    }
-
-    /// Whether a link waits for an answer that was put off.
-    #[must_use]
-    pub fn is_deferring(&self, id: LinkId) -> bool {
-        self.deferred.holds(id)
-    }
-
-    /// Whether somebody holds a topic, or waits for the answer to whether it may.
-    #[must_use]
-    pub fn is_asked_for(&self, topic: &str) -> bool {
-        !self.table.members(topic).is_empty() || self.deferred.awaits(topic)
-    }
-
-    /// All answers that were [put off](Self::defer) until this ticket are yes.
-    pub fn settle(&mut self, ticket: u64) {
-        for link in self.deferred.settle(ticket) {
-            self.pay_all(link);
-        }
-    }
-
-    /// All answers that were [put off](Self::defer) are yes.
-    pub fn settle_all(&mut self) {
-        self.settle(u64::MAX);
-    }
-
-    /// Takes a topic back from all who hold it, and says no to all who wait for it.
-    pub fn revoke(&mut self, topic: &str, reason: DenyReason) {
-        for link in self.deferred.deny(topic, reason) {
-            self.pay_all(link);
-        }
-        let members = self.table.members(topic).iter().map(|member| self.links[member.link].id);
-        // Whoever gives it up in their turn, or was told so just now, is not told again.
-        let links: Vec<LinkId> = members.filter(|link| self.will_hold(*link, topic).0).collect();
-        for link in links {
-            self.deny(link, topic, Action::Subscribe, reason);
-        }
-    }
-
     /// Does it now, or behind what the link waits for.
     fn owe(&mut self, id: LinkId, owed: Owed) {
         let held = match &owed {
             Owed::Unsubscribe(topic) | Owed::Answer(topic, _) => self.will_hold(id, topic).0,
-            Owed::Open(..) | Owed::Say(_) => false,
+            _ => false,
         };
         if let Some(owed) = self.deferred.put(id, owed, held) {
             self.pay(id, owed);
@@ -612,13 +562,6 @@ impl<M: Message> Hub<M> {
         }
     }
 
-    /// Does what is a link's turn by now.
-    fn pay_all(&mut self, id: LinkId) {
-        while let Some(owed) = self.deferred.next(id) {
-            self.pay(id, owed);
-        }
-    }
-
     fn pay(&mut self, id: LinkId, owed: Owed) {
         match owed {
             Owed::Answer(topic, Ok(())) => self.grant(id, &topic),
@@ -626,6 +569,7 @@ impl<M: Message> Hub<M> {
             Owed::Unsubscribe(topic) => self.unsubscribe(id, &topic),
             Owed::Say(text) => self.tell(id, text),
             // It is not given out.
+            #[cfg(feature = "_engine")]
             Owed::Open(..) => {}
         }
     }

@@ -175,7 +175,7 @@ pub enum Due {
 
 /// The state of one link. Generic over what a message is; the time is an argument, counted from any fixed point.
 ///
-/// It is that of one connection ([`new`](Self::new)), or of many, one after the other
+/// It is that of one connection ([`new`](Self::new), [`opening`](Self::opening)), or of many, one after the other
 /// ([`outliving`](Self::outliving)): then what is wanted is remembered and asked for again at each.
 #[derive(Debug)]
 pub struct Link<M> {
@@ -247,20 +247,11 @@ impl<M: Message> Link<M> {
         Ok(link)
     }
 
-    /// The link of one connection, which is there already and whose opener this end is: what is sent begins with a ping,
-    /// and the far side is asked again and again whether it is there.
-    ///
-    /// # Errors
-    /// [`ControlOverflow`]: the bounds leave no room for any control event.
-    pub fn opening(
-        options: LinkOptions,
-        heartbeat: HeartbeatOptions,
-        now: Duration,
-    ) -> Result<Self, ControlOverflow> {
-        let beating = Some(Heartbeat::new(heartbeat, now));
-        let mut link = Self { heartbeat: Some(heartbeat), beating, ..Self::new(options) };
-        link.handle_timeout(now)?;
-        Ok(link)
+    /// The link of one connection, whose opener this end is, and which is there when [`connected`](Self::connected) says so:
+    /// what is sent begins with a ping, and the far side is asked again and again whether it is there.
+    #[must_use]
+    pub fn opening(options: LinkOptions, heartbeat: HeartbeatOptions) -> Self {
+        Self { outlives: false, ..Self::outliving(options, heartbeat) }
     }
 
     /// A link that outlives its connections, and has none yet.
@@ -280,11 +271,12 @@ impl<M: Message> Link<M> {
         self.tolerance = Tolerance::default();
         self.beating = self.heartbeat.map(|options| Heartbeat::new(options, now));
         let wanted = self.topics.iter_mut().filter(|(_, wanted)| wanted.denied.is_none());
-        let ask = |(topic, wanted): (&Box<str>, &mut Wanted)| {
-            wanted.awaited = true;
-            topic.clone()
-        };
-        self.to_ask = wanted.map(ask).collect();
+        self.to_ask = wanted
+            .map(|(topic, wanted)| {
+                wanted.awaited = true;
+                topic.clone()
+            })
+            .collect();
         self.awaited = self.to_ask.len();
         let mut kept = std::mem::take(&mut self.outbound);
         let asked = self.handle_timeout(now).and_then(|_| self.refill(now));
@@ -586,11 +578,7 @@ impl<M: Message> Link<M> {
             Answering::Unknown(Some(since)) => Some(since.saturating_add(self.options.answer_timeout)),
             _ => None,
         };
-        answer
-            .filter(|_| self.online)
-            .into_iter()
-            .chain(self.beating.map(|heartbeat| heartbeat.due(self.outbound.bytes())))
-            .min()
+        answer.filter(|_| self.online).into_iter().chain(self.beating.map(|heartbeat| heartbeat.due())).min()
     }
 
     /// What became due by now.

@@ -122,6 +122,26 @@ fn what_is_no_topic_is_named_and_nothing_is_held() {
     assert!(matches!(now(closed).expect_err("it is closed").error, SubscribeError::Closed(_)));
 }
 
+/// The topics may be a list of the program's, of which there are none today, or one twice.
+#[test]
+fn without_topics_it_ends_with_its_target_and_a_topic_given_twice_is_heard_twice() {
+    let pubsub = PubSub::in_process();
+    let mut none = now(pubsub.subscribe_many::<()>().subscribe()).expect("a subscription");
+    assert!(none.next().now_or_never().is_none(), "it waits");
+    let twice = ["one", "two"].map(str::to_owned).into_iter().fold(pubsub.subscribe_many(), |many, name| {
+        many.topic("1", move |number: TypedEvent<Number>| (name.clone(), number.0))
+    });
+    let mut twice = now(twice.subscribe()).expect("a subscription");
+    now(pubsub.publish("1", Number(7))).unwrap();
+    pubsub.target().close();
+    let heard: Vec<_> = std::iter::from_fn(|| now(twice.next())).filter_map(Item::event).collect();
+    assert_eq!(heard, [("one".to_owned(), 7), ("two".to_owned(), 7)]);
+    assert!(matches!(none.next().now_or_never(), Some(None)), "and so does its end");
+    assert_eq!(none.end(), Some(End::Closed(CloseReason::Closed)));
+    let late = now(pubsub.subscribe_many::<()>().subscribe()).expect_err("it is closed");
+    assert_eq!(late.error, SubscribeError::Closed(CloseReason::Closed));
+}
+
 /// In-process, and the test says what its far side would.
 #[derive(Default)]
 struct Told {

@@ -5,6 +5,7 @@ use alkpubsub::{EventEnvelope, Item, PubSub, QueueLimits};
 use futures_util::stream::{self, LocalBoxStream};
 use futures_util::{FutureExt, StreamExt};
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -124,6 +125,9 @@ impl Wake for Flag {
     }
 }
 
+/// An event on which the function that gives keys panics.
+const NO_KEY: u8 = 9;
+
 type Reader = LocalBoxStream<'static, Item<u8>>;
 type Lent = Rc<RefCell<Option<Reader>>>;
 
@@ -147,7 +151,10 @@ fn two(
         borrowed.replace(Some(other));
         given.map(|event| Some(Item::Event(event)))
     }));
-    let mut groups = source.group_by(|event| *event);
+    let mut groups = source.group_by(|event| {
+        assert_ne!(*event, NO_KEY);
+        *event
+    });
     let mut readers = Vec::new();
     for _ in 0..2 {
         let group = groups.next().now_or_never().expect("ready").expect("no end").event().expect("a group");
@@ -210,6 +217,23 @@ fn who_has_enough_hands_the_source_on() {
         _ => Poll::Pending,
     });
     assert!(matches!(poll(&mut reader, &flags[0]), Poll::Ready(Some(Item::Event(0)))));
+    assert!(flags[1].0.load(Relaxed), "nobody reads the source, and its reader sleeps");
+    drop(other);
+}
+
+/// What panics takes along who polled it, and nobody else.
+#[test]
+fn who_came_while_another_read_is_woken_by_one_who_panics() {
+    let (flags, mut reader, other) = two(|polled, _, other, flag| match polled {
+        1 => {
+            assert!(poll(other, flag).is_pending());
+            Poll::Ready(NO_KEY)
+        }
+        2 => Poll::Ready(1),
+        _ => Poll::Pending,
+    });
+    let panicked = catch_unwind(AssertUnwindSafe(|| poll(&mut reader, &flags[0])));
+    assert!(panicked.is_err());
     assert!(flags[1].0.load(Relaxed), "nobody reads the source, and its reader sleeps");
     drop(other);
 }

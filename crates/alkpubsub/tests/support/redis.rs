@@ -13,7 +13,7 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    /// On a free port of the loopback.
+    /// On a free port of the loopback, which stands for `{port}` in the arguments.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         for _ in 0..5 {
             let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
@@ -26,6 +26,7 @@ impl RedisServer {
     }
 
     /// On this port, which another had before; somebody's connection may hold it for a moment.
+    #[allow(dead_code, reason = "each test file uses its part")]
     pub(crate) fn start_at(port: u16, arguments: &[&str]) -> io::Result<Self> {
         let mut last = Self::try_start_at(port, arguments);
         for _ in 0..20 {
@@ -53,7 +54,7 @@ impl RedisServer {
                 "--dir",
             ])
             .arg(directory.path())
-            .args(arguments)
+            .args(arguments.iter().map(|argument| argument.replace("{port}", &port.to_string())))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -72,6 +73,7 @@ impl RedisServer {
         Err(io::Error::other(said))
     }
 
+    #[allow(dead_code, reason = "not every test asks")]
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }

@@ -339,7 +339,7 @@ impl Flow {
         }
         if self.slow_one_in.is_some() {
             // Those whose end is still behind what the kernel holds for them among them.
-            let open = process::open_connections(common.address.port())?;
+            let open = process::open_connections(common.address[0].port())?;
             results.add("slow_closed", (first + self.readers).saturating_sub(open + lost as usize) as f64);
         }
         if let Some(process) = &hub {

@@ -28,9 +28,9 @@ struct Cli {
 
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// Where the hub listens
-    #[arg(long, global = true, default_value = "127.0.0.1:8484")]
-    address: SocketAddr,
+    /// Where the hub listens; of several that are one, connections take them in turn
+    #[arg(long, global = true, value_delimiter = ',', default_value = "127.0.0.1:8484")]
+    address: Vec<SocketAddr>,
     #[arg(long, global = true, default_value = "/")]
     path: String,
     /// A line for the request, may be repeated
@@ -62,7 +62,7 @@ impl Common {
     }
 
     fn net(&self) -> Result<net::Net> {
-        net::Net::new(self.address, &self.path, &self.header, self.words().dialect())
+        net::Net::new(self.address.clone(), &self.path, &self.header, self.words().dialect())
     }
 
     fn hub(&self) -> Option<Process> {

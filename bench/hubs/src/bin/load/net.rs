@@ -59,7 +59,8 @@ pub(crate) struct Net {
     scratch: Vec<u8>,
     text: Vec<u8>,
     connections: Vec<Connection>,
-    address: SocketAddr,
+    /// Connections take them in turn.
+    addresses: Vec<SocketAddr>,
     request: Vec<u8>,
     accept: String,
     pub(crate) words: Words,
@@ -78,10 +79,16 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    pub(crate) fn new(address: SocketAddr, path: &str, headers: &[String], dialect: Dialect) -> Result<Self> {
+    pub(crate) fn new(
+        addresses: Vec<SocketAddr>,
+        path: &str,
+        headers: &[String],
+        dialect: Dialect,
+    ) -> Result<Self> {
         let key = frame::key();
+        let host = addresses.first().context("no address")?;
         let mut request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
         );
         for header in headers {
@@ -94,7 +101,7 @@ impl Net {
             scratch: vec![0; 1 << 18],
             text: vec![],
             connections: vec![],
-            address,
+            addresses,
             request: request.into_bytes(),
             accept: frame::accept(&key),
             words: Words::new(dialect),
@@ -110,13 +117,14 @@ impl Net {
     /// Begins a connection; with `small`, one whose socket takes little.
     pub(crate) fn connect(&mut self, small: bool) -> Result<usize> {
         let at = self.connections.len();
-        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, Some(Protocol::TCP))?;
+        let address = self.addresses[at % self.addresses.len()];
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         if small {
             socket.set_recv_buffer_size(SMALL_SOCKET)?;
         }
-        match socket.connect(&self.address.into()) {
+        match socket.connect(&address.into()) {
             Err(error) if error.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => {
                 return Err(error).with_context(|| format!("connection {at}"));
             }

@@ -16,6 +16,8 @@ pub(crate) struct Hub {
     pub(crate) nats: bool,
     /// Whether it is ours, and takes our options.
     pub(crate) ours: bool,
+    /// How many addresses it listens at, from 127.0.0.1 on.
+    hosts: u8,
     pub(crate) version: String,
 }
 
@@ -24,6 +26,7 @@ pub(crate) struct Hub {
 pub(crate) struct Running {
     child: Child,
     pub(crate) port: u16,
+    hosts: u8,
     log: PathBuf,
 }
 
@@ -38,6 +41,12 @@ impl Drop for Running {
 impl Running {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where it listens.
+    pub(crate) fn addresses(&self) -> String {
+        let each: Vec<_> = (1..=self.hosts).map(|host| format!("127.0.0.{host}:{}", self.port)).collect();
+        each.join(",")
     }
 
     /// The last lines that it wrote.
@@ -57,7 +66,7 @@ impl Hub {
     }
 
     fn new(name: &str, command: String, version: String) -> Self {
-        Self { name: name.to_owned(), command, nats: name == "nats", ours: false, version }
+        Self { name: name.to_owned(), command, nats: name == "nats", ours: false, hosts: 1, version }
     }
 
     /// The same with more options.
@@ -79,7 +88,7 @@ impl Hub {
             .stderr(file)
             .spawn()
             .context("setpriv and taskset (of util-linux)")?;
-        let mut running = Running { child, port, log };
+        let mut running = Running { child, port, hosts: self.hosts, log };
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             if let Some(status) = running.child.try_wait()? {
@@ -154,6 +163,14 @@ fn built(root: &Path, profile: &str) -> Result<PathBuf> {
 /// The floor, which was built with this program.
 pub(crate) fn floor(programs: &Path) -> Hub {
     Hub::new("floor", format!("{} {{port}}", quoted(&programs.join("floor"))), String::new())
+}
+
+/// Three of ours behind a redis-server.
+pub(crate) fn three(programs: &Path, ours: &Hub) -> Result<Hub> {
+    ensure!(first_line("redis-server", &["--version"]).is_some(), "three: redis-server is not installed");
+    let program = ours.command.split(" hub ").next().unwrap_or_default();
+    let command = format!("{} {program} {{port}}", quoted(&programs.join("three")));
+    Ok(Hub { hosts: 3, ..Hub::new("three", command, String::new()) })
 }
 
 /// The peers that can be had here, and why the others cannot.

@@ -155,8 +155,6 @@ impl<S: AsyncWrite + Unpin> ByteStreamSocket<S> {
             }
             self.output.advance(written);
         }
-        // An idle one keeps no buffer.
-        self.output = BytesMut::new();
         Poll::Ready(Ok(()))
     }
 }
@@ -176,7 +174,14 @@ impl<S: AsyncWrite + Unpin> Sink<ByteStreamMessage> for ByteStreamSocket<S> {
         if self.finishing {
             return Err(io::Error::new(io::ErrorKind::NotConnected, "nothing follows `__close`").into());
         }
-        self.output.extend_from_slice(&length_prefix::header(text.len())?);
+        let header = length_prefix::header(text.len())?;
+        let frame = header.len() + text.len();
+        let gathered = self.output.len();
+        if gathered > 0 && self.output.capacity() - gathered < frame {
+            // One message takes what it needs; where more are gathered, there is room for all at once.
+            self.output.reserve(GATHER.saturating_sub(gathered) + frame);
+        }
+        self.output.extend_from_slice(&header);
         self.output.extend_from_slice(text.as_bytes());
         self.finishing = is_last;
         Ok(())
@@ -184,6 +189,8 @@ impl<S: AsyncWrite + Unpin> Sink<ByteStreamMessage> for ByteStreamSocket<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), ByteStreamError>> {
         ready!(self.poll_write_out(context))?;
+        // An idle one keeps no buffer.
+        self.output = BytesMut::new();
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         if self.finishing && !self.shut_down {
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;

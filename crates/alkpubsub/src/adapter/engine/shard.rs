@@ -103,6 +103,8 @@ impl Shard {
         home: Option<tokio::runtime::Handle>,
         options: &HubOptions,
     ) -> Self {
+        // The two lists of those who are ready change places in each round.
+        shared.orders(shard).ready.take(&mut Vec::with_capacity(LISTS));
         let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -521,6 +523,7 @@ impl Shard {
         }
         self.intake.log_refusals();
         self.give_back();
+        self.look_in_time();
     }
 
     /// A byte stream came, of which no first message has come.
@@ -573,7 +576,7 @@ impl Shard {
 
     /// Gives the memory back that many at once have called for.
     fn give_back(&mut self) {
-        self.newcomers.give_back();
+        self.newcomers.give_back(LISTS);
         self.unopened.shrink_to(LISTS);
         self.parting.shrink_to(LISTS);
         self.again.shrink_to(LISTS);
@@ -591,9 +594,7 @@ impl Shard {
         // Patience may be as long as a duration can be, and a second order may shorten it.
         let until = self.intake.now.saturating_add(within);
         self.ending = Some(self.ending.map_or(until, |known| known.min(until)));
-        if within < TICK {
-            self.tick.reset_after(within);
-        }
+        self.look_in_time();
         if let Some((drain, _)) = &mut self.drain {
             return drain.hurry(self.intake.now, window);
         }
@@ -601,6 +602,15 @@ impl Shard {
         let links = self.intake.hub.links().collect();
         let drain = Drain::one_of(self.intake.shared.shards(), links, self.intake.now, window);
         self.drain = Some((drain, Box::pin(tokio::time::sleep_until(self.started))));
+    }
+
+    /// A shutdown may be over before the next tick.
+    fn look_in_time(&mut self) {
+        let Some(until) = self.ending else { return };
+        let left = until.saturating_sub(self.started.elapsed());
+        if left < TICK && !left.is_zero() {
+            self.tick.reset_after(left);
+        }
     }
 
     /// Closes those whose turn it is in a shutdown, and sees to it that the task wakes for the next.

@@ -273,7 +273,7 @@ impl Drop for IrohSocket {
 
 /// The code of a `__close` of ours.
 fn code_of(text: &str) -> u16 {
-    let parts = check::parts(text.as_bytes(), &MessageLimits::DEFAULT);
+    let parts = check::text_parts(text, &MessageLimits::DEFAULT);
     match parts.as_ref().map(control::read) {
         Ok(Ok(Some(Control::Close { code, .. }))) => code,
         _ => BROKEN,

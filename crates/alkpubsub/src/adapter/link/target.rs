@@ -165,8 +165,11 @@ impl LinkTarget {
             Life::PerConnection { heartbeat: None } => (Link::new(options.link), Stage::Open, 1),
             Life::PerConnection { heartbeat: Some(heartbeat) } => {
                 // Where there is no room for a ping there will be none for anything else, which is told then.
-                let link = Link::opening(options.link, heartbeat, Duration::ZERO);
-                (link.unwrap_or_else(|_| Link::new(options.link)), Stage::Open, 1)
+                let mut link = Link::opening(options.link, heartbeat);
+                if link.connected(Duration::ZERO).is_err() {
+                    link = Link::new(options.link);
+                }
+                (link, Stage::Open, 1)
             }
             #[cfg(all(unix, feature = "worker-process"))]
             Life::Direct { heartbeat } => {

@@ -115,7 +115,7 @@ impl RedisSocket {
 
     /// Takes a control event of the link's.
     fn control(&mut self, text: &ByteString) {
-        let parts = check::parts(text.as_bytes(), &OWN);
+        let parts = check::text_parts(text, &OWN);
         let Ok(Some(control)) =
             parts.as_ref().map_err(|_| ()).and_then(|parts| control::read(parts).map_err(|_| ()))
         else {

@@ -4,12 +4,14 @@ use crate::adapter::byte_stream::{ByteStreamEventTarget, ByteStreamOptions, Byte
 use crate::adapter::link::{Spoke, SpokeOptions};
 use crate::connect::ConnectError;
 use crate::event_target::BoxFuture;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::UnixStream;
 
-/// How long a connection may take: a hub whose queue of newcomers is full lets one wait.
+/// How long a hub whose queue of newcomers is full is waited for, and how often it is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(10);
 
 impl ByteStreamEventTarget {
     /// One connection to a hub that listens on a Unix socket. It ends with the target.
@@ -78,9 +80,22 @@ impl Spoke {
 
 async fn open(path: &Path) -> Result<UnixStream, ConnectError> {
     let unreachable = |error| ConnectError::Unreachable { address: path.display().to_string(), error };
-    match tokio::time::timeout(PATIENCE, UnixStream::connect(path)).await {
+    match tokio::time::timeout(PATIENCE, connect(path)).await {
         Ok(connected) => connected.map_err(unreachable),
-        Err(late) => Err(unreachable(late.into())),
+        Err(_) => {
+            let words = "the queue of those who want to connect is full; nobody is accepted";
+            Err(unreachable(io::Error::new(io::ErrorKind::TimedOut, words)))
+        }
+    }
+}
+
+async fn connect(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            // Linux lets no socket wait that is not to block, and tells nobody when there is room.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub struct WorkerOptions {
     /// Events of the host's that may wait for the worker; beyond, [`DispatchError::Full`]. As many more may be in the
     /// worker's hands.
     pub max_queued: usize,
-    /// Bytes of them, as [`EventEnvelope::weight`] counts them.
+    /// Bytes of them, as [`EventEnvelope::weight`] counts them: not what a typed value has on the heap.
     pub max_queued_bytes: usize,
     /// How long dropping the host waits for the thread that it started to end.
     pub join_timeout: Duration,
@@ -177,11 +177,14 @@ impl WorkerHostEventTarget {
         Self { link, thread: None, join_timeout: options.join_timeout }
     }
 
-    /// Starts a thread, and lends it its end, until the function returns. What it publishes before a listener is added here is not heard: where it
-    /// speaks first, make a [`pair`](super::pair), listen, and start the thread then.
+    /// Starts a thread, and lends it its end, until the function returns. What it publishes before a listener is added here
+    /// is not heard: where it speaks first, make a [`pair`](super::pair), listen, and start the thread then.
     ///
     /// # Errors
     /// The system has no thread.
+    ///
+    /// # Panics
+    /// The name holds a NUL byte, as of [`std::thread::Builder::name`].
     pub fn spawn(
         options: WorkerOptions,
         work: impl FnOnce(&mut WorkerThreadEventTarget) + Send + 'static,

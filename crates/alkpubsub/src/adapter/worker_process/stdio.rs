@@ -2,6 +2,7 @@
 
 use super::worker::StdioError;
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{fcntl_getfl, fcntl_setfl};
 use rustix::io::fcntl_dupfd_cloexec;
 use std::fs::File;
 use std::io;
@@ -27,8 +28,17 @@ impl Stdio {
     /// they are as they were.
     pub(super) fn take() -> Result<Self, StdioError> {
         let own = |fd: &dyn AsFd| Ok::<_, io::Error>(fcntl_dupfd_cloexec(fd.as_fd(), 3)?);
-        let stdin = own(&io::stdin()).map_err(StdioError::Io)?;
-        let stdout = own(&io::stdout()).map_err(StdioError::Io)?;
+        let flags = |fd: &OwnedFd| Ok::<_, io::Error>(fcntl_getfl(fd)?);
+        let (stdin, stdout) = (own(&io::stdin())?, own(&io::stdout())?);
+        let (of_stdin, of_stdout) = (flags(&stdin)?, flags(&stdout)?);
+        Self::on(stdin, stdout).inspect_err(|_| {
+            // Whoever shares them does not expect what a runtime wants of them.
+            let _ = fcntl_setfl(io::stdin(), of_stdin);
+            let _ = fcntl_setfl(io::stdout(), of_stdout);
+        })
+    }
+
+    fn on(stdin: OwnedFd, stdout: OwnedFd) -> Result<Self, StdioError> {
         let reader: Reader = match kind(stdin)? {
             Kind::Pipe(file) => Box::pin(pipe::Receiver::from_file(file).map_err(|_| StdioError::NoPipe)?),
             Kind::Socket(socket) => Box::pin(socket),
@@ -37,9 +47,10 @@ impl Stdio {
             Kind::Pipe(file) => Box::pin(pipe::Sender::from_file(file).map_err(|_| StdioError::NoPipe)?),
             Kind::Socket(socket) => Box::pin(socket),
         };
-        let null = File::open("/dev/null").map_err(StdioError::Io)?;
-        rustix::stdio::dup2_stdin(null).map_err(|error| StdioError::Io(error.into()))?;
-        rustix::stdio::dup2_stdout(io::stderr()).map_err(|error| StdioError::Io(error.into()))?;
+        let null = File::open("/dev/null")?;
+        // In this order: the first fails where there is no standard error.
+        rustix::stdio::dup2_stdout(io::stderr()).map_err(io::Error::from)?;
+        rustix::stdio::dup2_stdin(null).map_err(io::Error::from)?;
         Ok(Self { reader, writer: Some(writer) })
     }
 }
@@ -52,7 +63,7 @@ enum Kind {
 
 fn kind(fd: OwnedFd) -> Result<Kind, StdioError> {
     let file = File::from(fd);
-    let found = file.metadata().map_err(StdioError::Io)?.file_type();
+    let found = file.metadata()?.file_type();
     if found.is_fifo() {
         return Ok(Kind::Pipe(file));
     }
@@ -60,8 +71,8 @@ fn kind(fd: OwnedFd) -> Result<Kind, StdioError> {
         return Err(StdioError::NoPipe);
     }
     let socket = StdUnixStream::from(OwnedFd::from(file));
-    socket.set_nonblocking(true).map_err(StdioError::Io)?;
-    UnixStream::from_std(socket).map(Kind::Socket).map_err(StdioError::Io)
+    socket.set_nonblocking(true)?;
+    Ok(Kind::Socket(UnixStream::from_std(socket)?))
 }
 
 impl AsyncRead for Stdio {

@@ -21,7 +21,7 @@ pub enum StdioError {
     NoPipe,
     /// The system's words.
     #[error("standard input and output cannot be taken: {0}")]
-    Io(io::Error),
+    Io(#[from] io::Error),
 }
 
 /// The link of a child process to the host that started it, as an event target.

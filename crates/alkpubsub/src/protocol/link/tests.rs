@@ -452,7 +452,8 @@ fn a_topic_whose_events_came_before_an_answer_has_a_gap() {
 fn a_link_that_this_end_opened_begins_with_a_ping_and_finds_a_far_side_that_falls_silent() {
     let seconds = Duration::from_secs;
     let heartbeat = HeartbeatOptions::DEFAULT;
-    let mut link = Link::<String>::opening(LinkOptions::DEFAULT, heartbeat, Duration::ZERO).unwrap();
+    let mut link = Link::<String>::opening(LinkOptions::DEFAULT, heartbeat);
+    link.connected(Duration::ZERO).unwrap();
     link.want("tick:", Duration::ZERO).unwrap();
     let first = sent(&mut link);
     assert!(first[0].starts_with(r#"{"type":"__ping""#), "{first:?}");

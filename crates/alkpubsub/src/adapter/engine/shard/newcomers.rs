@@ -70,11 +70,12 @@ impl Newcomers {
         self.slab.get_mut(key).map(|newcomer| &mut newcomer.io)
     }
 
-    /// Gives the memory back, if there is nobody.
-    pub(super) fn give_back(&mut self) {
-        if self.slab.is_empty() && self.deadlines.is_empty() {
-            (self.slab, self.deadlines) = (Slab::new(), VecDeque::new());
+    /// Gives the memory back that more than `keep` have called for, if there is nobody.
+    pub(super) fn give_back(&mut self, keep: usize) {
+        if self.slab.is_empty() && self.slab.capacity() > keep {
+            self.slab = Slab::new();
         }
+        self.deadlines.shrink_to(keep);
     }
 
     /// It has its turn now.

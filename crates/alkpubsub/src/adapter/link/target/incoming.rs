@@ -18,7 +18,7 @@ impl LinkTarget {
         of: Option<&str>,
         closes_by_event: bool,
     ) -> Result<(), CloseReason> {
-        let parts = match check::parts(text.as_bytes(), &self.options.message) {
+        let parts = match check::text_parts(text, &self.options.message) {
             Ok(parts) => parts,
             Err(refusal) => return self.refuse(refusal),
         };
