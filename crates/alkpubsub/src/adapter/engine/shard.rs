@@ -162,9 +162,8 @@ impl Shard {
             self.emptied = true;
             self.intake.shared.emptied();
         }
-        let over = self.intake.shared.is_empty() && !self.intake.owes_broker();
         if let Some(until) = self.ending
-            && (over || self.intake.now >= until)
+            && (self.intake.now >= until || (self.intake.shared.is_empty() && !self.intake.owes_broker()))
         {
             if !self.intake.hub.is_empty() {
                 tracing::warn!(links = self.intake.hub.len(), "dropped: the time to shut down is over");
