@@ -1,4 +1,3 @@
-import { webcrypto } from "node:crypto";
 import { inspect } from "node:util";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createPubSub, PubSubError } from "../src/index.js";
@@ -11,9 +10,6 @@ import { patient } from "../src/iroh/web-socket.js";
 import { createSpoke } from "../src/spoke.js";
 import { WiredStream } from "./conformance/wired-stream.js";
 import { asks } from "./memory-socket.js";
-
-// Node 18 has none as a global.
-globalThis.crypto ??= webcrypto as Crypto;
 
 const [LOST, BY_CODE] = [0, 3];
 const turns = () => new Promise((resolve) => setTimeout(resolve, 5));

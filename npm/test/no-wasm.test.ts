@@ -17,6 +17,8 @@ async function bundled(file: string): Promise<string> {
     globalName: "exported",
     target: "es2020",
     platform: file.includes("node") ? "node" : "browser",
+    // A script has no place of its own.
+    logOverride: { "empty-import-meta": "silent" },
     write: false,
   });
   return outputFiles[0]?.text ?? "";

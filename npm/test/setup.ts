@@ -1,4 +1,9 @@
-// Node 18 has no CustomEvent, which tests make to see what becomes of one. The package itself is run there without it
+import { webcrypto } from "node:crypto";
+
+// Node 18 has no crypto as a global, from which iroh has its keys.
+globalThis.crypto ??= webcrypto as Crypto;
+
+// Nor has it CustomEvent, which tests make to see what becomes of one. The package itself is run there without it
 // by the consumers, and by a test that takes it away.
 if (typeof CustomEvent === "undefined") {
   class CustomEventOfTests<T> extends Event {

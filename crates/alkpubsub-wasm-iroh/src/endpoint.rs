@@ -24,7 +24,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// An address is none, or the key has not 32 bytes.
-    pub async fn bind(relays: Vec<String>, secret_key: Option<Box<[u8]>>) -> Result<Endpoint, JsError> {
+    pub async fn bind(relays: Vec<String>, secret_key: Option<Box<[u8]>>) -> Result<Self, JsError> {
         let relays = relays.iter().map(|url| url.parse()).collect::<Result<Vec<RelayUrl>, _>>()?;
         let mut builder = iroh::Endpoint::builder(presets::Empty)
             .crypto_provider(crypto::provider())

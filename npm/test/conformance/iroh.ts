@@ -1,14 +1,10 @@
 // Targets over iroh: through the hub program and a relay, as pages have them.
-import { webcrypto } from "node:crypto";
 import { once } from "node:events";
 import { WebSocket } from "ws";
 import type { Fixture, Target } from "../../src/conformance/index.js";
 import type { IrohEndpoint } from "../../src/iroh/endpoint.js";
 import { createIrohEndpoint, createIrohSpokeEventTarget } from "../../src/iroh/spoke-node.js";
 import { type IrohHub, startIrohHub } from "../iroh-hub.js";
-
-// Node 18 has none as a global.
-globalThis.crypto ??= webcrypto as Crypto;
 
 let stage: Promise<{ hub: IrohHub; endpoint: IrohEndpoint }> | undefined;
 /** One for all laws: their topics are their own. */
