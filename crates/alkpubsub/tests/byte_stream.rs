@@ -4,6 +4,9 @@ use alkpubsub::protocol::length_prefix::encode;
 use alkpubsub::{
     ByteStreamEventTarget, ByteStreamOptions, CloseReason, DispatchError, EventEnvelope, EventTarget, PubSub,
 };
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -172,6 +175,35 @@ async fn a_stream_that_is_gone_ends_it_and_one_that_is_not_read_fills_its_queue(
     assert!(matches!(reason, CloseReason::Lost { .. }), "{reason}");
     assert!(matches!(target.dispatch_event(event("1")), Err(DispatchError::Closed(_))));
     assert_eq!(target.stats().links, 0);
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// A program often has nothing else to wait for, and much to send meanwhile.
+#[tokio::test]
+async fn who_waits_for_the_end_is_not_woken_by_what_is_sent() {
+    let (target, mut there) = made();
+    frame(&mut there).await.unwrap();
+    let wakes = Arc::new(Wakes::default());
+    let mut closed = target.closed();
+    let waits = closed.as_mut().poll(&mut Context::from_waker(&Waker::from(wakes.clone())));
+    assert!(waits.is_pending());
+    for _ in 0..10 {
+        target.dispatch_event(event("1")).unwrap();
+        target.flush().await;
+    }
+    assert_eq!(wakes.0.load(Relaxed), 0);
+    target.close();
+    assert!(wakes.0.load(Relaxed) > 0);
+    assert_eq!(closed.await, CloseReason::Closed);
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ where
             if waiting > 0 {
                 let fed = self.poll_feed(waiting, context);
                 // Even where the socket takes no more now, there is more room in the queue than before.
-                self.shared.waiters.wake_all();
+                self.shared.leaving.wake_all();
                 ready!(fed)?;
             }
             if more {

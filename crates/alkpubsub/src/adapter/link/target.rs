@@ -94,8 +94,10 @@ pub(crate) struct LinkTarget {
     pub(super) options: TargetOptions,
     life: Life,
     pub(super) listeners: Listeners,
-    /// Those who wait for an answer, for room or for the end.
+    /// Those who wait for an answer or for the end.
     pub(super) waiters: Waiters,
+    /// Those who wait for room or for a flush: messages that leave are nothing to the others.
+    pub(super) leaving: Waiters,
     /// The task, to be woken when there is something to send or to end.
     pub(super) task: AtomicWaker,
     /// Held while a message goes from the queue into the socket, so that an end that was called on another thread
@@ -199,6 +201,7 @@ impl LinkTarget {
             life,
             listeners: Listeners::default(),
             waiters: Waiters::default(),
+            leaving: Waiters::default(),
             task: AtomicWaker::new(),
             sending: Mutex::new(()),
             start: Instant::now(),
@@ -281,9 +284,15 @@ impl LinkTarget {
         drop(self.sending.lock());
         tracing::debug!(code = reason.code(), %reason, "closed");
         self.listeners.close(reason);
-        self.waiters.wake_all();
+        self.wake_waiters();
         self.task.wake();
         true
+    }
+
+    /// Whatever they wait for may have come, or will not come any more.
+    pub(super) fn wake_waiters(&self) {
+        self.waiters.wake_all();
+        self.leaving.wake_all();
     }
 
     fn is_direct(&self) -> bool {
@@ -310,7 +319,7 @@ impl Drop for TaskEnd {
             state.ended = true;
             state.task = None;
         }
-        self.0.waiters.wake_all();
+        self.0.wake_waiters();
     }
 }
 

@@ -32,7 +32,7 @@ impl LinkTarget {
             self.listeners.notify(None, &Notice::Gap { topic: None, missed: None, reason });
         }
         self.controlled(queued);
-        self.waiters.wake_all();
+        self.wake_waiters();
         true
     }
 
@@ -78,7 +78,7 @@ impl LinkTarget {
             state.handed = state.counters.sent - kept;
             state.flushed = state.handed;
         }
-        self.waiters.wake_all();
+        self.wake_waiters();
         self.task.wake();
     }
 
@@ -107,7 +107,7 @@ impl LinkTarget {
             return if events == 0 { Ok(()) } else { Err(DisconnectError::Unsent { events }) };
         }
         self.task.wake();
-        self.waiters.wake_all();
+        self.wake_waiters();
         // The task keeps the time, so that this ends also where nobody waits for it any more.
         self.waiters.until(|| self.closed_for()).await;
         let state = self.lock();
@@ -232,7 +232,7 @@ impl LinkTarget {
             std::mem::replace(&mut state.flushed, handed) != handed
         };
         if news {
-            self.waiters.wake_all();
+            self.leaving.wake_all();
         }
     }
 
@@ -243,7 +243,7 @@ impl LinkTarget {
             let state = self.lock();
             (state.flushed >= taken || matches!(state.stage, Stage::Closed(_))).then_some(())
         };
-        self.waiters.until(look).await;
+        self.leaving.until(look).await;
     }
 
     /// Whether it is leaving and all that was queued has left.

@@ -138,7 +138,7 @@ impl EventTarget for LinkTarget {
     }
 
     fn room(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.waiters.until(|| {
+        Box::pin(self.leaving.until(|| {
             let state = self.lock();
             let waits = match state.stage {
                 Stage::Open => true,
