@@ -5,7 +5,7 @@ use crate::protocol::hub::LinkId;
 use std::sync::Arc;
 
 #[derive(Debug, Default)]
-pub(in crate::protocol::hub) struct Deferred;
+pub(in crate::protocol::hub) struct Deferred(());
 
 impl Deferred {
     pub(in crate::protocol::hub) fn holds(&self, _: LinkId) -> bool {
