@@ -21,10 +21,9 @@ pub(super) struct Behind {
     broker: Arc<dyn Broker>,
     ear: Arc<Ear>,
     watch: ListenerId,
-    /// As far as this shard has heard.
-    is_in: bool,
+    stage: Stage,
     /// What is listened to: what a link holds, or waits for.
-    topics: HashMap<Arc<str>, Topic>,
+    topics: HashMap<Arc<str>, ListenerId>,
     /// Events that the broker has not taken yet, in order: there was no room, or it is out, which is about to be heard here.
     /// No socket is read meanwhile, so that they are no more than what one read has brought.
     waiting: VecDeque<Said>,
@@ -36,17 +35,18 @@ pub(super) struct Behind {
     asks: bool,
     /// The question that is under way, by the broker's number, and the ticket that it is for.
     asked: Option<(u64, u64)>,
-    /// Topics that were answered without the broker, and had no answer of its own when it came in. That comes by this ticket.
-    late: Option<(u64, Vec<Arc<str>>)>,
     /// Events that the broker refused, or had no room for when the hub ended.
     pub(super) dropped: u64,
 }
 
-/// What is listened to.
-struct Topic {
-    listener: ListenerId,
-    /// Whether it was answered without the broker, since the broker came in last.
-    alone: bool,
+/// What this shard has heard of the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Out,
+    /// It is in, and takes events. What it gives is not taken until it has caught up, of which it is asked with this ticket:
+    /// whoever came here while it was out was answered at once, and may have heard elsewhere what is still on its way here.
+    Entering(u64),
+    In,
 }
 
 /// An event, and the link that said it; none where the program did.
@@ -95,22 +95,21 @@ impl Behind {
             broker,
             ear,
             watch,
-            is_in: false,
+            stage: Stage::Out,
             topics: HashMap::new(),
             waiting: VecDeque::new(),
             room: None,
             ticket: 0,
             asks: false,
             asked: None,
-            late: None,
             dropped: 0,
         }
     }
 
     /// Whether what spokes say goes to the broker. That it is in counts from the first: once a spoke was told of it, no
-    /// shard keeps its events to this hub.
+    /// shard keeps its events to this hub. And what waits is not overtaken.
     pub(super) fn takes_events(&self) -> bool {
-        self.is_in || self.broker.is_in()
+        self.stage != Stage::Out || self.is_held_up() || self.broker.is_in()
     }
 
     /// The answer to a subscription that this hub itself has nothing against.
@@ -120,14 +119,14 @@ impl Behind {
     pub(super) fn answer(&mut self, topic: &str) -> Answer {
         if !self.topics.contains_key(topic) {
             match self.broker.add_event_listener(topic, self.ear.clone()) {
-                Ok(listener) => _ = self.topics.insert(topic.into(), Topic { listener, alone: false }),
+                Ok(listener) => _ = self.topics.insert(topic.into(), listener),
                 // For good, as it seems: this hub is alone, or about to hear that it is.
-                Err(ListenError::Closed(_)) => return self.answer_alone(topic),
+                Err(ListenError::Closed(_)) => return self.answer_alone(),
                 Err(_) => return Answer::No(DenyReason::Broker),
             }
         }
         match self.broker.standing(topic) {
-            Standing::Out => self.answer_alone(topic),
+            Standing::Out => self.answer_alone(),
             // That it was is about to be heard here: until then the topic is its holders'.
             Standing::Denied | Standing::Asked | Standing::Confirmed => {
                 self.asks = true;
@@ -138,11 +137,8 @@ impl Behind {
 
     /// The answer of a hub that is out. Where that is about to be heard here, it is known then: what came from the broker
     /// before may have been heard elsewhere.
-    fn answer_alone(&mut self, topic: &str) -> Answer {
-        if let Some(topic) = self.topics.get_mut(topic) {
-            topic.alone = true;
-        }
-        if self.is_in { Answer::Later(self.ticket) } else { Answer::Yes }
+    fn answer_alone(&self) -> Answer {
+        if self.stage != Stage::Out { Answer::Later(self.ticket) } else { Answer::Yes }
     }
 
     /// To be called once a round, at least: asks the broker whether it has caught up with what was asked for, one question at a
@@ -172,7 +168,7 @@ impl Behind {
     }
 
     fn let_go(&mut self, topic: &str) {
-        if let Some(Topic { listener, .. }) = self.topics.remove(topic) {
+        if let Some(listener) = self.topics.remove(topic) {
             self.broker.remove_event_listener(listener);
         }
     }
@@ -235,7 +231,7 @@ impl Behind {
 
     /// What the broker has not taken before it was out: to be passed on without it.
     pub(super) fn take_left(&mut self) -> VecDeque<Said> {
-        if self.is_in { VecDeque::new() } else { std::mem::take(&mut self.waiting) }
+        if self.stage == Stage::Out { std::mem::take(&mut self.waiting) } else { VecDeque::new() }
     }
 
     /// The hub has ended: what still waits is lost.
@@ -247,7 +243,7 @@ impl Behind {
     pub(super) fn hear(&mut self, hub: &mut Hub<Frame>, from_broker: FromBroker) -> bool {
         match from_broker {
             FromBroker::Event(event) => {
-                if self.is_in
+                if self.stage == Stage::In
                     && let Ok(text) = event.text()
                 {
                     let framing = self.ear.shared.framing;
@@ -255,13 +251,26 @@ impl Behind {
                 }
                 return false;
             }
-            FromBroker::Missing if self.is_in => hub.gap(None, None, GapReason::Broker),
+            FromBroker::Missing if self.stage == Stage::In => hub.gap(None, None, GapReason::Broker),
             FromBroker::Missing => {}
-            FromBroker::News(BrokerNews::In) => self.turn(hub, true),
-            FromBroker::News(BrokerNews::Out) => self.turn(hub, false),
+            FromBroker::News(BrokerNews::In) => {
+                self.stage = Stage::Entering(self.ticket);
+                self.asks = true;
+            }
+            FromBroker::News(BrokerNews::Out) => {
+                self.room = None;
+                // Alone, a hub answers at once.
+                (self.asks, self.asked) = (false, None);
+                hub.settle_all();
+                self.turn(hub, Stage::Out);
+            }
             FromBroker::News(BrokerNews::CaughtUp(number)) => {
                 if let Some((_, ticket)) = self.asked.take_if(|(asked, _)| *asked <= number) {
-                    self.tell_late(hub, ticket);
+                    if let Stage::Entering(of) = self.stage
+                        && of <= ticket
+                    {
+                        self.turn(hub, Stage::In);
+                    }
                     hub.settle(ticket);
                 }
             }
@@ -274,50 +283,18 @@ impl Behind {
         true
     }
 
-    fn turn(&mut self, hub: &mut Hub<Frame>, is_in: bool) {
-        tracing::info!(
-            shard = self.ear.shard,
-            "{} the broker",
-            if is_in { "in: behind" } else { "out: without" }
-        );
-        self.is_in = is_in;
-        if is_in {
-            self.find_late();
-        } else {
-            self.room = None;
-            // Alone, a hub answers at once.
-            (self.asks, self.asked, self.late) = (false, None, None);
-            hub.settle_all();
-        }
+    fn turn(&mut self, hub: &mut Hub<Frame>, stage: Stage) {
+        let turned = if stage == Stage::In { "in: behind" } else { "out: without" };
+        tracing::info!(shard = self.ear.shard, "{turned} the broker");
+        self.stage = stage;
         hub.gap(None, None, GapReason::Broker);
-    }
-
-    /// The broker is in: what was asked for too late to be in place by now?
-    fn find_late(&mut self) {
-        let Self { broker, topics, .. } = self;
-        let late = topics.iter_mut().filter_map(|(topic, held)| {
-            let alone = std::mem::take(&mut held.alone);
-            (alone && broker.standing(topic) == Standing::Asked).then(|| topic.clone())
-        });
-        let late: Vec<_> = late.collect();
-        if !late.is_empty() {
-            self.asks = true;
-            self.late = Some((self.ticket, late));
-        }
-    }
-
-    /// From here on nothing is missed of what was late.
-    fn tell_late(&mut self, hub: &mut Hub<Frame>, ticket: u64) {
-        for topic in self.late.take_if(|(of, _)| *of <= ticket).into_iter().flat_map(|(_, late)| late) {
-            hub.gap(Some(&topic), None, GapReason::Broker);
-        }
     }
 }
 
 impl Drop for Behind {
     fn drop(&mut self) {
-        for topic in self.topics.values() {
-            self.broker.remove_event_listener(topic.listener);
+        for listener in self.topics.values() {
+            self.broker.remove_event_listener(*listener);
         }
         self.broker.remove_event_listener(self.watch);
     }

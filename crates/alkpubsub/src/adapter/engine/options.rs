@@ -117,21 +117,30 @@ impl HubOptions {
     /// The broker stays the caller's, and may have listeners of the program's own. The hub listens there to what its spokes
     /// want, and to nothing else.
     ///
-    /// - **In**, while the broker is connected and has confirmed all that is wanted: an event of a spoke, and of the
-    ///   program's own, goes to the broker alone, and the hub's own spokes hear it from there, once and in order. A
-    ///   subscription is answered when the broker has confirmed it, and this hub has caught up with the broker: who
+    /// - **In**, while the broker is connected and has confirmed once all that was wanted when it connected: an event of a
+    ///   spoke, and of the program's own, goes to the broker alone, and the hub's own spokes hear it from there, once and in
+    ///   order. A subscription is answered when the broker has confirmed it, and this hub has caught up with the broker: who
     ///   comes from another hub hears nothing twice.
     /// - **Out**, at any other time: nothing goes there and nothing is taken from there. The hub's own spokes hear each
     ///   other, and subscriptions are answered at once.
     ///
     /// Each event goes one way. One that was on its way to the broker when the connection broke is not sent again: it may
-    /// have arrived or not. At each change all subscribed spokes are told of a gap. (Of several shards, each changes by
-    /// itself: then, and only then, events may overtake each other between them.) Where the broker has no room, no
-    /// spoke is read until it has. Where spokes are served more slowly than the broker gives, what is beyond 65,536 events or
-    /// 32 MiB a shard is missing, which is told as a gap, and counted as [`Stats::dropped`](crate::Stats::dropped).
+    /// have arrived or not. At each change all subscribed spokes are told of a gap. A hub that comes in asks the broker
+    /// whether it has caught up, and takes nothing from it before the answer, behind which that gap stands: whoever came
+    /// while the hub was out, and has heard elsewhere what is on its way here, hears nothing twice. (Of several shards,
+    /// each changes by itself: then, and only then, events may overtake each other between them.)
     ///
-    /// The hub's own listeners hear its own spokes alone, and what is dispatched to one spoke goes to that one.
-    /// It does not go with [`FanOut::All`], as nobody knows then what to listen to.
+    /// Where the broker has no room, no spoke is read until it has. Whose event it refuses is told so (`denied`, `broker`).
+    /// Where spokes are served more slowly than the broker gives, what is beyond 65,536 events or 32 MiB a shard is
+    /// missing, which is told as a gap, and counted as [`Stats::dropped`](crate::Stats::dropped).
+    ///
+    /// A broker that falls silent holds spokes up until that is noticed, and they give a hub up that answers no ping for 8
+    /// s: the broker's heartbeat should be shorter, as the hub program's is with 2 s and 3 s. It should keep no events for
+    /// its next connection (`SpokeOptions::keep_events`): they would be late, and out of their order.
+    ///
+    /// The hub's own listeners hear its own spokes alone, and what is dispatched to one spoke goes to that one. Whose
+    /// `direct:<identity>` is, each hub knows of its own spokes: where one has identities, all should
+    /// ([`identities`](Self::identities)). It does not go with [`FanOut::All`], as nobody knows then what to listen to.
     #[must_use]
     pub fn behind(self, broker: Arc<dyn Broker>) -> Self {
         Self { relay: true, broker: Some(broker), ..self }

@@ -40,7 +40,8 @@ use std::time::Duration;
 /// subscriber that Redis cuts off at its output buffer limit, and a program that hears more slowly than Redis sends
 /// ([`RedisOptions::max_received`]), have one, too.
 ///
-/// A Redis that says nothing is noticed by a PING on both connections every 20 s, with 8 s to answer.
+/// A Redis that says nothing, be it on one of the connections alone, is noticed by a PING on both every 20 s, with 8 s to
+/// answer.
 ///
 /// # The end
 /// [`close`](crate::EventTarget::close) ends both connections. [`disconnect`](Self::disconnect) waits before that until Redis has
