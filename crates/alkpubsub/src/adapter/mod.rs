@@ -2,10 +2,15 @@
 
 #[cfg(any(feature = "_link", feature = "_engine"))]
 mod admit;
-#[cfg(any(feature = "_engine", feature = "_link"))]
+#[cfg(any(feature = "_engine", feature = "redis"))]
 #[cfg_attr(
     not(all(feature = "_engine", feature = "redis")),
-    allow(dead_code, unused_imports, reason = "either there is no broker, or no hub behind it")
+    allow(
+        dead_code,
+        unused_imports,
+        unreachable_pub,
+        reason = "either there is no broker, or no hub behind it"
+    )
 )]
 pub(crate) mod broker;
 #[cfg(feature = "byte-stream")]
