@@ -308,7 +308,7 @@ impl<M: Message> Hub<M> {
     }
 
     /// The topics that have got their first link or lost their last since the list was emptied, in order, and those to
-    /// which nobody waits for an [answer](Self::defer) any more; `None` where there are none, and always of a hub that does
+    /// which nobody waits for an answer that was put off any more; `None` where there are none, and always of a hub that does
     /// not [keep them](Self::keep_topic_changes).
     ///
     /// To be emptied, and made known to the other shards, before anything is written: whoever has read that it is
