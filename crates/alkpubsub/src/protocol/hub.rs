@@ -104,7 +104,7 @@ impl Default for HubLimits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Asked<'t> {
-    /// To hear a topic: answer with [`Hub::subscribe`] or [`Hub::deny`]; or with [`Hub::defer`], where that is not known
+    /// To hear a topic: answer with [`Hub::subscribe`] or [`Hub::deny`]; or with `Hub::defer`, where that is not known
     /// yet.
     Subscribe(Cow<'t, str>),
     /// To publish the event that was received: pass it on with [`Hub::fan_out`], or [`Hub::deny`] it.
