@@ -69,7 +69,7 @@ impl Endpoint {
         let connecting = self.endpoint.connect(hub, alpn.as_bytes());
         let connection = timeout(Duration::from_millis(patience.into()), connecting).await;
         match connection.map_err(|_| unreachable("nothing has answered in time"))? {
-            Ok(connection) => Ok(Stream::open(connection, max_message as usize).await),
+            Ok(connection) => Ok(Stream::open(self.endpoint.clone(), connection, max_message as usize).await),
             Err(error) => match closed_by_hub(&error) {
                 // How soon the hub's word arrives is chance: it is told in one way alone.
                 Some(closed) => Ok(Stream::ended(&closed)),

@@ -5,6 +5,7 @@ use alkpubsub::protocol::check;
 use alkpubsub::protocol::control::{self, Control};
 use alkpubsub::protocol::length_prefix::{self, Decoder};
 use futures_util::lock::Mutex;
+use iroh::Endpoint;
 use iroh::endpoint::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt};
 use js_sys::{Array, Uint8Array};
 use std::cell::RefCell;
@@ -51,19 +52,22 @@ pub struct Stream {
 
 struct Halves {
     connection: Connection,
+    /// It ends with the last who has it, and its connections end without a word: JavaScript may have forgotten its own.
+    _endpoint: Endpoint,
     send: Mutex<SendStream>,
     receive: Mutex<Receiving>,
 }
 
 impl Stream {
-    pub(crate) async fn open(connection: Connection, max_message: usize) -> Self {
+    pub(crate) async fn open(endpoint: Endpoint, connection: Connection, max_message: usize) -> Self {
         // There is one stream, and it is ours.
         connection.set_max_concurrent_bi_streams(VarInt::from_u32(0));
         connection.set_max_concurrent_uni_streams(VarInt::from_u32(0));
         match connection.open_bi().await {
             Ok((send, receive)) => {
                 let receive = Receiving { stream: receive, decoder: Decoder::new(max_message), last: None };
-                let halves = Halves { connection, send: send.into(), receive: receive.into() };
+                let (send, receive) = (send.into(), receive.into());
+                let halves = Halves { connection, _endpoint: endpoint, send, receive };
                 Self { halves: Some(halves), end: RefCell::default() }
             }
             Err(error) => Self::ended(&error),
