@@ -10,7 +10,7 @@ import { startIrohHub } from "./iroh-hub.js";
 setFlagsFromString("--expose-gc");
 const collect: () => void = runInNewContext("gc");
 /** Every runtime of the tests has it, and the language level of the package has not. */
-const { FinalizationRegistry } = globalThis as unknown as {
+const { FinalizationRegistry: Registry } = globalThis as unknown as {
   FinalizationRegistry: new (
     forgotten: (name: string) => void,
   ) => { register(object: object, name: string): void };
@@ -20,7 +20,7 @@ test("a target keeps the endpoint that it was made with, whoever else has forgot
   const hub = await startIrohHub();
   try {
     const forgotten: string[] = [];
-    const registry = new FinalizationRegistry((name) => forgotten.push(name));
+    const registry = new Registry((name) => forgotten.push(name));
     const connect = async () => {
       const endpoint = await createIrohEndpoint({ WebSocket });
       registry.register(endpoint, "endpoint");
